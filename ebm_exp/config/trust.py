@@ -1,0 +1,119 @@
+"""Reading the config of a run. A run directory is data, not code: it may come from anywhere.
+
+Its ``_target_`` may name only what the project ships or a known harmless kind of class, and its interpolations may
+only refer to other keys. What a person types on the command line is not restricted; ``trust=true`` lifts the rest.
+"""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ebm_exp.config.errors import UserError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+_REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
+_TARGET = re.compile(r"^\s*_target_:\s*([\w.]+)\s*$", re.MULTILINE)
+
+
+def read_run_config(run: str | Path, trust: bool = False, key: str = "run") -> dict[str, Any]:
+    """The config that a run directory was composed from, interpolations unresolved.
+
+    Args:
+        run: the run directory.
+        trust: accept any ``_target_`` and any resolver in it.
+        key: the command-line key that gave the directory, for the message.
+
+    Raises:
+        UserError: when it is no run directory, or its config names what it may not.
+    """
+    path = Path(run) / ".hydra" / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"{key}: {run} is not a run directory (it has no .hydra/config.yaml)")
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{key}: {path} cannot be read as YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{key}: {path} holds no config")
+    if not trust:
+        shipped = _shipped_targets()
+        for where, target in _targets(config, ""):
+            if target not in shipped and not _is_known_kind(target):
+                raise UserError(
+                    f"{key}: {path} names {where}: {target!r}, which is no part of this project; "
+                    "nothing was built (trust=true allows it, if you trust the run)"
+                )
+        config = _without_resolvers(config)
+    return config
+
+
+def _targets(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key == "_target_":
+                yield f"{path}_target_", item
+            else:
+                yield from _targets(item, f"{path}{key}.")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _targets(item, f"{path}{i}.")
+
+
+def _shipped_targets() -> set[str]:
+    return {target for file in CONF.rglob("*.yaml") for target in _TARGET.findall(file.read_text(encoding="utf-8"))}
+
+
+def _is_known_kind(target: Any) -> bool:
+    """A public subclass of a part's abstract class, or a public layer, optimizer, scheduler or v2 transform."""
+    if not isinstance(target, str) or not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", target):
+        return False
+    module_name, _, name = target.rpartition(".")
+    kinds = {
+        "ebm_exp": _part_classes,
+        "torch.nn": lambda: [importlib.import_module("torch.nn").Module],
+        "torch.optim": lambda: [importlib.import_module("torch.optim").Optimizer],
+        "torch.optim.lr_scheduler": lambda: [importlib.import_module("torch.optim.lr_scheduler").LRScheduler],
+        "torchvision.transforms.v2": lambda: [importlib.import_module("torchvision.transforms.v2").Transform],
+    }
+    # A module of ours may be named in full; of a library only the public package itself, which runs nothing on import.
+    family = "ebm_exp" if module_name.split(".")[0] == "ebm_exp" else module_name
+    if family not in kinds:
+        return False
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError):
+        return False
+    home = getattr(found, "__module__", "")
+    return (
+        inspect.isclass(found)
+        and (home == family or home.startswith(family + "."))
+        and issubclass(found, tuple(kinds[family]()))
+    )
+
+
+def _part_classes() -> list[type]:
+    from ebm_exp.buffer import Buffer
+    from ebm_exp.dataset import Dataset
+    from ebm_exp.energy import Energy
+    from ebm_exp.evaluator import Evaluator
+    from ebm_exp.objective import Objective
+    from ebm_exp.regularization import Regularization
+    from ebm_exp.sampler import Sampler
+
+    return [Buffer, Dataset, Energy, Evaluator, Objective, Regularization, Sampler]
+
+
+def _without_resolvers(value: Any) -> Any:
+    """Replace values that would call a resolver (``${oc.env:…}``) by a mandatory ``???``: only the user can fill them."""
+    if isinstance(value, dict):
+        return {key: _without_resolvers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_resolvers(item) for item in value]
+    if isinstance(value, str) and "${" in _REFERENCE.sub("", value):
+        return "???"
+    return value

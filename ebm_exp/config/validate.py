@@ -1,0 +1,174 @@
+"""Check a whole config against the signatures it will be handed to, before anything is built.
+
+A node is a mapping with ``_target_``; its other keys are arguments of that constructor. The constructor's type hints
+are the schema, ranges included, so there is no second one to keep in step.
+"""
+
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
+from ebm_exp.config.errors import UserError, nearest
+from ebm_exp.types import NonNegativeInt
+
+RESERVED = {"_target_", "chain", "evaluation"}  # of a data set: defaults that other nodes refer to by interpolation
+PROVIDED = {
+    *("event_shape", "domain", "n_classes", "device", "seed", "dataset", "energy", "sampler", "buffer", "objective"),
+    *("regularization", "optimizer", "params", "sampling", "evaluators", "logger", "run_dir", "group"),
+    *("optimized_metric",),
+}
+
+
+@dataclass(frozen=True)
+class TopLevel:
+    """The keys of train.yaml that are no part's own."""
+
+    name: str
+    seed: NonNegativeInt
+    device: Literal["auto", "cpu", "cuda"]
+    optimized_metric: str | None
+    resume: str | None = None
+    init_from: str | None = None
+    trust: bool = False
+
+
+def locate(path: str, target: Any) -> Callable[..., Any]:
+    """The object that ``_target_`` names.
+
+    Raises:
+        UserError: naming the config path, when it cannot be imported or called.
+    """
+    module_name, _, attribute = str(target).rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{path}._target_: cannot import {target} ({error})") from None
+    if not callable(found):
+        raise UserError(f"{path}._target_: {target} is not a class or function")
+    return found
+
+
+def arguments(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters of a constructor, annotations resolved where they can be."""
+    parameters = dict(inspect.signature(target).parameters)
+    try:
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    except NameError:  # a third party's hints under TYPE_CHECKING
+        hints = {}
+    return {name: p.replace(annotation=hints.get(name, Any)) for name, p in parameters.items()}
+
+
+def is_node(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def coerce(annotation: Any, value: Any) -> Any:
+    """The value as the annotation's type.
+
+    Raises:
+        ValidationError: when it does not fit.
+    """
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticSchemaGenerationError, PydanticUserError):  # a third party's own kind of hint
+        return value
+    return adapter.validate_python(value)
+
+
+def validate(config: Mapping[str, Any]) -> None:
+    """Check every node and every top-level key of a resolved config.
+
+    Raises:
+        UserError: with one line per wrong key, three at most.
+    """
+    errors: list[str] = []
+    own = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
+    _check_arguments("", TopLevel, own, errors)
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            _check(key, value, errors)
+    if errors:
+        raise UserError("\n".join(errors[:3]))
+
+
+def _check(path: str, value: Any, errors: list[str]) -> None:
+    if is_node(value):
+        try:
+            target = locate(path, value["_target_"])
+        except UserError as error:
+            errors.append(str(error))
+            return
+        given = {k: v for k, v in value.items() if k not in RESERVED}
+        _check_arguments(path + ".", target, given, errors)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _check(f"{path}.{key}", item, errors)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _check(f"{path}[{i}]", item, errors)
+
+
+def _check_arguments(prefix: str, target: Callable[..., Any], given: Mapping[str, Any], errors: list[str]) -> None:
+    parameters = arguments(target)
+    open_ended = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
+    named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    settable = set(named) - PROVIDED if target is not TopLevel else set(named)
+    for key, value in given.items():
+        parameter = named.get(key, open_ended)
+        if parameter is None:
+            errors.append(f"{prefix}{key}: unknown key; {nearest(key, settable)}")
+        elif is_node(value):
+            _check(prefix + key, value, errors)
+            _check_class(prefix + key, parameter.annotation, value, errors)
+        elif isinstance(value, Mapping) or (isinstance(value, list) and any(is_node(v) for v in value)):
+            _check(prefix + key, value, errors)
+        elif parameter is open_ended:
+            errors.append(f"{prefix}{key}: must be a part with a _target_, got {value!r}")
+        else:
+            try:
+                coerce(parameter.annotation, value)
+            except ValidationError as error:
+                errors.append(_explain(prefix + key, value, error))
+    for key, parameter in named.items():
+        if parameter.default is parameter.empty and key not in given and (key not in PROVIDED or target is TopLevel):
+            errors.append(f"{prefix}{key}: is required")
+
+
+def _check_class(path: str, annotation: Any, node: Mapping[str, Any], errors: list[str]) -> None:
+    try:
+        target = locate(path, node["_target_"])
+    except UserError:
+        return  # reported already
+    if inspect.isclass(annotation) and inspect.isclass(target) and not issubclass(target, annotation):
+        errors.append(f"{path}._target_: must be a {annotation.__name__}, {node['_target_']} is not")
+
+
+def _explain(path: str, value: Any, error: ValidationError) -> str:
+    detail = error.errors()[0]
+    context = detail.get("ctx", {})
+    where = path + "".join(f"[{part}]" for part in detail["loc"] if isinstance(part, int))
+    rules = {
+        "greater_than": "must be > {gt}",
+        "greater_than_equal": "must be ≥ {ge}",
+        "less_than_equal": "must be ≤ {le}",
+        "literal_error": "must be one of {expected}",
+        "float_parsing": "must be a number",
+        "float_type": "must be a number",
+        "finite_number": "must be a finite number",
+        "int_parsing": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "int_type": "must be a whole number",
+        "bool_parsing": "must be true or false",
+        "bool_type": "must be true or false",
+        "string_type": "must be text",
+        "tuple_type": "must be a list",
+    }
+    rule = rules.get(detail["type"])
+    said = rule.format(**context) if rule else detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{where}: {said}, got {value!r}" if value is not None else f"{where}: {said}, got null"
