@@ -15,7 +15,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from ebm_exp.config.errors import UserError, nearest
-from ebm_exp.types import NonNegativeInt
+from ebm_exp.types import NonNegativeInt, PositiveInt
 
 RESERVED = {"_target_", "chain", "evaluation"}  # of a data set: defaults that other nodes refer to by interpolation
 PROVIDED = {
@@ -36,6 +36,21 @@ class TopLevel:
     resume: str | None = None
     init_from: str | None = None
     trust: bool = False
+
+
+@dataclass(frozen=True)
+class SampleLevel(TopLevel):
+    """The keys of sample.yaml, beside those of the run that it starts from."""
+
+    run: str = ""
+    n_samples: PositiveInt = 64
+    n_steps: PositiveInt | None = None
+    init: Literal["noise", "data", "buffer"] | None = None
+    weights: Literal["ema", "online"] = "ema"
+    checkpoint: Literal["latest", "best"] = "latest"
+    n_frames: PositiveInt = 40
+    output_dir: str = ""
+    run_seed: NonNegativeInt = 0
 
 
 def locate(path: str, target: Any) -> Callable[..., Any]:
@@ -89,7 +104,7 @@ def validate(config: Mapping[str, Any]) -> None:
     """
     errors: list[str] = []
     own = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
-    _check_arguments("", TopLevel, own, errors)
+    _check_arguments("", SampleLevel if "run" in config else TopLevel, own, errors)
     for key, value in config.items():
         if isinstance(value, Mapping):
             _check(key, value, errors)
@@ -118,7 +133,7 @@ def _check_arguments(prefix: str, target: Callable[..., Any], given: Mapping[str
     parameters = arguments(target)
     open_ended = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
     named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    settable = set(named) - PROVIDED if target is not TopLevel else set(named)
+    settable = set(named) - PROVIDED if prefix else set(named)
     for key, value in given.items():
         parameter = named.get(key, open_ended)
         if parameter is None:
@@ -136,7 +151,7 @@ def _check_arguments(prefix: str, target: Callable[..., Any], given: Mapping[str
             except ValidationError as error:
                 errors.append(_explain(prefix + key, value, error))
     for key, parameter in named.items():
-        if parameter.default is parameter.empty and key not in given and (key not in PROVIDED or target is TopLevel):
+        if parameter.default is parameter.empty and key not in given and (key not in PROVIDED or not prefix):
             errors.append(f"{prefix}{key}: is required")
 
 

@@ -1,0 +1,72 @@
+"""What a run shows a person: the outline at its start, pictures on the way, versions for the record."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ebm_exp.energy.base import count_parameters, frozen
+from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
+from ebm_exp.objective.base import ObjectiveOutput
+
+if TYPE_CHECKING:
+    from ebm_exp.trainer.loop import Trainer
+
+N_PICTURE = 64  # chains in a picture
+
+
+def facts(trainer: "Trainer") -> dict[str, Any]:
+    """What the summary and W&B record of a run beside its config."""
+    sampler = trainer.sampling.sampler
+    return {
+        "n_parameters": count_parameters(trainer.energy),
+        "temperature": sampler.temperature,
+        "device": torch.cuda.get_device_name() if trainer.device.type == "cuda" else f"cpu ({platform.machine()})",
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("torch", "hydra-core", "omegaconf", "ebm-exp")},
+    }
+
+
+def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
+    """The experiment in a few lines, before it starts."""
+    data, sampler = trainer.dataset, trainer.sampling.sampler
+    shape = "×".join(map(str, data.event_shape))
+    law = "temperature" if sampler.exact else "noise ratio (a clamp acts: no exact target)"
+    terms = ", ".join(trainer.objective.regularization.terms) or "none"
+    return [
+        f"run       {trainer.run_dir}",
+        f"device    {facts['device']}, torch {facts['versions']['torch']}",
+        f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
+        f"{shape} in [{data.domain.low:g}, {data.domain.high:g}]",
+        f"energy    {type(trainer.energy).__name__}: {facts['n_parameters']:,} parameters; regularization: {terms}",
+        f"chain     {type(sampler).__name__}, {sampler.n_steps} steps; {law} {facts['temperature']:.3g}; "
+        f"fresh chains {trainer.sampling.n_steps} steps from {trainer.sampling.init}",
+        f"training  {type(trainer.objective).__name__}, batch {trainer.batch_size}, {trainer.max_steps:,} steps",
+    ]
+
+
+def fresh_samples(trainer: "Trainer", n: int) -> Tensor:
+    """n fresh chains from the averaged energy, the same seed each time: pictures of one run can be compared."""
+    buffer = trainer.objective.buffer.recent(n) if trainer.sampling.init == "buffer" and trainer.objective.buffer else None
+    return trainer.sampling.draw(trainer.ema.energy, n, trainer.seed, buffer).x
+
+
+def draw_pictures(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dict[str, Path]:
+    """Write the pictures of this step; returns their files by metric name."""
+    folder, data, sampling = trainer.run_dir / "samples", trainer.dataset, trainer.sampling
+    samples, histogram = folder / f"step_{step:08d}.png", folder / f"energy_{step:08d}.png"
+    if data.event_shape == (2,):
+        fresh = fresh_samples(trainer, 1000)
+        with frozen(trainer.ema.energy):
+            density_panels(samples, trainer.ema.energy, data, fresh, sampling.sampler.temperature)
+    else:
+        panels = {"data": data.train(N_PICTURE)}
+        if trainer.objective.buffer is not None:
+            panels["buffer"] = trainer.objective.buffer.recent(N_PICTURE)
+        panels[f"fresh chains, {sampling.n_steps} steps from {sampling.init}"] = fresh_samples(trainer, N_PICTURE)
+        sample_panels(samples, panels, data.domain)
+    energy_histogram(histogram, output.e_pos, output.e_neg, f"step {step:,}")
+    return {"samples/fresh": samples, "samples/energy": histogram}

@@ -1,0 +1,172 @@
+"""train.py as a user starts it: a short run's files, overrides, bad input, resume after a kill, multirun."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from ebm_exp.run import load_run
+
+ROOT = Path(__file__).resolve().parents[2]
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+TINY = [
+    *("energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "trainer.batch_size=16", "buffer.size=64"),
+    *("evaluator=none", "trainer.log_every_steps=2", "logger.mode=offline", "device=cpu"),
+]
+
+
+def wandb_row(wandb_dir: Path) -> list[dict]:
+    """What ``wandb leet`` reads from every offline run below a folder."""
+    runs = []
+    for folder in sorted((wandb_dir / "wandb").glob("offline-run-*")):
+        (file,) = folder.glob("*.wandb")
+        out = subprocess.run(
+            [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        runs.append({"id": file.stem.removeprefix("run-"), "text": out})
+    return runs
+
+
+def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
+    done = cli("train.py", *TINY, "trainer.max_steps=6", f"hydra.run.dir={tmp_path}/run", "sampler.step_size=0.5")
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    for line in ("run directory", "last picture", "python sample.py run=", "wandb leet"):
+        assert line in done.stdout
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    assert {"train/loss", "train/energy_gap", "chain/grad_norm", "chain/clamped", "buffer/age"} <= set(rows[-1])
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["state"] == "finished"
+    assert summary["step"] == 6
+    assert summary["temperature"] == pytest.approx(0.02**2 / 0.5)
+    assert (run / "samples" / "step_00000006.png").stat().st_size > 1000
+    assert (run / "samples" / "energy_00000006.png").stat().st_size > 1000
+    loaded = load_run(run, device="cpu")
+    assert loaded.step == 6
+    assert loaded.config["sampler"]["step_size"] == 0.5
+    assert loaded.draw(3).x.shape == (3, 1, 8, 8)
+    again = cli("train.py", *TINY, "trainer.max_steps=6", f"hydra.run.dir={tmp_path}/run")
+    assert again.returncode == 2
+    assert "holds a run already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("sampler.step_size=-1", ["sampler.step_size", "> 0"]),
+        ("sampler.step_size=abc", ["sampler.step_size", "number"]),
+        ("sampler.stepsize=1", ["sampler.stepsize", "step_size"]),
+        ("dataset=foo", ["dataset", "digits"]),
+        ("datset=digits", ["datset", "dataset"]),
+        ("resume=/nowhere", ["resume", "/nowhere"]),
+        ("init_from=/nowhere", ["init_from", "/nowhere"]),
+        ("trainer.max_steps=-5", ["trainer.max_steps", "> 0"]),
+        ("trainer.batch_size=5000", ["trainer.batch_size", "1618"]),
+        ("sampler.step_size=[", ["sampler.step_size"]),
+    ],
+)
+def test_bad_input_is_two_lines_and_exit_code_2(cli: Cli, tmp_path: Path, argument: str, words: list[str]) -> None:
+    done = cli("train.py", argument, f"hydra.run.dir={tmp_path}/run", "logger.mode=disabled", timeout=60)
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert 1 <= len(lines) <= 3
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_config_is_shown_without_work(cli: Cli) -> None:
+    done = cli("train.py", "--cfg", "job", "--resolve")
+    assert done.returncode == 0, done.stderr
+    assert "step_size: 2.0" in done.stdout
+
+
+def kill_at_checkpoint(arguments: list[str], checkpoint: Path) -> None:
+    """Start a training and SIGKILL it once the checkpoint is there."""
+    with subprocess.Popen(
+        [sys.executable, "train.py", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    assert checkpoint.exists()
+
+
+@pytest.mark.parametrize("choices", [["buffer=in_place"], ["buffer=fifo", "regularization=du2019"]])
+def test_kill_and_resume_equals_an_uninterrupted_run(cli: Cli, tmp_path: Path, choices: list[str]) -> None:
+    common = [*TINY, *choices, "trainer.checkpoint_every_steps=10", "trainer.log_every_steps=4", "seed=3"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = cli("train.py", *common, "trainer.max_steps=20", f"hydra.run.dir={whole}")
+    assert done.returncode == 0, done.stderr
+    # The chain is made long after nothing: the process dies with step 10 saved and the rest lost.
+    slow = [*common, "trainer.max_steps=20", f"hydra.run.dir={broken}", f"logger.dir={tmp_path}"]
+    kill_at_checkpoint(slow, broken / "checkpoints" / "step_00000010.pt")
+    (broken / "checkpoints" / "step_00000020.pt").unlink(missing_ok=True)
+    hydra_before = {f.name: f.read_bytes() for f in (broken / ".hydra").iterdir()}
+    id_before = json.loads((broken / "summary.json").read_text())["wandb_id"]
+    done = cli("train.py", f"resume={broken}")
+    assert done.returncode == 0, done.stderr
+    assert hydra_before == {f.name: f.read_bytes() for f in (broken / ".hydra").iterdir()}
+    a, b = (torch.load(d / "checkpoints" / "step_00000020.pt", weights_only=True) for d in (whole, broken))
+    assert b["wandb_id"] == id_before == json.loads((broken / "summary.json").read_text())["wandb_id"]
+    for part in ("energy", "ema", "optimizer", "buffer"):
+        torch.testing.assert_close(a[part], b[part], rtol=0, atol=0, equal_nan=False)
+    rows = [
+        [{k: v for k, v in json.loads(line).items() if not k.startswith("time/")} for line in f.read_text().splitlines()]
+        for f in (whole / "metrics.jsonl", broken / "metrics.jsonl")
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_resume_refuses_what_changes_the_mathematics(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert cli("train.py", *TINY, "trainer.max_steps=2", f"hydra.run.dir={run}").returncode == 0
+    done = cli("train.py", f"resume={run}", "sampler.step_size=0.1")
+    assert done.returncode == 2
+    assert "sampler.step_size" in done.stderr
+    assert "2.0" in done.stderr
+    more = cli("train.py", f"resume={run}", "trainer.max_steps=4")
+    assert more.returncode == 0, more.stderr
+    assert json.loads((run / "summary.json").read_text())["step"] == 4
+
+
+def test_multirun_gives_runs_of_their_own_in_one_group(cli: Cli, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    done = cli(
+        *("train.py", "-m", "energy=mlp,conv", "regularization=none,du2019", "trainer.max_steps=3"),
+        *(f"hydra.sweep.dir={sweep}", "sampler.n_steps=2", "sampling.n_steps=2", "evaluator=none", "logger.mode=offline"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in sweep.iterdir() if p.is_dir()) == ["0", "1", "2", "3"]
+    ids = {json.loads((sweep / str(i) / "summary.json").read_text())["wandb_id"] for i in range(4)}
+    runs = wandb_row(tmp_path)
+    assert len(ids) == 4
+    assert {run["id"] for run in runs} == ids
+    assert all(str(sweep) in run["text"] for run in runs)
+
+
+def test_a_non_finite_run_fails_and_says_where(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = cli(
+        *("train.py", *TINY, "trainer.max_steps=40", "optimizer=sgd", "optimizer.lr=1e30"),
+        *("trainer.gradient_norm_clip=null", f"hydra.run.dir={run}"),
+    )
+    assert done.returncode == 1
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["state"] == "failed"
+    assert summary["failed_step"] >= 1
+    assert summary["failed_metric"].startswith(("train/", "chain/"))
+    assert str(summary["failed_step"]) in summary["reason"]

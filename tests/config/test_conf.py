@@ -1,0 +1,77 @@
+"""Every file under conf/ composes, validates and builds."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from ebm_exp.config.build import Parts
+from ebm_exp.config.trust import CONF
+from ebm_exp.config.validate import validate
+
+CHOICES = sorted(
+    f"{file.parent.relative_to(CONF)}={file.stem}" for file in CONF.glob("*/*.yaml") if file.parent.name != "hydra"
+)
+SMALL = {
+    "dataset": ["dataset.n_train=500", "dataset.n_test=100"],
+}
+
+
+def composed(*overrides: str) -> dict:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides=list(overrides))
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    return container
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes_and_builds(choice: str, tmp_path: Path) -> None:
+    small = [] if choice.split("=")[0] != "dataset" or choice == "dataset=digits" else SMALL["dataset"]
+    config = composed(choice, *small)
+    validate(config)
+    parts = Parts(config, run_dir=tmp_path, group=None)
+    trainer = parts["trainer"]
+    x = parts["dataset"].train(5)
+    assert x.shape == (5, *parts["event_shape"])
+    assert trainer.energy(x).shape == (5,)
+
+
+def test_there_are_choices_for_every_group() -> None:
+    groups = {choice.split("=")[0] for choice in CHOICES}
+    assert groups >= {"dataset", "energy", "sampler", "buffer", "objective", "regularization", "optimizer", "trainer"}
+
+
+def test_defaults_follow_the_data_set() -> None:
+    digits, moons = composed(), composed("dataset=two_moons")
+    assert digits["sampler"]["step_size"] == digits["dataset"]["chain"]["step_size"]
+    assert moons["sampler"]["step_size"] == moons["dataset"]["chain"]["step_size"] != digits["sampler"]["step_size"]
+    assert composed("dataset=two_moons", "sampler.step_size=0.5")["sampler"]["step_size"] == 0.5
+
+
+def test_one_buffer_and_one_sampler_are_shared() -> None:
+    parts = Parts(composed(), run_dir=Path("unused"), group=None)
+    assert parts["objective"].buffer is parts["buffer"]
+    assert parts["objective"].sampler is parts["sampling"].sampler
+
+
+def test_nothing_is_built_that_nobody_asks_for() -> None:
+    parts = Parts(composed("objective=cd"), run_dir=Path("unused"), group=None)
+    assert parts["objective"].buffer is None
+    assert "buffer" not in parts._built
+    assert "evaluators" not in parts._built
+
+
+def test_same_seed_same_weights_whatever_the_global_generator() -> None:
+    import torch
+
+    torch.manual_seed(1)
+    first = Parts(composed(), run_dir=Path("unused"), group=None)["energy"].state_dict()
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    second = Parts(composed(), run_dir=Path("unused"), group=None)["energy"].state_dict()
+    assert torch.equal(before, torch.get_rng_state())
+    other = Parts(composed("seed=1"), run_dir=Path("unused"), group=None)["energy"].state_dict()
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert any(not torch.equal(first[k], other[k]) for k in first)
