@@ -1,0 +1,7 @@
+"""Replay buffers: where persistent chains rest between training steps."""
+
+from ebm_exp.buffer.base import Buffer, BufferDraw
+from ebm_exp.buffer.fifo import Fifo
+from ebm_exp.buffer.in_place import InPlace
+
+__all__ = ["Buffer", "BufferDraw", "Fifo", "InPlace"]

@@ -1,0 +1,31 @@
+"""Data sets: points, labels, the domain they lie in, and their density where it is known."""
+
+from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.digits import Digits
+from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.synthetic import Synthetic
+from ebm_exp.dataset.toy2d import (
+    Checkerboard,
+    EightGaussians,
+    Gaussian,
+    Pinwheel,
+    Rings,
+    SwissRoll,
+    TwoMoons,
+    TwoSpirals,
+)
+
+__all__ = [
+    "Checkerboard",
+    "Dataset",
+    "Digits",
+    "Domain",
+    "EightGaussians",
+    "Gaussian",
+    "Pinwheel",
+    "Rings",
+    "SwissRoll",
+    "Synthetic",
+    "TwoMoons",
+    "TwoSpirals",
+]

@@ -1,0 +1,7 @@
+"""Markov kernels on energies, and fresh chains drawn with them."""
+
+from ebm_exp.sampler.base import Chain, Sampler, run_chain
+from ebm_exp.sampler.fresh import FreshChains
+from ebm_exp.sampler.langevin import Langevin
+
+__all__ = ["Chain", "FreshChains", "Langevin", "Sampler", "run_chain"]
