@@ -1,0 +1,60 @@
+"""Progress for a person: a live line on a terminal, plain lines anywhere else."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress as RichProgress, TextColumn
+
+_PLAIN_EVERY = 5.0  # seconds between lines when there is no terminal
+
+
+class Progress:
+    """Where a training stands: step, steps/s, time left, loss and energy gap.
+
+    Args:
+        max_steps: the last step.
+    """
+
+    def __init__(self, max_steps: int) -> None:
+        self.max_steps = max_steps
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._bar = RichProgress(
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"), BarColumn(), TextColumn("{task.fields[text]}"),
+            console=self._console, transient=True, disable=not self._console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("train", total=max_steps, text="")
+        self._first: tuple[int, float] | None = None
+        self._printed_at = -float("inf")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def update(self, step: int, loss: float | None, gap: float | None) -> None:
+        """Show the numbers of a logged step."""
+        now = time.perf_counter()
+        text = []
+        if self._first is None:
+            self._first = step, now
+        elif step > self._first[0]:
+            rate = (step - self._first[0]) / (now - self._first[1])
+            left = int((self.max_steps - step) / rate)
+            text += [f"{rate:.1f} steps/s", f"{left // 60}:{left % 60:02d} left"]
+        text += [f"{name} {value:.4g}" for name, value in (("loss", loss), ("gap", gap)) if value is not None]
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=step, text="  ".join(text))
+        elif now - self._printed_at >= _PLAIN_EVERY or step >= self.max_steps:
+            print("  ".join([f"step {step:,}/{self.max_steps:,}", *text]), flush=True)
+            self._printed_at = now
+
+    def print(self, line: str) -> None:
+        """A line of its own that the live line stays clear of."""
+        if self._console.is_terminal:
+            self._console.print(line, markup=False)
+        else:
+            print(line, flush=True)

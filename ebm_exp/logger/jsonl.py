@@ -1,0 +1,41 @@
+"""metrics.jsonl: one JSON object per logged step, flushed, so that a killed run loses no row."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+
+class Jsonl:
+    """Appends rows to a file.
+
+    Args:
+        path: the file; made when the first row is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, row: dict[str, Any]) -> None:
+        """One line. JSON has no NaN, so a number that is not finite is written as ``"nan"``, ``"inf"`` or ``"-inf"``."""
+        plain = {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(plain, allow_nan=False) + "\n")
+
+
+def truncate_after(path: Path, step: int) -> None:
+    """Drop rows of later steps and a torn last line: what a run lost when it was killed after its last checkpoint."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if row["step"] <= step:
+            kept.append(line + "\n")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,131 @@
+"""Weights & Biases, without ever asking a question or waiting for a network that is not there."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+log = logging.getLogger(__name__)
+_INIT_TIMEOUT = 15  # seconds; with a key and no network, wandb's own default hangs for over a minute
+
+
+class WandbRun:
+    """One W&B run.
+
+    Args:
+        mode: ``auto`` obeys WANDB_MODE, goes online when a key is found in the environment or netrc (offline if that
+            fails within 15 s), and is offline otherwise; ``disabled`` does not import wandb.
+        project, entity, tags: as W&B has them.
+        group: null: the sweep's directory, none for a single run.
+        dir: the folder whose ``wandb`` folder holds all runs.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["auto", "online", "offline", "disabled"] = "auto",
+        project: str = "ebm-exp",
+        entity: str | None = None,
+        group: str | None = None,
+        tags: tuple[str, ...] = (),
+        dir: str = "outputs",
+    ) -> None:
+        self.mode, self.project, self.entity, self.tags, self.dir = mode, project, entity, tags, dir
+        self.own_group = group
+        self._run: Any = None
+        self._finished: dict[str, str] = {}
+        self.id: str | None = None
+
+    def start(
+        self,
+        config: dict[str, Any],
+        run_id: str | None,
+        name: str,
+        group: str | None,
+        run_dir: Path,
+        job_type: str = "train",
+    ) -> None:
+        """Open the run, or go on with ``run_id``."""
+        mode = self._choose_mode()
+        self.id = run_id
+        if mode == "disabled":
+            return
+        import wandb
+
+        Path(self.dir).mkdir(parents=True, exist_ok=True)
+        arguments: dict[str, Any] = {
+            "project": self.project,
+            "entity": self.entity,
+            "group": self.own_group or group,
+            "tags": list(self.tags),
+            "name": name,
+            "id": run_id,
+            "resume": "allow" if run_id and mode == "online" else None,
+            "job_type": job_type,
+            "config": config | {"run_dir": str(run_dir)},
+            "dir": self.dir,
+            "reinit": "finish_previous",
+        }
+        settings = wandb.Settings(silent=True, console="off", init_timeout=_INIT_TIMEOUT, login_timeout=1)
+        try:
+            self._run = wandb.init(mode=mode, settings=settings, **arguments)
+        except (wandb.errors.CommError, wandb.errors.UsageError, TimeoutError) as error:
+            if mode == "offline":
+                raise
+            log.warning("W&B is out of reach (%s); logging offline", str(error).splitlines()[0])
+            self._run = wandb.init(mode="offline", settings=settings, **(arguments | {"resume": None}))
+        self._run.define_metric("*", step_metric="step")
+        self.id = self._run.id
+
+    def log(self, metrics: dict[str, float], step: int) -> None:
+        """One row at our own step; wandb's step counter is left alone, so that a resume cannot collide with it."""
+        if self._run is not None:
+            self._run.log({"step": step} | metrics)
+
+    def log_pictures(self, pictures: dict[str, Path], step: int) -> None:
+        """PNG or GIF files by metric name."""
+        if self._run is not None:
+            import wandb
+
+            self._run.log({"step": step} | {name: wandb.Image(str(path)) for name, path in pictures.items()})
+
+    def finish(self, exit_code: int) -> None:
+        """Close the run; 0 is success."""
+        if self._run is not None:
+            self._finished = {"dir": self._run.dir, "url": self._run.url or ""}
+            self._run.finish(exit_code=exit_code)
+            self._run = None
+
+    def hint(self) -> list[str]:
+        """Where to look: the page of an online run, or the commands that show and upload an offline one."""
+        if not self._finished:
+            return []
+        if self._finished["url"]:
+            return [self._finished["url"]]
+        folder = Path(self._finished["dir"]).parent
+        here = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        return [f"wandb leet {here.parent}", f"wandb sync {here}"]
+
+    def _choose_mode(self) -> Literal["online", "offline", "disabled"]:
+        if self.mode != "auto":
+            return self.mode
+        asked = os.environ.get("WANDB_MODE")
+        if asked in ("online", "offline", "disabled"):
+            return asked  # type: ignore[return-value]
+        return "online" if _has_key() else "offline"
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    import netrc
+    from urllib.parse import urlparse
+
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    files = [os.environ.get("NETRC"), "~/.netrc", "~/_netrc"]
+    for file in (Path(f).expanduser() for f in files if f):
+        try:
+            if file.is_file() and netrc.netrc(file).authenticators(host):
+                return True
+        except (netrc.NetrcParseError, OSError):
+            continue
+    return False
