@@ -1,4 +1,4 @@
-"""Evaluators: numbers that judge a model, on a schedule while it trains."""
+"""How good are samples? Each evaluator compares fresh chains with data and returns named numbers."""
 
 from ebm_exp.evaluator.base import Evaluator
 from ebm_exp.evaluator.frechet import Frechet

@@ -1,4 +1,4 @@
-"""What an evaluator is."""
+"""What every evaluator is: a function of an energy and of samples drawn from it."""
 
 from abc import ABC, abstractmethod
 
@@ -6,14 +6,29 @@ from ebm_exp.types import Batch, EnergyFn
 
 
 class Evaluator(ABC):
-    """A judgement of a model by its energy, by fresh chains drawn from it, or both.
+    """Judges samples, lower is better unless the docstring of an evaluator says otherwise.
 
     Attributes:
-        n_samples: how many fresh chains it wants; they are drawn once and shared by all evaluators.
+        n_samples: how many samples it wants; sample-based distances depend on it, so numbers compare at the same one.
     """
 
     n_samples: int
 
     @abstractmethod
     def __call__(self, energy: EnergyFn, samples: Batch) -> dict[str, float]:
-        """Values by name, logged as ``eval/<name>``; samples is ``[n_samples, *event]``."""
+        """Results by name, without the prefix ``eval/`` that logs add.
+
+        Args:
+            energy: the energy that is judged.
+            samples: ``[n, *event]`` points drawn from it.
+        """
+
+
+def check_samples(samples: Batch, event_shape: tuple[int, ...]) -> None:
+    """Refuse what no two-sample distance can take.
+
+    Raises:
+        ValueError: when there are fewer than two samples, or they are not of the data's shape.
+    """
+    if len(samples) < 2 or tuple(samples.shape[1:]) != event_shape:
+        raise ValueError(f"samples must be at least 2 of shape {event_shape}, got {tuple(samples.shape)}")

@@ -1,60 +1,94 @@
-"""Fréchet distance between Gaussians fitted to the features of samples and of data (Heusel et al., NeurIPS 2017).
+"""Fréchet distance between samples and data: both seen as Gaussians in a feature space.
 
-d² = |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½). It says nothing without its features, its n and its reference: with pixels as
-features a Gaussian fitted to the data is hard to beat, so look at the pictures too.
+d² = |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½)    (Dowson & Landau 1982; as FID: Heusel et al. 2017, Eq. 6)
 """
 
-from typing import Any, Literal
+from __future__ import annotations
 
-import torch
+from math import nan, prod
+from typing import TYPE_CHECKING, Literal
+
 from torch import Tensor, nn
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Evaluator
+from ebm_exp.evaluator.base import Evaluator, check_samples
 from ebm_exp.types import Batch, EnergyFn, PositiveInt
 
+if TYPE_CHECKING:
+    from torchmetrics.image.fid import FrechetInceptionDistance
 
-class _Pixels(nn.Module):
-    def __init__(self, num_features: int) -> None:
+BLOCK = 4096  # points whose features are in memory at once
+
+
+class Pixels(nn.Module):
+    """Features that are the components themselves, in double precision: ``[batch, *event]`` → ``[batch, d]``."""
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.num_features = num_features  # the name that torchmetrics looks for
+        self.num_features = prod(event_shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
+        return x.flatten(1).double()
 
 
 class Frechet(Evaluator):
-    """Fréchet distance d² through torchmetrics, named by its features.
+    """``frechet_pixels``: Fréchet distance of samples to data, in squared units of the domain; 0 is best.
+
+    It looks at means and covariances alone: a Gaussian fitted to the data scores near 0. Finite samples raise it, so
+    compare numbers at the same ``n_samples`` and reference. The reference's statistics are computed at the first
+    use, and kept. An evaluation takes the eigenvalues of a d×d matrix: seconds for 28×28, a minute for 3×32×32 on a CPU.
 
     Args:
-        dataset: the reference.
-        n_samples: number of fresh chains, at least 2.
-        features: ``pixels``: the components of x in the data's own units.
-        reference: the split that is compared with, without noise.
+        dataset: gives the reference points, clean.
+        n_samples: how many samples are compared.
+        features: ``pixels``.
+        reference: the split that samples are compared with.
+
+    Raises:
+        ValueError: when fewer than two samples are asked for or the reference has fewer than two points.
     """
 
     def __init__(
         self,
         dataset: Dataset,
-        n_samples: PositiveInt = 1000,
+        n_samples: PositiveInt,
         features: Literal["pixels"] = "pixels",
         reference: Literal["train", "test"] = "train",
     ) -> None:
         if n_samples < 2:
-            raise ValueError(f"n_samples: a covariance needs at least 2, got {n_samples}")
+            raise ValueError(f"n_samples must be at least 2, got {n_samples}")
+        n_reference = dataset.n_train if reference == "train" else dataset.n_test
+        if n_reference < 2:
+            raise ValueError(f"reference must hold at least 2 points, the {reference} split has {n_reference}")
         self.dataset, self.n_samples, self.features, self.reference = dataset, n_samples, features, reference
-        self._metric: Any = None
+        self._metric: FrechetInceptionDistance | None = None
 
     def __call__(self, energy: EnergyFn, samples: Batch) -> dict[str, float]:
-        if self._metric is None:  # importing torchmetrics takes seconds: not before the first judgement
-            from torchmetrics.image.fid import FrechetInceptionDistance
+        """``{"frechet_pixels": d²}`` of samples ``[n, *event]``; NaN when a sample is not finite.
 
-            size = samples[0].numel()
-            metric = FrechetInceptionDistance(feature=_Pixels(size), reset_real_features=False, normalize=True)
-            self._metric = metric.set_dtype(torch.float64).to(samples.device)
-            reference = self.dataset.train() if self.reference == "train" else self.dataset.test()
-            self._metric.update(reference, real=True)
-        self._metric.update(samples, real=False)
-        distance = float(self._metric.compute())
+        Raises:
+            ValueError: when there are fewer than two samples or they are not of the data's shape.
+        """
+        check_samples(samples, self.dataset.event_shape)
+        if not samples.isfinite().all():  # the eigenvalue routine would stop with an error of its own
+            return {f"frechet_{self.features}": nan}
+        if self._metric is None:
+            self._metric = self._with_reference()
         self._metric.reset()
-        return {f"frechet_{self.features}": distance}
+        for block in samples.to(self.dataset.device).split(BLOCK):
+            self._metric.update(block, real=False)
+        return {f"frechet_{self.features}": float(self._metric.compute())}
+
+    def _with_reference(self) -> FrechetInceptionDistance:
+        from torchmetrics.image.fid import FrechetInceptionDistance  # takes seconds to import
+
+        metric = FrechetInceptionDistance(
+            Pixels(self.dataset.event_shape),
+            reset_real_features=False,
+            normalize=True,  # features take floats as they are
+            sync_on_compute=False,  # samples of this process alone are judged
+        ).to(self.dataset.device)
+        points = self.dataset.train() if self.reference == "train" else self.dataset.test()
+        for block in points.split(BLOCK):
+            metric.update(block, real=True)
+        return metric

@@ -1,68 +1,124 @@
-"""Checkpoint files: written as a whole or not at all, read without running code."""
+"""Checkpoints: files that are either whole or absent, found and pruned by the step in their name."""
 
-import logging
 import os
 import re
+import warnings
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-log = logging.getLogger(__name__)
+KEYS = ("step", "elapsed", "best", "wandb_id", "energy", "ema", "optimizer", "buffer")  # what a resumed run needs
+
 _NAME = re.compile(r"step_(\d{8,})\.pt")
 
 
-def step_path(folder: Path, step: int) -> Path:
-    """The file of a step: ``step_00001000.pt``."""
-    return folder / f"step_{step:08d}.pt"
+def step_path(directory: Path, step: int) -> Path:
+    """The file of one step, e.g. ``step_00001000.pt``: names sort as steps do."""
+    return directory / f"step_{step:08d}.pt"
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint so that ``path`` holds either all of it or what it held before, whenever the machine stops."""
-    temporary = path.with_suffix(".tmp")
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint so that ``path`` never holds half of one, whenever the process or the machine dies.
+
+    Written beside the target, forced to the disk, then renamed over it. On an exception an older file stays as it was.
+
+    Args:
+        path: the target; its folder is made when it is missing.
+        state: plain containers, numbers, texts and tensors: what ``torch.load(weights_only=True)`` takes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
-            torch.save(state, file)
+            torch.save(dict(state), file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    if os.name == "posix":  # the rename itself must reach the disk too
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU; tensors and plain containers only, code in the file does not run.
+def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint with ``weights_only=True``: the file is data, no code of it runs.
+
+    Args:
+        path: the file.
+        keys: what it must hold.
+        device: where its tensors go.
 
     Raises:
-        ValueError: naming the file, when it cannot be read.
+        ValueError: naming the file, when it cannot be read or lacks a key.
     """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read as a checkpoint ({str(error).splitlines()[0]})") from error
+    state = _read(path, device)
+    missing = [key for key in keys if key not in state]
+    if missing:
+        raise ValueError(f"{path}: the checkpoint lacks {', '.join(missing)}; it holds {', '.join(map(str, state))}")
+    return state
 
 
-def steps(folder: Path) -> list[int]:
-    """The steps that have a file, oldest first."""
-    found = (_NAME.fullmatch(file.name) for file in folder.glob("step_*.pt"))
-    return sorted(int(match.group(1)) for match in found if match)
+def latest(directory: Path) -> Path | None:
+    """The newest checkpoint that can be read; None when there is none.
 
-
-def latest(folder: Path) -> Path | None:
-    """The newest checkpoint that can be read; None when there is none."""
-    for step in reversed(steps(folder)):
-        path = step_path(folder, step)
+    Temporary files are ignored; a damaged file is skipped with a warning that names it.
+    """
+    for path in reversed(_by_step(directory)):
         try:
-            load(path)
+            _read(path, "cpu")
         except ValueError as error:
-            log.warning("%s; taking the one before it", error)
-            continue
-        return path
+            warnings.warn(f"{error}; trying the one before it", stacklevel=2)
+        else:
+            return path
     return None
 
 
-def prune(folder: Path, keep: int, protect: set[int]) -> None:
-    """Delete all but the newest ``keep`` files and the protected steps."""
-    for step in steps(folder)[:-keep]:
-        if step not in protect:
-            step_path(folder, step).unlink()
+def prune(directory: Path, keep: int, protect: Collection[int] = ()) -> None:
+    """Delete all but the ``keep`` checkpoints of the highest steps, those of the steps in ``protect`` and the last written.
+
+    The last written is not always the highest step: a run that found its newest checkpoint damaged goes on from an
+    older one. Temporary files that a killed run left are deleted too.
+
+    Raises:
+        ValueError: when ``keep`` is below 1.
+    """
+    if keep < 1:
+        raise ValueError(f"keep must be at least 1, got {keep}")
+    paths = _by_step(directory)
+    if not paths:
+        return
+    kept = {*paths[-keep:], max(paths, key=lambda p: (p.stat().st_mtime_ns, _step(p)))}
+    for path in paths:
+        if path not in kept and _step(path) not in protect:
+            path.unlink()
+    for leftover in directory.glob(".step_*.pt.tmp"):
+        leftover.unlink()
+
+
+def _step(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
+
+
+def _by_step(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        return []
+    return sorted((p for p in directory.iterdir() if _NAME.fullmatch(p.name) and p.is_file()), key=_step)
+
+
+def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # a damaged archive or pickle can raise nearly anything
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}: {reason})") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: is not a checkpoint, it holds a {type(state).__name__}")
+    return state

@@ -1,24 +1,30 @@
-"""The watch over a run's numbers: means for the log, and the first step at which one was not finite.
+"""Watching a run's numbers without waiting for the device."""
 
-Everything stays on the device until it is read, so watching each step costs no synchronisation.
-"""
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-_NEVER = torch.iinfo(torch.int64).max
 
+class NonFiniteError(ArithmeticError):
+    """A number that should be finite is not; training stops instead of going on with nonsense.
 
-class NonFiniteError(Exception):
-    """Training met a number that is not finite. Nothing was replaced, and no checkpoint was written after it."""
+    Attributes:
+        step: the first step at which it happened.
+        metric: what was not finite, e.g. ``train/loss``.
+    """
 
     def __init__(self, step: int, metric: str) -> None:
-        super().__init__(f"{metric} is not finite at step {step}")
+        super().__init__(step, metric)  # both as arguments, so that the exception survives pickling between processes
         self.step, self.metric = step, metric
+
+    def __str__(self) -> str:
+        return f"step {self.step}: {self.metric} is not finite (NaN or infinite)"
 
 
 class Meter:
-    """Means of scalar metrics between two readings.
+    """Means of an interval's metrics, and the first step at which one was not finite, both kept on the device.
 
     Args:
         device: where the metrics live.
@@ -26,31 +32,43 @@ class Meter:
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = torch.device(device)
-        self._names: list[str] = []
-        self._sums = self._first_bad = torch.empty(0)
+        self._names: tuple[str, ...] = ()
         self._count = 0
 
-    def add(self, step: int, metrics: dict[str, Tensor]) -> None:
-        """Take in the scalars of one step.
+    @torch.no_grad()
+    def add(self, step: int, metrics: Mapping[str, Tensor]) -> None:
+        """Take in one step's metrics, each a scalar tensor on the device; never synchronises with the host.
 
         Raises:
-            ValueError: when the names differ from those of the first call.
+            ValueError: when the names differ from those of the first call, or there are none.
         """
-        if not self._names:
-            self._names = list(metrics)
-            self._sums = torch.zeros(len(metrics), device=self.device)
-            self._first_bad = torch.full((len(metrics),), _NEVER, device=self.device)
-        if list(metrics) != self._names:
-            raise ValueError(f"metrics changed from {self._names} to {list(metrics)}")
-        values = torch.stack([value.detach().float() for value in metrics.values()])
-        self._sums += values
-        self._first_bad = torch.where(values.isfinite(), self._first_bad, self._first_bad.clamp(max=step))
+        if not self._names and metrics:
+            self._names = tuple(metrics)
+            self._reset()
+        if not metrics or set(metrics) != set(self._names):
+            changed = ", ".join(sorted(set(metrics) ^ set(self._names))) or "there are none"
+            raise ValueError(f"step {step}: the metrics must be the same at every step; differing: {changed}")
+        values = torch.stack([metrics[name] for name in self._names]).double()  # [n_metrics]
+        self._sum += values
         self._count += 1
+        self._first_bad = torch.where(values.isfinite(), self._first_bad, self._first_bad.clamp(max=step))
 
     def read(self) -> tuple[dict[str, float], tuple[int, str] | None]:
-        """Means since the last reading, and the first (step, metric) that was not finite, if any."""
-        means = dict(zip(self._names, (self._sums / max(self._count, 1)).tolist(), strict=True))
-        bad = min(zip(self._first_bad.tolist(), self._names, strict=True), key=lambda pair: pair[0], default=(_NEVER, ""))
-        self._sums = torch.zeros_like(self._sums)
+        """The means since the last read, and the earliest (step, metric) that was not finite; starts a new interval.
+
+        Of metrics that failed at the same step, the first of their order is named. One transfer from the device;
+        without any step since the last read, ``({}, None)``.
+        """
+        if not self._count:
+            return {}, None
+        sums, first_bad = torch.stack([self._sum, self._first_bad]).tolist()
+        means = {name: total / self._count for name, total in zip(self._names, sums, strict=True)}
+        earliest = min(range(len(first_bad)), key=first_bad.__getitem__)
+        bad = None if math.isinf(first_bad[earliest]) else (int(first_bad[earliest]), self._names[earliest])
+        self._reset()
+        return means, bad
+
+    def _reset(self) -> None:
         self._count = 0
-        return means, None if bad[0] == _NEVER else (int(bad[0]), bad[1])
+        self._sum = torch.zeros(len(self._names), dtype=torch.float64, device=self.device)
+        self._first_bad = torch.full_like(self._sum, math.inf)  # inf: finite at every step so far

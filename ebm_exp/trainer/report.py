@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ebm_exp import __version__
 from ebm_exp.energy.base import count_parameters, frozen
 from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
 from ebm_exp.objective.base import ObjectiveOutput
@@ -26,7 +27,8 @@ def facts(trainer: "Trainer") -> dict[str, Any]:
         "temperature": sampler.temperature,
         "device": torch.cuda.get_device_name() if trainer.device.type == "cuda" else f"cpu ({platform.machine()})",
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "hydra-core", "omegaconf", "ebm-exp")},
+        | {"ebm-exp": __version__}
+        | {name: version(name) for name in ("torch", "hydra-core", "omegaconf")},
     }
 
 

@@ -1,0 +1,127 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from ebm_exp.trainer.ema import EMA
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+        self.register_buffer("count", torch.tensor(0))
+        self.register_buffer("running", torch.zeros(4))
+
+
+def walk(ema: EMA, net: nn.Module, n: int) -> torch.Tensor:
+    """n random weights, one update each; the weights [n, 2, 3]."""
+    g = torch.Generator().manual_seed(0)
+    seen = []
+    for _ in range(n):
+        with torch.no_grad():
+            net.linear.weight.copy_(torch.randn(2, 3, generator=g))
+        ema.update()
+        seen.append(net.linear.weight.detach().clone())
+    return torch.stack(seen).double()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 10])
+def test_is_the_exact_mean_at_first(n: int) -> None:
+    net = Net()
+    ema = EMA(net, rate=0.1)
+    seen = walk(ema, net, n)
+    torch.testing.assert_close(ema.energy.linear.weight.double(), seen.mean(0), rtol=1e-6, atol=1e-6)
+    assert ema.n_updates == n
+
+
+def test_then_forgets_geometrically() -> None:
+    """n0 = 1/rate updates are averaged, then θ̄ₙ = (1 − r)^(n − n0) θ̄ₙ₀ + Σ r (1 − r)^(n − i) θᵢ."""
+    net, rate, first, n = Net(), 0.25, 4, 12
+    ema = EMA(net, rate)
+    seen = walk(ema, net, n)
+    kept = 1 - rate
+    expected = kept ** (n - first) * seen[:first].mean(0)
+    expected += sum(rate * kept ** (n - i) * seen[i - 1] for i in range(first + 1, n + 1))
+    torch.testing.assert_close(ema.energy.linear.weight.double(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_rate_one_follows_exactly_and_rate_zero_is_the_plain_mean() -> None:
+    net = Net()
+    ema = EMA(net, 1.0)
+    assert torch.equal(walk(ema, net, 7)[-1].float(), ema.energy.linear.weight)
+    ema = EMA(net, 0.0)
+    seen = walk(ema, net, 50)
+    torch.testing.assert_close(ema.energy.linear.weight.double(), seen.mean(0), rtol=1e-5, atol=1e-5)
+    for rate in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=r"rate must be in \[0, 1\]"):
+            EMA(net, rate)
+
+
+def test_the_copy_is_apart_in_evaluation_mode_and_takes_no_gradient() -> None:
+    net = Net().train()
+    ema = EMA(net, 0.5)
+    assert not ema.energy.training
+    assert net.training
+    assert not any(p.requires_grad for p in ema.energy.parameters())
+    assert all(p.requires_grad for p in net.parameters())
+    before = copy.deepcopy(ema.energy.state_dict())
+    with torch.no_grad():
+        net.linear.weight.add_(1)
+    torch.testing.assert_close(ema.energy.state_dict(), before, rtol=0, atol=0)
+
+
+def test_buffers_are_copied_not_averaged() -> None:
+    net = Net()
+    ema = EMA(net, 0.5)
+    for k in (3, 8):
+        net.count.fill_(k)
+        net.running.fill_(k)
+        ema.update()
+    assert ema.energy.count == 8
+    assert ema.energy.count.dtype == torch.int64
+    assert torch.equal(ema.energy.running, torch.full((4,), 8.0))
+
+
+def test_averages_what_a_spectral_norm_normalises() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(spectral_norm(nn.Linear(3, 2)))
+    ema, seen = EMA(net, 0.5), []
+    for _ in range(2):
+        with torch.no_grad():
+            net[0].parametrizations.weight.original.normal_()
+        net.train()(torch.randn(5, 3))  # moves u and v
+        ema.update()
+        seen.append(net[0].parametrizations.weight.original.detach().clone())
+    torch.testing.assert_close(ema.energy[0].parametrizations.weight.original, (seen[0] + seen[1]) / 2)
+    for mine, theirs in zip(ema.energy.buffers(), net.buffers(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert ema.energy(torch.randn(5, 3)).shape == (5, 2)
+
+
+def test_resumed_equals_uninterrupted() -> None:
+    whole, broken = Net(), Net()
+    one = EMA(whole, 0.2)
+    walk(one, whole, 3)
+    state = copy.deepcopy(one.state_dict())
+    assert type(state["n_updates"]) is int
+    two = EMA(broken, 0.2)
+    two.load_state_dict(state)
+    for ema, net in ((one, whole), (two, broken)):
+        net.load_state_dict(copy.deepcopy(state["energy"]))
+        walk(ema, net, 6)
+    assert two.n_updates == 9
+    torch.testing.assert_close(two.state_dict(), one.state_dict(), rtol=0, atol=0)
+
+
+def test_refuses_weights_of_another_network() -> None:
+    with pytest.raises(RuntimeError):
+        EMA(nn.Linear(2, 2), 0.5).load_state_dict(EMA(nn.Linear(3, 2), 0.5).state_dict())
+
+
+def test_a_module_without_parameters_is_no_problem() -> None:
+    ema = EMA(nn.SiLU(), 0.5)
+    ema.update()
+    assert ema.n_updates == 1
