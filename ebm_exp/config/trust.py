@@ -43,7 +43,7 @@ def read_run_config(run: str | Path, trust: bool = False, key: str = "run") -> d
     if not trust:
         shipped = _shipped_targets()
         for where, target in _targets(config, ""):
-            if target not in shipped and not _is_known_kind(target):
+            if not (isinstance(target, str) and (target in shipped or _is_known_kind(target))):
                 raise UserError(
                     f"{key}: {path} names {where}: {target!r}, which is no part of this project; "
                     "nothing was built (trust=true allows it, if you trust the run)"
@@ -68,9 +68,9 @@ def _shipped_targets() -> set[str]:
     return {target for file in CONF.rglob("*.yaml") for target in _TARGET.findall(file.read_text(encoding="utf-8"))}
 
 
-def _is_known_kind(target: Any) -> bool:
+def _is_known_kind(target: str) -> bool:
     """A public subclass of a part's abstract class, or a public layer, optimizer, scheduler or v2 transform."""
-    if not isinstance(target, str) or not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", target):
+    if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", target):
         return False
     module_name, _, name = target.rpartition(".")
     kinds = {

@@ -169,9 +169,9 @@ def _explain(path: str, value: Any, error: ValidationError) -> str:
     context = detail.get("ctx", {})
     where = path + "".join(f"[{part}]" for part in detail["loc"] if isinstance(part, int))
     rules = {
-        "greater_than": "must be > {gt}",
-        "greater_than_equal": "must be ≥ {ge}",
-        "less_than_equal": "must be ≤ {le}",
+        "greater_than": "must be > {gt:g}",
+        "greater_than_equal": "must be ≥ {ge:g}",
+        "less_than_equal": "must be ≤ {le:g}",
         "literal_error": "must be one of {expected}",
         "float_parsing": "must be a number",
         "float_type": "must be a number",
