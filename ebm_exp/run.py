@@ -71,7 +71,10 @@ class Run:
             path = step_path(self.checkpoints, best["step"]) if best else None
         if path is None or not path.is_file():
             raise UserError(f"{key}: {self.path} has no {which} checkpoint")
-        return load(path)
+        try:
+            return load(path)
+        except ValueError as error:
+            raise UserError(f"{key}: {error}") from None
 
 
 class LoadedRun(Run):

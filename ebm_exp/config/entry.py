@@ -65,6 +65,7 @@ def _wrap(main: Callable[[dict[str, Any], Launch], Any]) -> Callable[[Any], Any]
         from omegaconf import OmegaConf
 
         hydra = HydraConfig.get()
+        logging.captureWarnings(True)  # into train.log
         multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
         launch = Launch(Path(hydra.runtime.output_dir), str(hydra.sweep.dir) if multirun else None)
         try:

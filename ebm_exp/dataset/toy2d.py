@@ -72,25 +72,33 @@ class _Curve(Toy2D):
 
     n_arms = 1
     t_low, t_high = 0.0, math.pi
-    n_nodes = 400
+    n_nodes = 200
 
     @abstractmethod
     def curve(self, t: Tensor, arm: Tensor) -> Tensor:
         """c ``[…, 2]`` of arm number ``arm`` at parameter t."""
 
-    def warp(self, u: Tensor) -> Tensor:
-        """t for a uniform u in [0, 1]."""
-        return self.t_low + (self.t_high - self.t_low) * u
+    def position(self, u: Tensor) -> Tensor:
+        """Where on the curve, in [0, 1], for a uniform u in [0, 1]."""
+        return u
+
+    def weight(self, v: Tensor) -> Tensor:
+        """Density of the position v in [0, 1]."""
+        return torch.ones_like(v)
 
     def sample(self, n: int, g: torch.Generator) -> Batch:
-        t = self.warp(torch.rand(n, generator=g))
+        t = self._parameter(self.position(torch.rand(n, generator=g)))
         return self._blur(self.curve(t, torch.randint(self.n_arms, (n,), generator=g)), g)
 
     def log_prob(self, x: Batch) -> PerSample:
         nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(self.n_nodes))
-        t, log_w = self.warp((nodes + 1) / 2), (weights / 2).log() - math.log(self.n_arms)
+        v = (nodes + 1) / 2
+        t, log_w = self._parameter(v), (self.weight(v) * weights / 2 / self.n_arms).log()
         centres = torch.cat([self.curve(t, torch.full_like(t, arm)) for arm in range(self.n_arms)])
         return self._mixture_log_prob(x, centres, log_w.repeat(self.n_arms))
+
+    def _parameter(self, v: Tensor) -> Tensor:
+        return self.t_low + (self.t_high - self.t_low) * v
 
 
 class TwoMoons(_Curve):
@@ -109,10 +117,13 @@ class TwoSpirals(_Curve):
 
     n_arms = 2
     t_low, t_high = 0.0, 3 * math.pi
-    n_nodes = 1200
+    n_nodes = 600
 
-    def warp(self, u: Tensor) -> Tensor:
-        return self.t_high * u.sqrt()
+    def position(self, u: Tensor) -> Tensor:
+        return u.sqrt()
+
+    def weight(self, v: Tensor) -> Tensor:
+        return 2 * v
 
     def curve(self, t: Tensor, arm: Tensor) -> Tensor:
         r, angle = 0.3 + 3 * t / self.t_high, t + math.pi * arm
@@ -123,7 +134,7 @@ class SwissRoll(_Curve):
     """One spiral t·(cos t, sin t)/4 with t from 1½π to 4½π: scikit-learn's roll seen from its end."""
 
     t_low, t_high = 1.5 * math.pi, 4.5 * math.pi
-    n_nodes = 1200
+    n_nodes = 600
 
     def curve(self, t: Tensor, arm: Tensor) -> Tensor:
         return torch.stack([t * t.cos(), t * t.sin()], -1) / 4

@@ -36,7 +36,8 @@ class Frechet(Evaluator):
 
     It looks at means and covariances alone: a Gaussian fitted to the data scores near 0. Finite samples raise it, so
     compare numbers at the same ``n_samples`` and reference. The reference's statistics are computed at the first
-    use, and kept. An evaluation takes the eigenvalues of a d×d matrix: seconds for 28×28, a minute for 3×32×32 on a CPU.
+    use, and kept. An evaluation takes the eigenvalues of a d×d matrix, a cost that grows as d³: quick for 28×28,
+    slow on a CPU for 3×32×32.
 
     Args:
         dataset: gives the reference points, clean.

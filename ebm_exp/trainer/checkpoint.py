@@ -3,6 +3,7 @@
 import os
 import re
 import warnings
+import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def latest(directory: Path) -> Path | None:
 
 
 def prune(directory: Path, keep: int, protect: Collection[int] = ()) -> None:
-    """Delete all but the ``keep`` checkpoints of the highest steps, those of the steps in ``protect`` and the last written.
+    """Delete checkpoints, except the ``keep`` highest steps, the steps in ``protect`` and the file written last.
 
     The last written is not always the highest step: a run that found its newest checkpoint damaged goes on from an
     older one. Temporary files that a killed run left are deleted too.
@@ -115,6 +116,9 @@ def _by_step(directory: Path) -> list[Path]:
 
 def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that torch.save writes
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"checksum of {damaged}")
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # a damaged archive or pickle can raise nearly anything
         reason = (str(error).splitlines() or [""])[0]

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ebm_exp.types import Probability
 
@@ -41,7 +41,8 @@ class EMA:
     def update(self) -> None:
         """Move the average towards the network's present weights; no host synchronisation."""
         weight = max(self.rate, 1 / (self.n_updates + 1))
-        mean, new = list(self.energy.parameters()), list(self._source.parameters())
+        mean: list[Tensor] = list(self.energy.parameters())
+        new: list[Tensor] = list(self._source.parameters())
         if mean:
             torch._foreach_lerp_(mean, new, weight)
         for mean_buffer, new_buffer in zip(self.energy.buffers(), self._source.buffers(), strict=True):

@@ -34,6 +34,8 @@ class Meter:
         self.device = torch.device(device)
         self._names: tuple[str, ...] = ()
         self._count = 0
+        self._sum: Tensor  # [n_metrics], as _first_bad; made at the first call of add
+        self._first_bad: Tensor
 
     @torch.no_grad()
     def add(self, step: int, metrics: Mapping[str, Tensor]) -> None:

@@ -4,6 +4,7 @@ Every step is a function of the state and the step's number alone (batches and n
 so a run that is killed and resumed walks the same path, bit for bit on the CPU.
 """
 
+import math
 import signal
 import time
 from pathlib import Path
@@ -193,7 +194,7 @@ class Trainer:
                 values = evaluator(self.ema.energy, samples[: evaluator.n_samples])
                 row |= {f"eval/{name}": value for name, value in values.items()}
         value = row.get(self.optimized_metric or "")
-        if value is None or (self.best is not None and not value < self.best["value"]):
+        if value is None or not math.isfinite(value) or (self.best and value >= self.best["value"]):
             return False
         self.best = {"metric": self.optimized_metric, "value": value, "step": self.step}
         return True

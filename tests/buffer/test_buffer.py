@@ -1,0 +1,105 @@
+"""Replay buffers: order, shares, ages, and a round trip through a checkpoint."""
+
+import math
+
+import pytest
+import torch
+
+from ebm_exp.buffer import Fifo, InPlace
+from ebm_exp.buffer.base import Buffer
+from ebm_exp.dataset import Gaussian
+from ebm_exp.random import generator
+
+CPU = torch.device("cpu")
+DATA = Gaussian("gaussian", CPU, 0, half_width=5.0, noise=1.0, n_train=1000, n_test=10)
+
+
+@pytest.mark.parametrize("kind", [InPlace, Fifo])
+def test_draws_without_replacement(kind: type[Buffer]) -> None:
+    buffer = kind(100, DATA, CPU, 0)
+    for step in range(10):
+        draw = buffer.draw(60, generator("cpu", step))
+        assert len(draw.index.unique()) == 60
+        buffer.store(draw, draw.x)
+
+
+def test_fifo_keeps_the_newest_in_order() -> None:
+    buffer = Fifo(10, DATA, CPU, 0)
+    for step in range(4):  # 4 × 4 points into 10 slots
+        buffer.store(buffer.draw(4, generator("cpu", step)), torch.arange(4.0).add(4 * step).view(4, 1).expand(4, 2))
+    assert sorted(buffer.x[:, 0].tolist()) == list(range(6, 16))
+    assert buffer.n_filled == 10
+
+
+def test_fifo_is_all_fresh_while_it_holds_too_few() -> None:
+    buffer = Fifo(1000, DATA, CPU, 0, reinit_probability=0.0)
+    draw = buffer.draw(8, generator("cpu", 0))
+    assert draw.x.abs().max() <= 5
+    assert (draw.age == 0).all()
+    buffer.store(draw, torch.full((8, 2), 77.0))
+    assert (buffer.draw(8, generator("cpu", 1)).x == 77).all()
+
+
+def test_in_place_writes_back_where_it_drew() -> None:
+    buffer = InPlace(50, DATA, CPU, 0, reinit_probability=0.0)
+    before = buffer.x.clone()
+    draw = buffer.draw(20, generator("cpu", 0))
+    assert torch.equal(draw.x, before[draw.index])
+    buffer.store(draw, draw.x + 100)
+    others = torch.ones(50, dtype=torch.bool)
+    others[draw.index] = False
+    assert torch.equal(buffer.x[others], before[others])
+    assert torch.equal(buffer.x[draw.index], before[draw.index] + 100)
+    assert buffer.age.sum() == 20
+    assert float(buffer.metrics()["buffer/age"]) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("kind", [InPlace, Fifo])
+def test_share_of_fresh_starts(kind: type[Buffer]) -> None:
+    p, n, rounds = 0.05, 200, 50
+    buffer, fresh = kind(400, DATA, CPU, 0, reinit_probability=p), 0
+    buffer.store(buffer.draw(n, generator("cpu", "first")), torch.full((n, 2), 99.0))
+    buffer.store(buffer.draw(n, generator("cpu", "second")), torch.full((n, 2), 99.0))
+    buffer.x.fill_(99.0)
+    buffer.age.fill_(7)
+    for i in range(rounds):
+        draw = buffer.draw(n, generator("cpu", i))
+        restarted = draw.x[:, 0] != 99
+        assert ((draw.age == 0) == restarted).all()
+        fresh += int(restarted.sum())
+    total = n * rounds
+    assert abs(fresh - p * total) < 5 * math.sqrt(total * p * (1 - p))
+
+
+@pytest.mark.parametrize(("kind", "spread"), [("uniform", 5 / math.sqrt(3)), ("data", 1.0)])
+def test_law_of_fresh_starts(kind: str, spread: float) -> None:
+    buffer = InPlace(10, DATA, CPU, 0, reinit_from=kind)
+    std = float(buffer.fresh(20_000, generator("cpu", 0)).std())
+    assert std == pytest.approx(spread, rel=0.03)
+
+
+def test_more_chains_than_slots() -> None:
+    with pytest.raises(ValueError, match="must be at least the number of chains per step, 11, got 10"):
+        InPlace(10, DATA, CPU, 0).draw(11, generator("cpu", 0))
+
+
+@pytest.mark.parametrize("kind", [InPlace, Fifo])
+def test_state_round_trip(kind: type[Buffer], tmp_path) -> None:
+    buffer = kind(30, DATA, CPU, 0)
+    for step in range(3):
+        draw = buffer.draw(8, generator("cpu", step))
+        buffer.store(draw, draw.x + 1)
+    torch.save(buffer.state_dict(), tmp_path / "b.pt")
+    other = kind(30, DATA, CPU, 1)
+    other.load_state_dict(torch.load(tmp_path / "b.pt", weights_only=True))
+    a, b = (each.draw(8, generator("cpu", 9)) for each in (buffer, other))
+    assert torch.equal(a.x, b.x)
+    assert torch.equal(a.age, b.age)
+    assert torch.equal(a.index, b.index)
+
+
+def test_recent_spreads_over_what_is_held() -> None:
+    buffer = Fifo(100, DATA, CPU, 0)
+    buffer.store(buffer.draw(10, generator("cpu", 0)), torch.arange(10.0).view(10, 1).expand(10, 2))
+    assert buffer.recent(5)[:, 0].tolist() == [0, 2, 4, 6, 8]
+    assert len(buffer.recent(64)) == 10

@@ -1,0 +1,82 @@
+"""Spectral norm against singular values, and the L2 of energies."""
+
+import pytest
+import torch
+from torch import nn
+
+from ebm_exp.energy import MLP, Conv
+from ebm_exp.energy.base import frozen
+from ebm_exp.regularization import Combined, EnergyL2, SpectralNorm
+
+
+def converged(energy, **options):
+    energy = SpectralNorm(n_power_iterations=50, **options).prepare(energy).train()
+    x = torch.zeros(1, 1, 8, 8)
+    for _ in range(20):
+        energy(x)
+    return energy.eval()
+
+
+def norms(energy) -> list[float]:
+    layers = [m for m in energy.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    return [float(torch.linalg.svdvals(m.weight.detach().flatten(1))[0]) for m in layers]
+
+
+@pytest.mark.parametrize("kind", [MLP, Conv])
+def test_largest_singular_value_is_one(kind) -> None:
+    torch.manual_seed(0)
+    for norm in norms(converged(kind((1, 8, 8)))):
+        assert norm == pytest.approx(1, abs=1e-3)
+
+
+def test_bounded_leaves_a_small_layer_alone() -> None:
+    torch.manual_seed(0)
+    energy = MLP((1, 8, 8), (16, 16))
+    with torch.no_grad():
+        energy.net[0].weight.mul_(0.01)
+        energy.net[2].weight.mul_(100)
+    small = norms(energy)[0]
+    after = norms(converged(energy, bounded=True))
+    assert after[0] == pytest.approx(small, rel=1e-4)
+    assert after[1] == pytest.approx(1, abs=1e-3)
+
+
+def test_conv_leaves_linear_layers_alone() -> None:
+    torch.manual_seed(0)
+    energy = Conv((1, 8, 8))
+    head = energy.head[0].weight.clone()
+    energy = converged(energy, layers="conv")
+    assert torch.equal(energy.head[0].weight, head)
+    assert norms(energy.features)[0] == pytest.approx(1, abs=1e-3)
+
+
+def test_vectors_rest_in_evaluation_and_in_chains() -> None:
+    energy = SpectralNorm().prepare(MLP((1, 8, 8), (16,))).train()
+    with torch.no_grad():
+        for p in energy.parameters():
+            p.add_(torch.randn(p.shape))
+    x = torch.randn(4, 1, 8, 8)
+    before = {k: v.clone() for k, v in energy.state_dict().items()}
+    with frozen(energy):
+        energy(x)
+    energy.eval()(x)
+    assert all(torch.equal(before[k], v) for k, v in energy.state_dict().items())
+    energy.train()(x)
+    assert any(not torch.equal(before[k], v) for k, v in energy.state_dict().items())
+
+
+def test_gradient_passes_through_the_norm() -> None:
+    energy = converged(MLP((1, 8, 8), (4,)))
+    energy(torch.randn(3, 1, 8, 8)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in energy.parameters())
+
+
+def test_energy_l2_and_combination() -> None:
+    e_pos, e_neg = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0])
+    x = torch.zeros(2, 2)
+    energy = MLP((2,), (4,))
+    torch.testing.assert_close(EnergyL2(0.5).penalty(energy, x, x, e_pos, e_neg), torch.tensor([5.0, 2.0]))
+    both = Combined(a=EnergyL2(0.5), b=EnergyL2(1.0))
+    torch.testing.assert_close(both.penalty(energy, x, x, e_pos, e_neg), torch.tensor([15.0, 6.0]))
+    assert Combined().penalty(energy, x, x, e_pos, e_neg).sum() == 0
+    assert Combined().prepare(energy) is energy

@@ -1,0 +1,115 @@
+"""What every sampler keeps to. A new sampler joins by one line in SAMPLERS."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from ebm_exp.dataset import Domain
+from ebm_exp.energy import MLP
+from ebm_exp.random import generator
+from ebm_exp.regularization import SpectralNorm
+from ebm_exp.sampler import Langevin, Sampler, run_chain
+from ebm_exp.sampler.base import CHUNK, draw_noise
+
+BOX = Domain(-1, 1, (3,))
+SAMPLERS: dict[str, Callable[[], Sampler]] = {
+    "langevin": lambda: Langevin(0.1, 4, BOX),
+    "langevin, noise first, clamps": lambda: Langevin(
+        0.1, 4, BOX, noise_std=0.3, noise_first=True, gradient_clamp=0.1, clamp=True
+    ),
+}
+
+
+@pytest.fixture(params=SAMPLERS)
+def sampler(request: pytest.FixtureRequest) -> Sampler:
+    return SAMPLERS[request.param]()
+
+
+@pytest.fixture
+def energy() -> MLP:
+    torch.manual_seed(0)
+    return SpectralNorm().prepare(MLP((3,), (16,)))
+
+
+def points(n: int = 10) -> torch.Tensor:
+    return BOX.uniform(n, generator("cpu", "points"))
+
+
+def test_shape_dtype_and_no_graph(sampler: Sampler, energy: MLP) -> None:
+    start = points().requires_grad_()
+    chain = run_chain(sampler, energy, start, generator("cpu", 0))
+    assert chain.x.shape == (10, 3)
+    assert chain.x.dtype == torch.float32
+    assert not chain.x.requires_grad
+    assert torch.equal(start, points())
+    for name, value in chain.info.metrics().items():
+        assert name.startswith("chain/")
+        assert value.shape == ()
+        assert value.isfinite()
+
+
+def test_same_noise_same_chain(sampler: Sampler, energy: MLP) -> None:
+    a, b, c = (run_chain(sampler, energy, points(), generator("cpu", key)).x for key in (0, 0, 1))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_the_global_generator_is_left_alone(sampler: Sampler, energy: MLP) -> None:
+    before = torch.get_rng_state()
+    run_chain(sampler, energy, points(), generator("cpu", 0))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_chunks_make_chains_independent_of_the_batch(sampler: Sampler, energy: MLP) -> None:
+    def chains(n: int) -> torch.Tensor:
+        generators = [generator("cpu", "chunk", i) for i in range(-(-n // CHUNK))]
+        return run_chain(sampler, energy, points(150)[:n], generators).x
+
+    whole = chains(150)
+    torch.testing.assert_close(whole[:16], chains(16), rtol=0, atol=1e-6)
+    torch.testing.assert_close(whole[:70], chains(70), rtol=0, atol=1e-6)
+
+
+def test_nothing_of_the_energy_moves(sampler: Sampler, energy: MLP) -> None:
+    energy.train()
+    before = {k: v.clone() for k, v in energy.state_dict().items()}
+    run_chain(sampler, energy, points(), generator("cpu", 0))
+    assert all(torch.equal(before[k], v) for k, v in energy.state_dict().items())
+    assert energy.training
+    assert all(p.requires_grad and p.grad is None for p in energy.parameters())
+
+
+def test_flags_come_back_after_an_error(sampler: Sampler, energy: MLP) -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = energy
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        run_chain(sampler, Broken(), points(), generator("cpu", 0))
+    assert all(p.requires_grad for p in energy.parameters())
+
+
+def test_callback_sees_every_step(sampler: Sampler, energy: MLP) -> None:
+    seen = []
+    run_chain(sampler, energy, points(), generator("cpu", 0), 3, lambda i, state, info: seen.append((i, state.x)))
+    assert [i for i, _ in seen] == [1, 2, 3]
+    assert not torch.equal(seen[0][1], seen[1][1])
+
+
+def test_a_step_carries_a_graph_when_gradients_are_enabled(sampler: Sampler, energy: MLP) -> None:
+    x = points()
+    with torch.no_grad():
+        noise = draw_noise(sampler, generator("cpu", 0), x)
+    state, _ = sampler.step(energy, sampler.init(energy, x), noise)
+    state.x.square().sum().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in energy.parameters())
+
+
+def test_a_chain_of_no_steps_stays(sampler: Sampler, energy: MLP) -> None:
+    assert torch.equal(run_chain(sampler, energy, points(), generator("cpu", 0), 0).x, points())
