@@ -154,7 +154,9 @@ def load_weights(energy: nn.Module, state: Mapping[str, Any], weights: str, path
         return ema.energy
     except RuntimeError as error:
         detail = str(error).splitlines()
-        raise UserError(f"{path}: the weights do not fit this energy: {detail[min(1, len(detail) - 1)].strip()}") from None
+        raise UserError(
+            f"{path}: the weights do not fit this energy: {detail[min(1, len(detail) - 1)].strip()}"
+        ) from None
 
 
 def initial_weights(energy: nn.Module, run: str) -> None:

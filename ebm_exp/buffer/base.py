@@ -19,7 +19,7 @@ class BufferDraw(NamedTuple):
 
     x: Tensor  # [batch, *event]
     age: Tensor  # [batch], training steps since the chain started
-    index: Tensor  # [batch], the slots they came from
+    slots: Tensor  # [batch], where they came from
 
 
 class Buffer(nn.Module, ABC):

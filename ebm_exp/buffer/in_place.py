@@ -12,6 +12,6 @@ class InPlace(Buffer):
         return self.size
 
     def store(self, draw: BufferDraw, x: Batch) -> None:
-        self.x[draw.index] = x
-        self.age[draw.index] = draw.age + 1
+        self.x[draw.slots] = x
+        self.age[draw.slots] = draw.age + 1
         self.n_stored += len(x)

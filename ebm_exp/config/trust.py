@@ -109,7 +109,7 @@ def _part_classes() -> list[type]:
 
 
 def _without_resolvers(value: Any) -> Any:
-    """Replace values that would call a resolver (``${oc.env:…}``) by a mandatory ``???``: only the user can fill them."""
+    """Replace values that call a resolver (``${oc.env:…}``) by a mandatory ``???``: only the user can fill them."""
     if isinstance(value, dict):
         return {key: _without_resolvers(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -17,7 +17,12 @@ from pydantic.errors import PydanticSchemaGenerationError
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.types import NonNegativeInt, PositiveInt
 
-RESERVED = {"_target_", "chain", "network", "evaluation"}  # of a data set: defaults that other nodes refer to by interpolation
+RESERVED = {
+    "_target_",
+    "chain",
+    "network",
+    "evaluation",
+}  # of a data set: defaults that other nodes refer to by interpolation
 PROVIDED = {
     *("event_shape", "domain", "n_classes", "device", "seed", "dataset", "energy", "sampler", "buffer", "objective"),
     *("regularization", "optimizer", "params", "sampling", "evaluators", "logger", "run_dir", "group"),
@@ -80,6 +85,7 @@ def arguments(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def is_node(value: Any) -> bool:
+    """Whether a value of a config is to be built."""
     return isinstance(value, Mapping) and "_target_" in value
 
 

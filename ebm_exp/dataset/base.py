@@ -1,7 +1,5 @@
 """What every data set is: tensors on the device, a domain, and batches that are a function of the step."""
 
-from abc import ABC
-
 import torch
 from torch import Tensor
 
@@ -10,7 +8,7 @@ from ebm_exp.random import generator as derived_generator
 from ebm_exp.types import Minibatch, PerSample
 
 
-class Dataset(ABC):
+class Dataset:
     """Points, labels and their domain, resident on the device.
 
     Args:

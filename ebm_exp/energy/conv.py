@@ -1,5 +1,7 @@
 """A plain convolutional energy for pictures."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -34,7 +36,7 @@ class Conv(Energy):
             raise ValueError(f"channels: {len(channels) - 1} halvings are too many for pictures of {event_shape[1:]}")
         phi = nn.SiLU() if activation is None else activation
         layers: list[nn.Module] = [nn.Conv2d(event_shape[0], channels[0], 3, padding=1), phi]
-        for n_in, n_out in zip(channels, channels[1:], strict=False):
+        for n_in, n_out in pairwise(channels):
             layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), phi]
         self.features = nn.Sequential(*layers, nn.Flatten())
         with torch.no_grad():

@@ -18,7 +18,7 @@ class Jsonl:
         self.path = path
 
     def write(self, row: dict[str, Any]) -> None:
-        """One line. JSON has no NaN, so a number that is not finite is written as ``"nan"``, ``"inf"`` or ``"-inf"``."""
+        """One line. JSON has no NaN: what is not finite is written as the text ``nan``, ``inf`` or ``-inf``."""
         plain = {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(plain, allow_nan=False) + "\n")

@@ -17,7 +17,7 @@ _CELL = 40  # least pixels of a picture's longer side on paper
 
 
 def mosaic(x: Batch, domain: Domain, n_max: int = 64) -> np.ndarray:
-    """Pictures ``[n, C, H, W]`` as one square-ish uint8 array ``[height, width, 3]``, pixels enlarged, thin lines between."""
+    """Pictures ``[n, C, H, W]`` side by side in one uint8 array ``[height, width, 3]``, enlarged, lines between."""
     x = x[:n_max].detach().float().cpu().clamp(domain.low, domain.high)
     levels = ((x - domain.low) / (domain.high - domain.low) * 255).round().to(torch.uint8)
     levels = levels.expand(-1, 3, -1, -1) if levels.shape[1] == 1 else levels[:, :3]
@@ -94,7 +94,9 @@ def density_panels(path: Path, energy: EnergyFn, dataset: Dataset, samples: Batc
         name = "data: histogram"
     figure = _figure(10.4, 4.6)
     top = float(truth.max())
-    for i, (values, title, dots) in enumerate(((model, "model: exp(−E/T)/Z and fresh chains", True), (truth, name, False))):
+    for i, (values, title, dots) in enumerate(
+        ((model, "model: exp(−E/T)/Z and fresh chains", True), (truth, name, False))
+    ):
         axes = figure.add_subplot(1, 2, i + 1)
         heat = axes.imshow(
             values, origin="lower", extent=(domain.low, domain.high) * 2, cmap="viridis", vmin=0, vmax=top

@@ -1,14 +1,12 @@
 """What a regularization term may do: wrap the energy once, add a penalty in every step."""
 
-from abc import ABC
-
 import torch
 
 from ebm_exp.energy import Energy
 from ebm_exp.types import Batch, PerSample
 
 
-class Regularization(ABC):
+class Regularization:
     """One term. Each method does nothing unless a subclass says so."""
 
     def prepare(self, energy: Energy) -> Energy:

@@ -22,7 +22,7 @@ Noise = Any  # a sampler's own tuple of tensors, each [batch, …]
 
 
 class Info(ABC):
-    """What a person wants to know of one step. Holds the step's tensors as they are; reducing them waits until asked."""
+    """What a person wants to know of one step: its tensors as they are, reduced only when asked."""
 
     @abstractmethod
     def metrics(self) -> dict[str, Tensor]:
@@ -34,6 +34,7 @@ class Sampler(ABC):
 
     n_steps: int
     temperature: float  # T of the law that the kernel is built to sample
+    exact: bool  # False when a clamp may act, so that the temperature is only a noise ratio
 
     @abstractmethod
     def init(self, energy: EnergyFn, x: Batch) -> State:

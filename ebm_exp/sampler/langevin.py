@@ -36,7 +36,7 @@ class LangevinInfo(Info):
     gradient_clamp: float | None
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/grad_norm`` and ``chain/displacement`` (mean L2 over chains), ``chain/clamped`` (share of components)."""
+        """``chain/grad_norm``, ``chain/displacement``: mean L2 over chains; ``chain/clamped``: share of components."""
         acted = self.free != self.after
         if self.gradient_clamp is not None:
             acted = acted | (self.gradient.abs() > self.gradient_clamp)

@@ -110,7 +110,7 @@ class Trainer:
         self.logger.start(config | facts, (state or {}).get("wandb_id"), self._name(), self.group, self.run_dir)
         summary: dict[str, Any] = {"state": "running", "wandb_id": self.logger.id} | facts
         self.run.write_summary(summary | {"step": self.step})
-        outcome = {"state": "failed", "reason": "an exception; see train.log"}
+        outcome: dict[str, Any] = {"state": "failed", "reason": "an exception; see train.log"}
         try:
             with Progress(self.max_steps) as progress, _StopRequest() as stop:
                 for line in report.outline(self, facts):
@@ -118,7 +118,12 @@ class Trainer:
                 self._warn_of_spent_schedule(progress)
                 outcome = {"state": self._loop(progress, stop, summary)}
         except NonFiniteError as error:
-            outcome = {"state": "failed", "reason": str(error), "failed_step": error.step, "failed_metric": error.metric}
+            outcome = {
+                "state": "failed",
+                "reason": str(error),
+                "failed_step": error.step,
+                "failed_metric": error.metric,
+            }
             raise
         except Exception as error:
             outcome["reason"] = f"{type(error).__name__}: {error}"
@@ -232,7 +237,9 @@ class Trainer:
 
     def _warn_of_spent_schedule(self, progress: Progress) -> None:
         if self.lr_decay != "none" and self.step >= self.lr_decay_steps and self.step < self.max_steps:
-            progress.print(f"warning   the learning rate fell to 0 at step {self.lr_decay_steps:,}: nothing will change")
+            progress.print(
+                f"warning   the learning rate fell to 0 at step {self.lr_decay_steps:,}: nothing will change"
+            )
 
     def _say_goodbye(self, state: str) -> None:
         here = self.run_dir.relative_to(Path.cwd()) if self.run_dir.is_relative_to(Path.cwd()) else self.run_dir

@@ -52,7 +52,9 @@ def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
 
 def fresh_samples(trainer: "Trainer", n: int) -> Tensor:
     """n fresh chains from the averaged energy, the same seed each time: pictures of one run can be compared."""
-    buffer = trainer.objective.buffer.recent(n) if trainer.sampling.init == "buffer" and trainer.objective.buffer else None
+    buffer = (
+        trainer.objective.buffer.recent(n) if trainer.sampling.init == "buffer" and trainer.objective.buffer else None
+    )
     return trainer.sampling.draw(trainer.ema.energy, n, trainer.seed, buffer).x
 
 

@@ -33,7 +33,9 @@ def judge(x: np.ndarray) -> tuple[float, float, float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_default_run_draws_digits(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, seed: int) -> None:
+def test_default_run_draws_digits(
+    cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, seed: int
+) -> None:
     done = cli("train.py", f"seed={seed}", f"hydra.run.dir={tmp_path}/run", "logger.mode=disabled")
     assert done.returncode == 0, done.stderr
     drawn = cli("sample.py", f"run={tmp_path}/run", "n_samples=1000", "init=noise", f"output_dir={tmp_path}/drawn")

@@ -19,7 +19,7 @@ def test_draws_without_replacement(kind: type[Buffer]) -> None:
     buffer = kind(100, DATA, CPU, 0)
     for step in range(10):
         draw = buffer.draw(60, generator("cpu", step))
-        assert len(draw.index.unique()) == 60
+        assert len(draw.slots.unique()) == 60
         buffer.store(draw, draw.x)
 
 
@@ -44,12 +44,12 @@ def test_in_place_writes_back_where_it_drew() -> None:
     buffer = InPlace(50, DATA, CPU, 0, reinit_probability=0.0)
     before = buffer.x.clone()
     draw = buffer.draw(20, generator("cpu", 0))
-    assert torch.equal(draw.x, before[draw.index])
+    assert torch.equal(draw.x, before[draw.slots])
     buffer.store(draw, draw.x + 100)
     others = torch.ones(50, dtype=torch.bool)
-    others[draw.index] = False
+    others[draw.slots] = False
     assert torch.equal(buffer.x[others], before[others])
-    assert torch.equal(buffer.x[draw.index], before[draw.index] + 100)
+    assert torch.equal(buffer.x[draw.slots], before[draw.slots] + 100)
     assert buffer.age.sum() == 20
     assert float(buffer.metrics()["buffer/age"]) == pytest.approx(0.4)
 
@@ -95,7 +95,7 @@ def test_state_round_trip(kind: type[Buffer], tmp_path) -> None:
     a, b = (each.draw(8, generator("cpu", 9)) for each in (buffer, other))
     assert torch.equal(a.x, b.x)
     assert torch.equal(a.age, b.age)
-    assert torch.equal(a.index, b.index)
+    assert torch.equal(a.slots, b.slots)
 
 
 def test_recent_spreads_over_what_is_held() -> None:

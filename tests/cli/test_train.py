@@ -125,7 +125,10 @@ def test_kill_and_resume_equals_an_uninterrupted_run(cli: Cli, tmp_path: Path, c
     for part in ("energy", "ema", "optimizer", "buffer"):
         torch.testing.assert_close(a[part], b[part], rtol=0, atol=0, equal_nan=False)
     rows = [
-        [{k: v for k, v in json.loads(line).items() if not k.startswith("time/")} for line in f.read_text().splitlines()]
+        [
+            {k: v for k, v in json.loads(line).items() if not k.startswith("time/")}
+            for line in f.read_text().splitlines()
+        ]
         for f in (whole / "metrics.jsonl", broken / "metrics.jsonl")
     ]
     assert rows[0] == rows[1]
@@ -147,7 +150,13 @@ def test_multirun_gives_runs_of_their_own_in_one_group(cli: Cli, tmp_path: Path)
     sweep = tmp_path / "sweep"
     done = cli(
         *("train.py", "-m", "energy=mlp,conv", "regularization=none,du2019", "trainer.max_steps=3"),
-        *(f"hydra.sweep.dir={sweep}", "sampler.n_steps=2", "sampling.n_steps=2", "evaluator=none", "logger.mode=offline"),
+        *(
+            f"hydra.sweep.dir={sweep}",
+            "sampler.n_steps=2",
+            "sampling.n_steps=2",
+            "evaluator=none",
+            "logger.mode=offline",
+        ),
     )
     assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in sweep.iterdir() if p.is_dir()) == ["0", "1", "2", "3"]

@@ -21,7 +21,9 @@ def test_digits_values_labels_and_split() -> None:
     expected = torch.from_numpy(pixels).float() / 8 - 1
     assert torch.equal(both.sort(0).values, expected.sort(0).values)
     row = {tuple(p.tolist()): int(y) for p, y in zip(expected, labels, strict=True)}
-    assert all(row[tuple(x.tolist())] == int(y) for x, y in zip(digits.train().flatten(1), digits.train_labels, strict=True))
+    assert all(
+        row[tuple(x.tolist())] == int(y) for x, y in zip(digits.train().flatten(1), digits.train_labels, strict=True)
+    )
     assert Digits("digits", CPU, test_share=0.0).n_train == 1797
     assert (Digits("digits", CPU, value_range=(0.0, 1.0)).train().min(), digits.train().max()) == (0, 1)
 

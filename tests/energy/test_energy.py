@@ -38,7 +38,8 @@ def test_gradient_and_double_backward(energy_and_x) -> None:
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in energy.parameters())
     with torch.no_grad():
         e, flat = energy_gradient(energy, x)
-    assert not (e.requires_grad or flat.requires_grad)
+    assert not (e.requires_grad)
+    assert not (flat.requires_grad)
     torch.testing.assert_close(flat, gradient.detach())
 
 
@@ -51,7 +52,9 @@ def test_gradient_equals_finite_differences() -> None:
         for i in range(2):
             step = torch.zeros(2, dtype=torch.float64)
             step[i] = h
-            torch.testing.assert_close(gradient[:, i], (energy(x + step) - energy(x - step)) / (2 * h), rtol=1e-6, atol=1e-8)
+            torch.testing.assert_close(
+                gradient[:, i], (energy(x + step) - energy(x - step)) / (2 * h), rtol=1e-6, atol=1e-8
+            )
 
 
 def test_conv_says_what_it_needs() -> None:

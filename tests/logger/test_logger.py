@@ -48,7 +48,10 @@ def test_offline_runs_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert {file.stem.removeprefix("run-") for file in files} == set(ids)
     for file in files:
         done = subprocess.run(
-            [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         for word in ("my-group", "train/loss", "0.125"):

@@ -29,9 +29,7 @@ def test_stationary_variance_is_exact(sigma: float, step: float, noise_first: bo
     if noise_first:
         variance *= (1 - step / (2 * sigma**2)) ** 2
     start = math.sqrt(variance) * torch.randn(N, 1, generator=generator("cpu", "start"))
-    chain = run_chain(
-        Langevin(step, 30, BOX, noise_first=noise_first), gaussian(sigma), start, generator("cpu", 0)
-    )
+    chain = run_chain(Langevin(step, 30, BOX, noise_first=noise_first), gaussian(sigma), start, generator("cpu", 0))
     assert abs(variance_z(chain.x, variance)) < 5
     assert abs(float(chain.x.mean())) < 5 * math.sqrt(variance / N)
 
