@@ -1,7 +1,8 @@
 """Spectral normalisation (Miyato et al., ICLR 2018): W/σ(W), which bounds each layer's Lipschitz constant by one.
 
-σ is the largest singular value of W as a matrix [out, rest], followed by power iteration: v ← Wᵀu/|Wᵀu|, u ← Wv/|Wv|,
-σ is the largest singular value of W as a matrix [out, rest], followed by power iteration: v ← Wᵀu/|Wᵀu|,
+σ is the largest singular value of W as a matrix [out, rest], by power iteration: v ← Wᵀu/|Wᵀu|, u ← Wv/|Wv|,
+σ = uᵀWv. Du & Mordatch's code uses the bounded form W/σ · min(σ, 1) = W/max(σ, 1), which leaves a layer free
+to be small.
 """
 
 from typing import Literal

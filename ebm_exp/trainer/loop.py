@@ -244,11 +244,11 @@ class Trainer:
     def _say_goodbye(self, state: str) -> None:
         here = self.run_dir.relative_to(Path.cwd()) if self.run_dir.is_relative_to(Path.cwd()) else self.run_dir
         print(f"\n{state} at step {self.step:,} after {self.elapsed:.0f} s")
-        step = self.best["step"] if self.best else self.step
-        for label, at in (("best picture", step), ("last picture", self.step)):
+        pictures = {"best picture": self.best["step"]} if self.best else {}
+        for label, at in (pictures | {"last picture": self.step}).items():
             picture = here / "samples" / f"step_{at:08d}.png"
-            if (self.run_dir / "samples" / picture.name).is_file() and (label == "best picture" or at != step):
-                print(f"{label}  {picture}")
+            if (self.run_dir / "samples" / picture.name).is_file():
+                print(f"{label}   {picture}")
         if self.best:
             print(f"best {self.best['metric']}  {self.best['value']:.4g} at step {self.best['step']:,}")
         print(f"run directory  {here}")
