@@ -20,6 +20,7 @@ lint: .venv/installed
 # Installed once; again only when pyproject.toml changes.
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip  # an old resolver backtracks for minutes
 	$(BIN)/python -m pip install --quiet --editable ".[test,lint]"
 	touch $@
 
