@@ -92,8 +92,11 @@ class Buffer(nn.Module, ABC):
         return self.x[slots]
 
     def metrics(self) -> dict[str, Tensor]:
-        """``buffer/age``: mean training steps since the held chains started."""
-        return {"buffer/age": self.age[: max(self.n_filled, 1)].float().mean()}
+        """``buffer/age``: mean training steps since the held chains started; ``buffer/filled``: share of slots held."""
+        return {
+            "buffer/age": self.age[: max(self.n_filled, 1)].float().mean(),
+            "buffer/filled": torch.full((), self.n_filled / self.size, device=self.x.device),
+        }
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"n_stored": self.n_stored}

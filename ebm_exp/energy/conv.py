@@ -19,7 +19,7 @@ class Conv(Energy):
         activation: applied after each layer but the last.
 
     Raises:
-        ValueError: when points are no pictures, or too small to be halved so often.
+        ValueError: when points are no pictures, or too small to be halved so often, or channels is empty.
     """
 
     def __init__(
@@ -32,6 +32,8 @@ class Conv(Energy):
         super().__init__()
         if len(event_shape) != 3:
             raise ValueError(f"conv needs pictures [channels, height, width], the data set has points {event_shape}")
+        if not channels:
+            raise ValueError("channels: needs at least one convolution")
         if min(event_shape[1:]) < 2 ** (len(channels) - 1):
             raise ValueError(f"channels: {len(channels) - 1} halvings are too many for pictures of {event_shape[1:]}")
         phi = nn.SiLU() if activation is None else activation

@@ -16,18 +16,21 @@ class Progress:
 
     Args:
         max_steps: the last step.
+        enabled: show the live line; None: when stdout is a terminal.
     """
 
-    def __init__(self, max_steps: int) -> None:
+    def __init__(self, max_steps: int, enabled: bool | None = None) -> None:
         self.max_steps = max_steps
         self._console = Console(highlight=False, soft_wrap=True)
+        self._live = self._console.is_terminal if enabled is None else enabled
         self._bar = RichProgress(
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"), BarColumn(), TextColumn("{task.fields[text]}"),
-            console=self._console, transient=True, disable=not self._console.is_terminal,
+            console=self._console, transient=True, disable=not self._live,
         )  # fmt: skip
         self._task = self._bar.add_task("train", total=max_steps, text="")
         self._first: tuple[int, float] | None = None
         self._printed_at = -float("inf")
+        self._unprinted = ""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -35,6 +38,9 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._bar.stop()
+        if self._unprinted:  # a run that stops early still ends with its last numbers
+            print(self._unprinted, flush=True)
+            self._unprinted = ""
 
     def update(self, step: int, loss: float | None, gap: float | None) -> None:
         """Show the numbers of a logged step."""
@@ -44,18 +50,26 @@ class Progress:
             self._first = step, now
         elif step > self._first[0]:
             rate = (step - self._first[0]) / (now - self._first[1])
-            left = int((self.max_steps - step) / rate)
-            text += [f"{rate:.1f} steps/s", f"{left // 60}:{left % 60:02d} left"]
+            text += [f"{rate:.1f} steps/s", f"{_clock((self.max_steps - step) / rate)} left"]
         text += [f"{name} {value:.4g}" for name, value in (("loss", loss), ("gap", gap)) if value is not None]
-        if self._console.is_terminal:
+        if self._live:
             self._bar.update(self._task, completed=step, text="  ".join(text))
-        elif now - self._printed_at >= _PLAIN_EVERY or step >= self.max_steps:
-            print("  ".join([f"step {step:,}/{self.max_steps:,}", *text]), flush=True)
-            self._printed_at = now
+            return
+        line = "  ".join([f"step {step:,}/{self.max_steps:,}", *text])
+        if now - self._printed_at >= _PLAIN_EVERY or step >= self.max_steps:
+            print(line, flush=True)
+            self._printed_at, self._unprinted = now, ""
+        else:
+            self._unprinted = line
 
     def print(self, line: str) -> None:
         """A line of its own that the live line stays clear of."""
-        if self._console.is_terminal:
+        if self._live:
             self._console.print(line, markup=False)
         else:
             print(line, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -13,38 +13,59 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
 _DATA, _MODEL, _DPI = "#1f6fb4", "#d9662b", 120
-_CELL = 40  # least pixels of a picture's longer side on paper
+_CELL, _SIDE = 40, 480  # pixels: least longer side of one picture, side of a whole mosaic to aim at
+_SEPARATOR = (84, 120, 156)  # tinted, so that no grey value of a picture passes for it
+_MAX_FRAMES = 60
 
 
-def mosaic(x: Batch, domain: Domain, n_max: int = 64) -> np.ndarray:
-    """Pictures ``[n, C, H, W]`` side by side in one uint8 array ``[height, width, 3]``, enlarged, lines between."""
+def mosaic(x: Batch, domain: Domain, n_max: int = 64, n_columns: int | None = None) -> np.ndarray:
+    """Pictures ``[n, C, H, W]`` side by side in one uint8 array ``[height, width, 3]``, enlarged, lines between.
+
+    At most ``n_max`` are shown, in ``n_columns`` columns (None: as square as it gets), by whole multiples of a pixel.
+    One channel is grey, three are RGB, of any other number the first is shown.
+    """
     x = x[:n_max].detach().float().cpu().clamp(domain.low, domain.high)
     levels = ((x - domain.low) / (domain.high - domain.low) * 255).round().to(torch.uint8)
-    levels = levels.expand(-1, 3, -1, -1) if levels.shape[1] == 1 else levels[:, :3]
-    scale = max(1, -(-_CELL // max(levels.shape[2:])))
+    levels = levels if levels.shape[1] == 3 else levels[:, :1].expand(-1, 3, -1, -1)
+    n_columns = n_columns or max(1, math.ceil(math.sqrt(len(levels))))
+    side = max(levels.shape[2:])
+    scale = max(1, -(-_CELL // side), round(_SIDE / n_columns / side))
     levels = levels.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    n_columns = math.ceil(math.sqrt(len(levels)))
     n_rows = math.ceil(len(levels) / n_columns)
     height, width = levels.shape[2] + 2, levels.shape[3] + 2
-    canvas = np.full((n_rows * height + 2, n_columns * width + 2, 3), 110, dtype=np.uint8)
-    for i, picture in enumerate(levels.permute(0, 2, 3, 1).numpy()):
+    canvas = np.full((n_rows * height + 2, n_columns * width + 2, 3), _SEPARATOR, dtype=np.uint8)
+    pictures = levels.permute(0, 2, 3, 1).numpy()
+    for i in range(n_rows * n_columns):
         row, column = divmod(i, n_columns)
         top, left = row * height + 2, column * width + 2
-        canvas[top : top + height - 2, left : left + width - 2] = picture
+        canvas[top : top + height - 2, left : left + width - 2] = pictures[i] if i < len(pictures) else 255
     return canvas
 
 
 def sample_panels(path: Path, panels: dict[str, Batch], domain: Domain) -> None:
-    """Grids of pictures side by side under their titles."""
-    figure = _figure(4.2 * len(panels), 4.5)
-    for i, (title, x) in enumerate(panels.items()):
-        axes = figure.add_subplot(1, len(panels), i + 1)
-        if len(domain.event_shape) == 3:
-            axes.imshow(mosaic(x, domain), interpolation="nearest")
-        else:  # points of another shape: one row per sample
-            axes.imshow(x.flatten(1).cpu(), aspect="auto", cmap="gray", vmin=domain.low, vmax=domain.high)
+    """Grids of up to 64 pictures side by side under their titles, all at one scale."""
+    if len(domain.event_shape) == 3:
+        n_columns = math.ceil(math.sqrt(min(64, max(len(x) for x in panels.values()))))
+        shown = {title: mosaic(x, domain, n_columns=n_columns) for title, x in panels.items()}
+    else:  # points of another shape: one row per sample
+        shown = {
+            title: x[:64].flatten(1).detach().float().cpu().clamp(domain.low, domain.high).numpy()
+            for title, x in panels.items()
+        }
+    width = max(_SIDE * 3 // 4, *(picture.shape[1] for picture in shown.values()))
+    pictures = len(domain.event_shape) == 3
+    height = max(picture.shape[0] for picture in shown.values()) if pictures else _SIDE
+    gap, top = 24, 48  # in pixels, like all of this layout: a mosaic on paper keeps its pixels whole
+    total = gap + (width + gap) * len(shown), top + height + gap
+    figure = _figure(total[0] / _DPI, total[1] / _DPI)
+    figure.set_layout_engine("none")
+    for i, (title, picture) in enumerate(shown.items()):
+        w, h = (picture.shape[1], picture.shape[0]) if pictures else (width, height)
+        left, bottom = gap + (width + gap) * i, total[1] - top - h
+        axes = figure.add_axes((left / total[0], bottom / total[1], w / total[0], h / total[1]))
+        axes.imshow(picture, interpolation="nearest", aspect="auto", cmap="gray", vmin=domain.low, vmax=domain.high)
         axes.set_axis_off()
-        axes.set_title(title, fontsize=11)
+        axes.set_title(title, fontsize=11, loc="left")
     _write(figure, path)
 
 
@@ -64,7 +85,7 @@ def sample_grid(path: Path, x: Batch, domain: Domain) -> None:
 
 def energy_histogram(path: Path, e_pos: PerSample, e_neg: PerSample, title: str) -> None:
     """Energies of a batch of data against those of its negatives: apart means that the model tells them apart."""
-    pos, neg = (e.detach().float().cpu().numpy() for e in (e_pos, e_neg))
+    pos, neg = (e[e.isfinite()].numpy() for e in (e_pos.detach().float().cpu(), e_neg.detach().float().cpu()))
     edges = np.histogram_bin_edges(np.concatenate([pos, neg]), bins=40)
     figure = _figure(6, 3.6)
     axes = figure.add_subplot()
@@ -92,26 +113,34 @@ def density_panels(path: Path, energy: EnergyFn, dataset: Dataset, samples: Batc
         x = dataset.train().cpu().numpy()
         truth = np.histogram2d(x[:, 1], x[:, 0], bins=axis.cpu().numpy(), density=True)[0]
         name = "data: histogram"
-    figure = _figure(10.4, 4.6)
+    figure = _figure(10.4, 5.0)
     top = float(truth.max())
+    panels = []
     for i, (values, title, dots) in enumerate(
         ((model, "model: exp(−E/T)/Z and fresh chains", True), (truth, name, False))
     ):
         axes = figure.add_subplot(1, 2, i + 1)
+        panels.append(axes)
         heat = axes.imshow(
             values, origin="lower", extent=(domain.low, domain.high) * 2, cmap="viridis", vmin=0, vmax=top
         )
         if dots:
             _scatter(axes, samples[:400], domain, color="white", size=3)
         axes.set_title(title, fontsize=11)
-        figure.colorbar(heat, ax=axes, shrink=0.85, label="density" if i else None)
+    # One scale for both: what the model holds above the data's peak is cut, and the arrow says so.
+    figure.colorbar(heat, ax=panels, shrink=0.85, label="density", extend="max", pad=0.02)
     _write(figure, path)
 
 
 def chain_gif(path: Path, frames: Tensor, domain: Domain, ms_per_frame: int = 80) -> None:
-    """Chains as they move: frames ``[n_frames, n, *event]``, the last held for a second; 36 pictures, or all points."""
+    """Chains as they move: frames ``[n_frames, n, *event]``, the last held for a second; 36 pictures, or all points.
+
+    Of more than 60 frames, 60 evenly spread ones are shown, first and last among them.
+    """
     from PIL import Image
 
+    if len(frames) > _MAX_FRAMES:
+        frames = frames[np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int)]
     if len(domain.event_shape) == 3:
         pictures = [Image.fromarray(mosaic(x, domain, 36)) for x in frames]
     else:

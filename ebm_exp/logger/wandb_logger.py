@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 log = logging.getLogger(__name__)
+_MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 _INIT_TIMEOUT = 15  # seconds; with a key and no network, wandb's own default hangs for over a minute
 
 
@@ -14,10 +15,15 @@ class WandbRun:
 
     Args:
         mode: ``auto`` obeys WANDB_MODE, goes online when a key is found in the environment or netrc (offline if that
-            fails within 15 s), and is offline otherwise; ``disabled`` does not import wandb.
+            fails within 15 s), and is offline otherwise; ``online`` without a key is offline too, with a warning,
+            for W&B would stop and ask; ``disabled`` does not import wandb.
         project, entity, tags: as W&B has them.
         group: null: the sweep's directory, none for a single run.
         dir: the folder whose ``wandb`` folder holds all runs.
+
+    Attributes:
+        id: the run's id, which a checkpoint keeps; None before the start and when nothing is logged.
+        mode_used: what became of ``mode`` at the start.
     """
 
     def __init__(
@@ -34,6 +40,7 @@ class WandbRun:
         self._run: Any = None
         self._finished: dict[str, str] = {}
         self.id: str | None = None
+        self.mode_used: Literal["online", "offline", "disabled"] = "disabled"
 
     def start(
         self,
@@ -44,13 +51,14 @@ class WandbRun:
         run_dir: Path,
         job_type: str = "train",
     ) -> None:
-        """Open the run, or go on with ``run_id``."""
-        mode = self._choose_mode()
+        """Open the run, or go on with ``run_id``; a ``group`` of the constructor wins over the argument."""
+        mode = self.mode_used = self._choose_mode()
         self.id = run_id
         if mode == "disabled":
             return
         import wandb
 
+        wandb.setup(settings=wandb.Settings(silent=True))  # the login speaks before the run's own settings hold
         Path(self.dir).mkdir(parents=True, exist_ok=True)
         arguments: dict[str, Any] = {
             "project": self.project,
@@ -73,6 +81,7 @@ class WandbRun:
                 raise
             log.warning("W&B is out of reach (%s); logging offline", str(error).splitlines()[0])
             self._run = wandb.init(mode="offline", settings=settings, **(arguments | {"resume": None}))
+            self.mode_used = "offline"
         self._run.define_metric("*", step_metric="step")
         self.id = self._run.id
 
@@ -88,10 +97,16 @@ class WandbRun:
 
             self._run.log({"step": step} | {name: wandb.Image(str(path)) for name, path in pictures.items()})
 
+    def summary(self, values: dict[str, Any]) -> None:
+        """Single values of the whole run, e.g. the best metric, beside W&B's own last values."""
+        if self._run is not None:
+            self._run.summary.update(values)
+
     def finish(self, exit_code: int) -> None:
         """Close the run; 0 is success."""
         if self._run is not None:
-            self._finished = {"dir": self._run.dir, "url": self._run.url or ""}
+            url = self._run.url if self.mode_used == "online" else None  # asking an offline run prints a warning
+            self._finished = {"dir": self._run.dir, "url": url or ""}
             self._run.finish(exit_code=exit_code)
             self._run = None
 
@@ -106,26 +121,32 @@ class WandbRun:
         return [f"wandb leet {here.parent}", f"wandb sync {here}"]
 
     def _choose_mode(self) -> Literal["online", "offline", "disabled"]:
-        if self.mode != "auto":
-            return self.mode
-        asked = os.environ.get("WANDB_MODE")
-        if asked in ("online", "offline", "disabled"):
+        asked = self.mode if self.mode != "auto" else _MODES.get(os.environ.get("WANDB_MODE", ""), "auto")
+        if asked in ("offline", "disabled"):
             return asked  # type: ignore[return-value]
-        return "online" if _has_key() else "offline"
+        if _has_key():
+            return "online"
+        if asked == "online":
+            log.warning("W&B has no key (`wandb login` stores one); logging offline")
+        return "offline"
 
 
 def _has_key() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
+    """Whether W&B would find credentials without a prompt: its own places, in its own order."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     import netrc
     from urllib.parse import urlparse
 
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    files = [os.environ.get("NETRC"), "~/.netrc", "~/_netrc"]
-    for file in (Path(f).expanduser() for f in files if f):
+    import wandb
+
+    known = wandb.setup(settings=wandb.Settings(silent=True)).settings  # WANDB_BASE_URL and `wandb login --host`
+    host = urlparse(known.base_url).hostname or ""
+    named = os.environ.get("NETRC")
+    for file in [Path(f).expanduser() for f in ([named] if named else ["~/.netrc", "~/_netrc"])]:
         try:
             if file.is_file() and netrc.netrc(file).authenticators(host):
                 return True
         except (netrc.NetrcParseError, OSError):
             continue
-    return False
+    return bool(known.api_key)

@@ -37,7 +37,7 @@ class LangevinInfo(Info):
 
     def metrics(self) -> dict[str, Tensor]:
         """``chain/grad_norm``, ``chain/displacement``: mean L2 over chains; ``chain/clamped``: share of components."""
-        acted = self.free != self.after
+        acted = (self.free > self.after) | (self.free < self.after)  # a NaN is no clamp
         if self.gradient_clamp is not None:
             acted = acted | (self.gradient.abs() > self.gradient_clamp)
         return {

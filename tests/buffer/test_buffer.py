@@ -40,6 +40,27 @@ def test_fifo_is_all_fresh_while_it_holds_too_few() -> None:
     assert (buffer.draw(8, generator("cpu", 1)).x == 77).all()
 
 
+def test_age_counts_the_steps_of_a_chain() -> None:
+    buffer = Fifo(8, DATA, CPU, 0, reinit_probability=0.0)
+    for step in range(5):  # every draw holds the whole queue, so all chains grow together
+        draw = buffer.draw(8, generator("cpu", step))
+        assert (draw.age == step).all()
+        buffer.store(draw, draw.x)
+        assert (buffer.age == step + 1).all()
+        assert float(buffer.metrics()["buffer/age"]) == step + 1
+
+
+def test_share_of_slots_held() -> None:
+    buffer = Fifo(16, DATA, CPU, 0)
+    shares = []
+    for step in range(5):
+        shares.append(float(buffer.metrics()["buffer/filled"]))
+        draw = buffer.draw(4, generator("cpu", step))
+        buffer.store(draw, draw.x)
+    assert shares == [0, 0.25, 0.5, 0.75, 1]
+    assert float(InPlace(16, DATA, CPU, 0).metrics()["buffer/filled"]) == 1
+
+
 def test_in_place_writes_back_where_it_drew() -> None:
     buffer = InPlace(50, DATA, CPU, 0, reinit_probability=0.0)
     before = buffer.x.clone()
@@ -76,6 +97,14 @@ def test_law_of_fresh_starts(kind: str, spread: float) -> None:
     buffer = InPlace(10, DATA, CPU, 0, reinit_from=kind)
     std = float(buffer.fresh(20_000, generator("cpu", 0)).std())
     assert std == pytest.approx(spread, rel=0.03)
+
+
+def test_normal_starts_are_gaussian_cut_at_the_walls() -> None:
+    """One standard deviation to the wall: P(|z| > 1) = .3173 of the components lie on it, |z| < 1/2 has .3829."""
+    buffer, n = InPlace(10, DATA, CPU, 0, reinit_from="normal"), 20_000
+    z = buffer.fresh(n, generator("cpu", 0)) / 5
+    for share, p in (((z.abs() == 1).float().mean(), 0.31731), ((z.abs() < 0.5).float().mean(), 0.38292)):
+        assert abs(float(share) - p) < 5 * math.sqrt(p * (1 - p) / (2 * n))
 
 
 def test_more_chains_than_slots() -> None:

@@ -31,6 +31,11 @@ def test_one_number_per_point(energy_and_x) -> None:
     assert energy(x).std() > 0
 
 
+def test_a_point_does_not_depend_on_its_neighbours(energy_and_x) -> None:
+    energy, x = energy_and_x
+    torch.testing.assert_close(energy(x[:1]), energy(x)[:1])
+
+
 def test_gradient_and_double_backward(energy_and_x) -> None:
     energy, x = energy_and_x
     _, gradient = energy_gradient(energy, x)
@@ -62,6 +67,8 @@ def test_conv_says_what_it_needs() -> None:
         Conv((2,))
     with pytest.raises(ValueError, match="too many for pictures of"):
         Conv((1, 8, 8), (4, 4, 4, 4, 4))
+    with pytest.raises(ValueError, match="at least one convolution"):
+        Conv((1, 8, 8), ())
 
 
 def test_context_must_be_exactly_what_is_named() -> None:

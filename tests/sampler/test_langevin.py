@@ -74,3 +74,11 @@ def test_clamps_act_and_are_counted() -> None:
     assert float(chain.info.metrics()["chain/clamped"]) == 0.25
     assert not sampler.exact
     assert Langevin(2.0, 1, BOX).exact
+
+
+def test_a_nan_is_not_counted_as_a_clamp() -> None:
+    chain = run_chain(
+        Langevin(0.1, 1, BOX), lambda x: (float("nan") * x).sum(1), torch.zeros(4, 1), generator("cpu", 0)
+    )
+    assert chain.x.isnan().all()
+    assert float(chain.info.metrics()["chain/clamped"]) == 0.0
