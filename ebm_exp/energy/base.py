@@ -53,7 +53,7 @@ def frozen(energy: EnergyFn | nn.Module) -> Iterator[None]:
     if not isinstance(energy, nn.Module):
         yield
         return
-    training = energy.training
+    modes = [(module, module.training) for module in energy.modules()]
     taking_gradient = [p for p in energy.parameters() if p.requires_grad]
     with ExitStack() as stack:
         stack.enter_context(parametrize.cached())
@@ -65,7 +65,8 @@ def frozen(energy: EnergyFn | nn.Module) -> Iterator[None]:
         finally:
             for p in taking_gradient:
                 p.requires_grad_(True)
-            energy.train(training)
+            for module, training in modes:
+                module.training = training
 
 
 def energy_gradient(energy: EnergyFn, x: Batch) -> tuple[PerSample, Batch]:

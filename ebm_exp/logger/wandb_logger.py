@@ -132,21 +132,14 @@ class WandbRun:
 
 
 def _has_key() -> bool:
-    """Whether W&B would find credentials without a prompt: its own places, in its own order."""
+    """Whether W&B has credentials without a prompt. It reads its netrc itself: its host has names of old and new."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    import netrc
-    from urllib.parse import urlparse
-
     import wandb
+    from wandb.sdk.lib.wbauth import read_netrc_auth
 
-    known = wandb.setup(settings=wandb.Settings(silent=True)).settings  # WANDB_BASE_URL and `wandb login --host`
-    host = urlparse(known.base_url).hostname or ""
-    named = os.environ.get("NETRC")
-    for file in [Path(f).expanduser() for f in ([named] if named else ["~/.netrc", "~/_netrc"])]:
-        try:
-            if file.is_file() and netrc.netrc(file).authenticators(host):
-                return True
-        except (netrc.NetrcParseError, OSError):
-            continue
-    return bool(known.api_key)
+    settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
+    try:
+        return bool(settings.api_key or read_netrc_auth(host=settings.base_url))
+    except wandb.errors.AuthenticationError:  # there is one, malformed: the login says what is wrong with it
+        return True
