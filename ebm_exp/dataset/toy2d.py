@@ -1,8 +1,8 @@
 """Laws in the plane whose density is known, so that a model can be judged by more than its looks.
 
 Mixtures and curves with Gaussian noise of standard deviation s. A curve c(t) with weight w(t) has the density
-∫ N(x; c(t), s²) w(t) dt, by Gauss–Legendre quadrature: a logsumexp over nodes c(t_i), whose number follows from s. Against a
-dense rule, for s from 0.01 to 1: below 1e-8 nats at the data's points, and of order 1e-6 · |log p| far from the curve.
+∫ N(x; c(t), s²) w(t) dt, by Gauss–Legendre quadrature: a logsumexp over nodes c(t_i), whose number follows from s.
+Against a dense rule, for s from 0.01 to 1: below 1e-8 nats at the data's points, of order 1e-6 · |log p| far away.
 """
 
 import math

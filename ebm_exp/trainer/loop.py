@@ -75,6 +75,10 @@ class Trainer:
         checkpoint_every_steps: PositiveInt = 500,
         keep_checkpoints: PositiveInt = 2,
     ) -> None:
+        if batch_size > dataset.n_train:
+            raise ValueError(f"batch_size must be at most {dataset.n_train}, the training points, got {batch_size}")
+        if objective.buffer is not None and objective.buffer.size < batch_size:
+            raise ValueError(f"batch_size must be at most buffer.size, {objective.buffer.size}, got {batch_size}")
         self.dataset, self.energy, self.objective, self.optimizer = dataset, energy, objective, optimizer
         self.sampling, self.evaluators, self.logger = sampling, evaluators, logger
         self.run_dir, self.group, self.seed, self.device = run_dir, group, seed, device

@@ -72,7 +72,7 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
         ("resume=/nowhere", ["resume", "/nowhere"]),
         ("init_from=/nowhere", ["init_from", "/nowhere"]),
         ("trainer.max_steps=-5", ["trainer.max_steps", "> 0"]),
-        ("trainer.batch_size=5000", ["trainer.batch_size", "1797"]),
+        ("trainer.batch_size=5000", ["trainer: batch_size", "1797"]),
         ("sampler.step_size=[", ["sampler.step_size"]),
     ],
 )
