@@ -5,10 +5,8 @@ so a run that is killed and resumed walks the same path, bit for bit on the CPU.
 """
 
 import math
-import signal
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import torch
@@ -27,6 +25,7 @@ from ebm_exp.trainer import checkpoint, report
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.guard import Meter, NonFiniteError
 from ebm_exp.trainer.schedule import lr_factor
+from ebm_exp.trainer.stop import StopRequest
 from ebm_exp.types import NonNegativeInt, Positive, PositiveInt, Probability
 
 
@@ -116,7 +115,7 @@ class Trainer:
         self.run.write_summary(summary | {"step": self.step})
         outcome: dict[str, Any] = {"state": "failed", "reason": "an exception; see train.log"}
         try:
-            with Progress(self.max_steps) as progress, _StopRequest() as stop:
+            with Progress(self.max_steps) as progress, StopRequest() as stop:
                 for line in report.outline(self, facts):
                     progress.print(line)
                 self._warn_of_spent_schedule(progress)
@@ -136,10 +135,10 @@ class Trainer:
             summary |= outcome | {"step": self.step, "minutes": round(self.elapsed / 60, 3), "best": self.best}
             self.run.write_summary(summary)
             self.logger.finish(0 if outcome["state"] in ("finished", "stopped") else 1)
-        self._say_goodbye(outcome["state"])
+        report.say_goodbye(self, outcome["state"])
         return self.best["value"] if self.best else None
 
-    def _loop(self, progress: Progress, stop: "_StopRequest", summary: dict[str, Any]) -> str:
+    def _loop(self, progress: Progress, stop: StopRequest, summary: dict[str, Any]) -> str:
         meter, rows = Meter(self.device), Jsonl(self.run.metrics_file)
         started, steps_at, clock_at = time.perf_counter() - self.elapsed, self.step, time.perf_counter()
         output: ObjectiveOutput | None = None
@@ -244,38 +243,3 @@ class Trainer:
             progress.print(
                 f"warning   the learning rate fell to 0 at step {self.lr_decay_steps:,}: nothing will change"
             )
-
-    def _say_goodbye(self, state: str) -> None:
-        here = self.run_dir.relative_to(Path.cwd()) if self.run_dir.is_relative_to(Path.cwd()) else self.run_dir
-        print(f"\n{state} at step {self.step:,} after {self.elapsed:.0f} s")
-        pictures = {"best picture": self.best["step"]} if self.best else {}
-        for label, at in (pictures | {"last picture": self.step}).items():
-            picture = here / "samples" / f"step_{at:08d}.png"
-            if (self.run_dir / "samples" / picture.name).is_file():
-                print(f"{label}   {picture}")
-        if self.best:
-            print(f"best {self.best['metric']}  {self.best['value']:.4g} at step {self.best['step']:,}")
-        print(f"run directory  {here}")
-        print(f"draw samples   python sample.py run={here}")
-        print(f"go on          python train.py resume={here} trainer.max_steps={2 * self.max_steps}")
-        for line in self.logger.hint():
-            print(f"dashboard      {line}")
-
-
-class _StopRequest:
-    """Ctrl-C or SIGTERM asks for a stop after the running step, with a checkpoint; a second one stops at once."""
-
-    requested = False
-
-    def __enter__(self) -> "_StopRequest":
-        self._before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        for s, handler in self._before.items():
-            signal.signal(s, handler)

@@ -74,3 +74,26 @@ def draw_pictures(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dic
         sample_panels(samples, panels, data.domain)
     energy_histogram(histogram, output.e_pos, output.e_neg, f"step {step:,}")
     return {"samples/fresh": samples, "samples/energy": histogram}
+
+
+def say_goodbye(trainer: "Trainer", state: str) -> None:
+    """Where to look at what a run left, and how to go on from it."""
+    run_dir, best = trainer.run_dir, trainer.best
+    here = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
+    print(f"\n{state} at step {trainer.step:,} after {trainer.elapsed:.0f} s")
+    pictures = {"best picture": best["step"]} if best else {}
+    for label, at in (pictures | {"last picture": trainer.step}).items():
+        if (run_dir / "samples" / f"step_{at:08d}.png").is_file():
+            print(f"{label}   {here / 'samples' / f'step_{at:08d}.png'}")
+    if best:
+        print(f"best {best['metric']}  {best['value']:.4g} at step {best['step']:,}")
+    print(f"run directory  {here}")
+    print(f"draw samples   python sample.py run={here}")
+    if state == "stopped":
+        print(f"go on          python train.py resume={here}")
+    elif trainer.lr_decay == "none":
+        print(f"go on          python train.py resume={here} trainer.max_steps={2 * trainer.max_steps}")
+    else:  # the learning rate has decayed to 0: going on would change nothing
+        print(f"train more     python train.py init_from={here}")
+    for line in trainer.logger.hint():
+        print(f"dashboard      {line}")
