@@ -66,6 +66,7 @@ def _wrap(main: Callable[[dict[str, Any], Launch], Any]) -> Callable[[Any], Any]
 
         hydra = HydraConfig.get()
         logging.captureWarnings(True)  # into train.log
+        logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
         multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
         launch = Launch(Path(hydra.runtime.output_dir), str(hydra.sweep.dir) if multirun else None)
         try:
@@ -174,9 +175,7 @@ def _explain(error: Exception, arguments: list[str], config_name: str) -> list[s
 
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return [
-            f"{group or 'config'}: there is no {name!r}; {nearest(name, error.options)} ({', '.join(error.options)})"
-        ]
+        return [f"{group or 'config'}: there is no {name!r}; {nearest(name, error.options)}"]
     if isinstance(error, OverrideParseException):
         return [f"{error.override}: cannot be parsed as an override ({error.message.splitlines()[0]})"]
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]

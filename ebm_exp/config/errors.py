@@ -9,7 +9,10 @@ class UserError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``; nearest is …`` for a misspelt name, or what is allowed when nothing is near."""
+    """What is allowed, after the nearest of it for a misspelt name."""
     known = sorted(known)
+    if not known:
+        return "none is allowed here"
     match = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"nearest is {match[0]}" if match else f"choose from {', '.join(known)}" if known else "none is allowed here"
+    allowed = f"choose from {', '.join(known)}"
+    return f"nearest is {match[0]}; {allowed}" if match else allowed
