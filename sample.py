@@ -6,7 +6,7 @@ from ebm_exp.config.entry import Launch, run_entry_point
 
 
 def main(config: dict[str, Any], launch: Launch) -> None:
-    """Fresh chains: ``samples.npz`` (x ``[n, *event]``, energy ``[n]``), a grid and the chains as a GIF."""
+    """Fresh chains: ``samples.npz`` (x ``[n, *event]``, energy ``[n]``, labels y ``[n]`` if any), a grid, a GIF."""
     import numpy as np
     import torch
 
@@ -27,13 +27,15 @@ def main(config: dict[str, Any], launch: Launch) -> None:
         if step % every == 0 or step in (1, sampling.n_steps):
             frames.append(state.x[:64].cpu())
 
-    chain = run.draw(config["n_samples"], config["seed"], record)
-    with torch.no_grad():
-        energy = run.energy(chain.x)
+    samples = run.draw(config["n_samples"], config["seed"], record, config["label"])
+    energy = run.energies(samples)
     folder = launch.run_dir
-    x = chain.x.cpu().numpy().astype(np.float32)
-    np.savez(folder / "samples.npz", x=x, energy=energy.cpu().numpy().astype(np.float32))
-    sample_grid(folder / "samples.png", chain.x, domain)
+    x = samples.x.cpu().numpy().astype(np.float32)
+    arrays: dict[str, Any] = {"x": x, "energy": energy.cpu().numpy().astype(np.float32)}
+    if samples.y is not None:
+        arrays["y"] = samples.y.cpu().numpy()
+    np.savez(folder / "samples.npz", allow_pickle=False, **arrays)
+    sample_grid(folder / "samples.png", samples.x, domain)
     chain_gif(folder / "chain.gif", torch.stack(frames), domain)
     print(
         f"{len(x)} chains of {sampling.n_steps} steps from {sampling.init}, {config['weights']} weights of step "

@@ -6,19 +6,25 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from ebm_exp.config.build import Parts, choose_device
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import read_run_config
 from ebm_exp.energy import Energy
-from ebm_exp.sampler.base import Callback, Chain
+from ebm_exp.energy.base import context_of
+from ebm_exp.sampler import Samples
+from ebm_exp.sampler.base import Callback
 from ebm_exp.trainer.checkpoint import latest, load, step_path
 from ebm_exp.trainer.ema import EMA
+from ebm_exp.types import Minibatch, PerSample
+
+BLOCK = 4096  # points whose energies are computed at once
 
 
 class Run:
@@ -107,18 +113,50 @@ class LoadedRun(Run):
         self.step: int = state["step"]
         self._buffer_state = state["buffer"]
 
-    def buffer(self, n: int) -> Any:
-        """n negatives of training ``[n, *event]``, spread over the buffer; None for a run without one."""
+    def buffer(self, n: int) -> Minibatch | None:
+        """n negatives of training ``[n, *event]`` and their labels, spread over the buffer; None for a run without."""
         if self._buffer_state is None:
             return None
         self.parts["buffer"].load_state_dict(self._buffer_state)
         return self.parts["buffer"].recent(n)
 
-    def draw(self, n: int, seed: int = 0, callback: Callback | None = None) -> Chain:
-        """n fresh chains ``[n, *event]`` as the run's ``sampling`` says; the same seed gives the same chains."""
-        sampling = self.parts["sampling"]
+    def draw(
+        self, n: int, seed: int = 0, callback: Callback | None = None, label: int | Sequence[int] | None = None
+    ) -> Samples:
+        """n fresh chains ``[n, *event]`` as the run's ``sampling`` says; the same seed gives the same chains.
+
+        Args:
+            n: number of chains.
+            seed: names the chains.
+            callback: see ``run_chain``.
+            label: the class to draw, for a class-conditional energy; several are taken in turn.
+
+        Raises:
+            UserError: when the energy knows no classes or not this one, or a buffer has too few points to start from.
+        """
+        sampling, y = self.parts["sampling"], None
+        if label is not None:
+            asked, n_classes = [label] if isinstance(label, int) else list(label), self.parts["n_classes"]
+            if "y" not in self.energy.context:
+                raise UserError(f"label: {type(self.energy).__name__} is not class-conditional")
+            if not asked or not all(0 <= k < n_classes for k in asked):
+                raise UserError(f"label: must be classes from 0 to {n_classes - 1}, got {label}")
+            y = torch.tensor(asked, device=self.parts["device"]).repeat(-(-n // len(asked)))[:n]
         buffer = self.buffer(n) if sampling.init == "buffer" else None
-        return sampling.draw(self.energy, n, seed, buffer, callback)
+        if sampling.init == "buffer" and (buffer is None or len(buffer.x) < n):
+            raise UserError(
+                f"init: the run's buffer has {0 if buffer is None else len(buffer.x)} points, asked for {n}"
+            )
+        return sampling.draw(self.energy, n, seed, buffer, callback, y)
+
+    @torch.no_grad()
+    def energies(self, samples: Samples) -> PerSample:
+        """E of samples ``[n]``, under their own labels."""
+        blocks = [slice(i, i + BLOCK) for i in range(0, len(samples.x), BLOCK)]
+        y = samples.y
+        return torch.cat(
+            [self.energy(samples.x[b], **context_of(self.energy, y=None if y is None else y[b])) for b in blocks]
+        )
 
 
 def load_run(path: str | Path, trust: bool = False, device: str = "auto", **choices: Any) -> LoadedRun:

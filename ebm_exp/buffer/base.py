@@ -11,30 +11,34 @@ from torch import Tensor, nn
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.random import generator as derived_generator
-from ebm_exp.types import Batch, PositiveInt, Probability
+from ebm_exp.types import Batch, Minibatch, PositiveInt, Probability
 
 
 class BufferDraw(NamedTuple):
     """Starting points of one training step's chains."""
 
     x: Tensor  # [batch, *event]
+    y: Tensor | None  # [batch], the labels that the chains run under; None for an energy without labels
     age: Tensor  # [batch], training steps since the chain started
     slots: Tensor  # [batch], where they came from
 
 
 class Buffer(nn.Module, ABC):
-    """Columns x ``[size, *event]`` and age ``[size]``.
+    """Columns x ``[size, *event]``, age ``[size]`` and, for a class-conditional energy, the labels y ``[size]``.
 
     Args:
         size: number of slots.
-        dataset: gives the domain and ``reinit_from: data``.
+        dataset: gives the domain, labels and ``reinit_from: data``.
         device: where the columns live.
         seed: names the first filling.
+        conditional: keep each chain's label; a fresh chain takes one from the data's law of labels.
         reinit_probability: each drawn chain starts afresh with this probability.
         reinit_from: ``uniform`` on the domain, ``normal`` around its centre, or ``data`` (noisy training points).
+        storage: ``uint8`` keeps 256 levels of the domain, a quarter of the memory; values are rounded to the nearest.
     """
 
     x: Tensor
+    y: Tensor | None
     age: Tensor
 
     def __init__(
@@ -43,15 +47,21 @@ class Buffer(nn.Module, ABC):
         dataset: Dataset,
         device: torch.device,
         seed: int,
+        conditional: bool = False,
         reinit_probability: Probability = 0.05,
         reinit_from: Literal["uniform", "normal", "data"] = "uniform",
+        storage: Literal["float32", "uint8"] = "float32",
     ) -> None:
         super().__init__()
-        self.size, self.dataset = size, dataset
+        self.size, self.dataset, self.seed, self.conditional = size, dataset, seed, conditional
         self.reinit_probability, self.reinit_from = reinit_probability, reinit_from
-        self.register_buffer("x", self.fresh(size, derived_generator(device, "buffer", seed)))
+        self.storage = storage
+        x, y = self.fresh(size, derived_generator(device, "buffer", seed))
+        self.register_buffer("x", self._encode(x))
+        self.register_buffer("y", y)
         self.register_buffer("age", torch.zeros(size, dtype=torch.int32, device=device))
         self.n_stored = 0  # points ever stored: known on the host, for every draw stores as many as it drew
+        self._last: tuple[BufferDraw, Batch] | None = None  # the newest draw and its ends, for metrics
 
     @property
     @abstractmethod
@@ -59,15 +69,26 @@ class Buffer(nn.Module, ABC):
         """Slots that hold a chain."""
 
     @abstractmethod
+    def _put(self, draw: BufferDraw, ends: dict[str, Tensor]) -> None:
+        """Write the new rows ``ends`` of each column, in the order of the draw."""
+
     def store(self, draw: BufferDraw, x: Batch) -> None:
         """Put the ends ``[batch, *event]`` of the drawn chains back, one step older."""
+        ends = {"x": self._encode(x), "age": draw.age + 1}
+        if draw.y is not None:
+            ends["y"] = draw.y
+        self._put(draw, ends)
+        self.n_stored += len(x)
+        self._last = draw, x
 
-    def fresh(self, n: int, generator: torch.Generator) -> Batch:
-        """n new starting points ``[n, *event]``."""
+    def fresh(self, n: int, generator: torch.Generator) -> Minibatch:
+        """n new starting points ``[n, *event]``, with labels when they are kept."""
         if self.reinit_from == "data":
-            return self.dataset.noisy(n, generator)
+            start = self.dataset.noisy(n, generator)
+            return start if self.conditional else Minibatch(start.x, None)
         domain = self.dataset.domain
-        return domain.uniform(n, generator) if self.reinit_from == "uniform" else domain.normal(n, generator)
+        x = domain.uniform(n, generator) if self.reinit_from == "uniform" else domain.normal(n, generator)
+        return Minibatch(x, self.dataset.random_labels(n, generator) if self.conditional else None)
 
     def draw(self, n: int, generator: torch.Generator) -> BufferDraw:
         """n starting points, no slot twice; all are fresh while fewer than n are held.
@@ -80,23 +101,48 @@ class Buffer(nn.Module, ABC):
         fresh = self.fresh(n, generator)
         restarted = torch.rand(n, generator=generator, device=self.x.device) < self.reinit_probability
         if self.n_filled < n:
-            return BufferDraw(fresh, torch.zeros_like(self.age[:n]), torch.arange(n, device=self.x.device))
+            slots = torch.arange(n, device=self.x.device)
+            return BufferDraw(fresh.x, fresh.y, torch.zeros_like(self.age[:n]), slots)
         index = torch.randperm(self.n_filled, generator=generator, device=self.x.device)[:n]
-        x = torch.where(restarted.view(-1, *[1] * (self.x.dim() - 1)), fresh, self.x[index])
-        return BufferDraw(x, torch.where(restarted, 0, self.age[index]), index)
+        x = torch.where(restarted.view(-1, *[1] * (fresh.x.dim() - 1)), fresh.x, self._decode(self.x[index]))
+        y = None if self.y is None or fresh.y is None else torch.where(restarted, fresh.y, self.y[index])
+        return BufferDraw(x, y, torch.where(restarted, 0, self.age[index]), index)
 
-    def recent(self, n: int) -> Batch:
-        """At most n held points, spread evenly over the slots: a picture of the buffer."""
+    def recent(self, n: int) -> Minibatch:
+        """At most n held points with their labels, spread evenly over the slots: a picture of the buffer."""
         held = max(self.n_filled, 1)
         slots = torch.arange(min(n, held), device=self.x.device) * held // min(n, held)
-        return self.x[slots]
+        return Minibatch(self._decode(self.x[slots]), None if self.y is None else self.y[slots])
 
     def metrics(self) -> dict[str, Tensor]:
-        """``buffer/age``: mean training steps since the held chains started; ``buffer/filled``: share of slots held."""
-        return {
+        """What the buffer holds, and what the newest step did to it.
+
+        ``buffer/age``: mean training steps since the held chains started; ``buffer/filled``: share of slots held;
+        ``buffer/restarted``: share of the drawn chains that started afresh; ``buffer/moved``: share of components that
+        moved by more than 1/255 of the domain's width: near 0 the chains stand still.
+        """
+        values = {
             "buffer/age": self.age[: max(self.n_filled, 1)].float().mean(),
             "buffer/filled": torch.full((), self.n_filled / self.size, device=self.x.device),
         }
+        if self._last is not None:
+            draw, x = self._last
+            level = (self.dataset.domain.high - self.dataset.domain.low) / 255
+            values["buffer/restarted"] = (draw.age == 0).float().mean()
+            values["buffer/moved"] = ((x - draw.x).abs() > level).float().mean()
+        return values
+
+    def _encode(self, x: Batch) -> Tensor:
+        if self.storage == "float32":
+            return x
+        domain = self.dataset.domain
+        return ((x - domain.low) * (255 / (domain.high - domain.low))).round_().clamp_(0, 255).to(torch.uint8)
+
+    def _decode(self, x: Tensor) -> Batch:
+        if self.storage == "float32":
+            return x
+        domain = self.dataset.domain
+        return domain.low + x.float() * ((domain.high - domain.low) / 255)
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"n_stored": self.n_stored}

@@ -1,9 +1,9 @@
 """The queue of Du & Mordatch 2019: ends of chains are appended, the oldest are forgotten."""
 
 import torch
+from torch import Tensor
 
 from ebm_exp.buffer.base import Buffer, BufferDraw
-from ebm_exp.types import Batch
 
 
 class Fifo(Buffer):
@@ -13,8 +13,8 @@ class Fifo(Buffer):
     def n_filled(self) -> int:
         return min(self.n_stored, self.size)
 
-    def store(self, draw: BufferDraw, x: Batch) -> None:
-        slots = torch.arange(self.n_stored, self.n_stored + len(x), device=self.x.device) % self.size
-        self.x[slots] = x
-        self.age[slots] = draw.age + 1
-        self.n_stored += len(x)
+    def _put(self, draw: BufferDraw, ends: dict[str, Tensor]) -> None:
+        n = len(draw.slots)
+        slots = torch.arange(self.n_stored, self.n_stored + n, device=self.x.device) % self.size
+        for name, rows in ends.items():
+            getattr(self, name)[slots] = rows

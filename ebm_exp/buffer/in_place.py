@@ -1,7 +1,8 @@
 """Persistent chains: each slot is one chain, written back where it was drawn (Tieleman 2008; JEM)."""
 
+from torch import Tensor
+
 from ebm_exp.buffer.base import Buffer, BufferDraw
-from ebm_exp.types import Batch
 
 
 class InPlace(Buffer):
@@ -11,7 +12,6 @@ class InPlace(Buffer):
     def n_filled(self) -> int:
         return self.size
 
-    def store(self, draw: BufferDraw, x: Batch) -> None:
-        self.x[draw.slots] = x
-        self.age[draw.slots] = draw.age + 1
-        self.n_stored += len(x)
+    def _put(self, draw: BufferDraw, ends: dict[str, Tensor]) -> None:
+        for name, rows in ends.items():
+            getattr(self, name)[draw.slots] = rows

@@ -5,6 +5,7 @@ the rest of the experiment (the data's event shape, the one sampler, the one buf
 somebody asks for it.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,7 +35,9 @@ class Parts:
             "event_shape": lambda: self["dataset"].event_shape,
             "domain": lambda: self["dataset"].domain,
             "n_classes": lambda: self["dataset"].n_classes,
+            "dataset": self._dataset,
             "energy": self._energy,
+            "conditional": lambda: "y" in self["energy"].context,
             "params": lambda: [p for p in self["energy"].parameters() if p.requires_grad],
             "evaluators": lambda: {
                 name: self.construct(f"evaluator.{name}", node) for name, node in self.config["evaluator"].items()
@@ -74,6 +77,16 @@ class Parts:
             return target(**values)
         except ValueError as error:
             raise UserError(f"{path}: {error}") from error
+
+    def _dataset(self) -> Any:
+        node = self.config["dataset"]
+        if not self.config.get("stand_in") or "stand_in" not in node:
+            return self.construct("dataset", node)
+        try:
+            return self.construct("dataset", node | {"download": False} if "download" in node else node)
+        except UserError as error:
+            logging.getLogger(__name__).warning("%s; a synthetic data set stands in (stand_in=true)", error)
+            return self.construct("dataset.stand_in", node["stand_in"])
 
     def _energy(self) -> nn.Module:
         with seeded_initialisation("weights", self.config["seed"]):

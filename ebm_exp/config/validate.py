@@ -22,11 +22,12 @@ RESERVED = {
     "chain",
     "network",
     "evaluation",
+    "stand_in",
 }  # of a data set: defaults that other nodes refer to by interpolation
 PROVIDED = {
     *("event_shape", "domain", "n_classes", "device", "seed", "dataset", "energy", "sampler", "buffer", "objective"),
     *("regularization", "optimizer", "params", "sampling", "evaluators", "logger", "run_dir", "group"),
-    *("optimized_metric",),
+    *("optimized_metric", "conditional"),
 }
 
 
@@ -40,6 +41,7 @@ class TopLevel:
     optimized_metric: str | None
     resume: str | None = None
     init_from: str | None = None
+    stand_in: bool = False
     trust: bool = False
 
 
@@ -51,6 +53,7 @@ class SampleLevel(TopLevel):
     n_samples: PositiveInt = 64
     n_steps: PositiveInt | None = None
     init: Literal["noise", "data", "buffer"] | None = None
+    label: int | tuple[int, ...] | None = None
     weights: Literal["ema", "online"] = "ema"
     checkpoint: Literal["latest", "best"] = "latest"
     n_frames: PositiveInt = 40

@@ -3,6 +3,7 @@
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.digits import Digits
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.image_folder import ImageFolder
 from ebm_exp.dataset.synthetic import Synthetic
 from ebm_exp.dataset.toy2d import (
     Checkerboard,
@@ -14,6 +15,7 @@ from ebm_exp.dataset.toy2d import (
     TwoMoons,
     TwoSpirals,
 )
+from ebm_exp.dataset.vision import Vision
 
 __all__ = [
     "Checkerboard",
@@ -22,10 +24,12 @@ __all__ = [
     "Domain",
     "EightGaussians",
     "Gaussian",
+    "ImageFolder",
     "Pinwheel",
     "Rings",
     "SwissRoll",
     "Synthetic",
     "TwoMoons",
     "TwoSpirals",
+    "Vision",
 ]

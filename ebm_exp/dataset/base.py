@@ -1,5 +1,8 @@
 """What every data set is: tensors on the device, a domain, and batches that are a function of the step."""
 
+from collections.abc import Iterator
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -9,7 +12,7 @@ from ebm_exp.types import Minibatch, PerSample
 
 
 class Dataset:
-    """Points, labels and their domain, resident on the device.
+    """Points, labels and their domain, resident on the device where they fit, streamed from the host otherwise.
 
     Args:
         name: the word of the command line; it names the run's directory.
@@ -21,7 +24,9 @@ class Dataset:
         noise_std: Gaussian noise added to every training batch, in units of the domain.
         dequantize: add uniform noise of one level's width, so that the levels tile the domain evenly.
         clamp_noise: clamp noisy points to the domain (a picture's value range; not a toy's plotting box).
-        device: where the tensors live.
+        horizontal_flip: mirror each training picture with probability ½.
+        device: where batches are needed.
+        resident: keep the points on the device; null: when they fill at most half of its free memory.
     """
 
     def __init__(
@@ -38,15 +43,23 @@ class Dataset:
         noise_std: float = 0.0,
         dequantize: bool = False,
         clamp_noise: bool = True,
+        horizontal_flip: bool = False,
         device: torch.device | str = "cpu",
+        resident: bool | None = None,
     ) -> None:
+        if horizontal_flip and len(domain.event_shape) != 3:
+            raise ValueError("horizontal_flip=true needs pictures [channels, height, width]")
         if dequantize and train.dtype != torch.uint8:
             raise ValueError("dequantize=true needs data stored in levels")
         self.name, self.domain, self.n_classes = name, domain, n_classes
         self.device = torch.device(device)
         self.n_levels, self.noise_std = n_levels, noise_std
-        self.dequantize, self.clamp_noise = dequantize, clamp_noise
-        self._train, self._test = train.to(self.device), test.to(self.device)
+        self.dequantize, self.clamp_noise, self.horizontal_flip = dequantize, clamp_noise, horizontal_flip
+        self.holds_out = test is not train  # False: the training points stand in for a test split
+        if resident is None:
+            resident = _fits(train.nbytes + test.nbytes, self.device)
+        home = self.device if resident else torch.device("cpu")
+        self._train, self._test = train.to(home), test.to(home)
         self.train_labels = None if train_labels is None else train_labels.to(self.device)
         self.test_labels = None if test_labels is None else test_labels.to(self.device)
         self._order: tuple[tuple[int, int, int], Tensor] | None = None
@@ -65,11 +78,18 @@ class Dataset:
 
     def train(self, n: int | None = None) -> Tensor:
         """The first n training points ``[n, *event]`` (all by default), without noise."""
-        return self._decode(self._train[:n])
+        return self._decode(self._train[:n].to(self.device))
 
     def test(self, n: int | None = None) -> Tensor:
         """The first n held-out points ``[n, *event]`` (all by default), without noise."""
-        return self._decode(self._test[:n])
+        return self._decode(self._test[:n].to(self.device))
+
+    def blocks(self, split: Literal["train", "test"], size: int) -> Iterator[Minibatch]:
+        """A whole split in order, without noise, at most ``size`` points ``[size, *event]`` decoded at once."""
+        points, labels = (self._train, self.train_labels) if split == "train" else (self._test, self.test_labels)
+        for i in range(0, len(points), size):
+            x = self._decode(points[i : i + size].to(self.device))
+            yield Minibatch(x, None if labels is None else labels[i : i + size])
 
     def batch(self, step: int, size: int, seed: int, rank: int = 0) -> Minibatch:
         """The training batch of one step, with its noise: a pure function of the arguments.
@@ -84,19 +104,26 @@ class Dataset:
             raise ValueError(f"trainer.batch_size: must be at most {self.n_train}, the training points, got {size}")
         epoch, position = divmod(step, self.n_train // size)
         if self._order is None or self._order[0] != (epoch, seed, rank):
-            order = torch.randperm(
-                self.n_train, generator=derived_generator(self.device, "epoch", seed, rank, epoch), device=self.device
-            )
-            self._order = (epoch, seed, rank), order
+            home = self._train.device
+            g = derived_generator(home, "epoch", seed, rank, epoch)
+            self._order = (epoch, seed, rank), torch.randperm(self.n_train, generator=g, device=home)
         index = self._order[1][position * size : (position + 1) * size]
-        noise = derived_generator(self.device, "data noise", seed, rank, step)
-        y = None if self.train_labels is None else self.train_labels[index]
-        return Minibatch(self._perturb(self._train[index], noise), y)
+        return self._gather(index, derived_generator(self.device, "data noise", seed, rank, step))
 
-    def noisy(self, n: int, generator: torch.Generator) -> Tensor:
+    def noisy(self, n: int, generator: torch.Generator) -> Minibatch:
         """n random training points ``[n, *event]`` with the noise of training, e.g. to start chains from."""
         index = torch.randint(self.n_train, (n,), generator=generator, device=self.device)
-        return self._perturb(self._train[index], generator)
+        return self._gather(index.to(self._train.device), generator)
+
+    def random_labels(self, n: int, generator: torch.Generator) -> Tensor:
+        """n labels ``[n]`` of the training data's law.
+
+        Raises:
+            ValueError: for data without labels.
+        """
+        if self.train_labels is None:
+            raise ValueError(f"{self.name} has no labels")
+        return self.train_labels[torch.randint(self.n_train, (n,), generator=generator, device=self.device)]
 
     def log_prob(self, x: Tensor) -> PerSample:
         """Log-density ``[batch]`` of the data's law in nats; ``has_density`` tells whether it is known.
@@ -118,7 +145,17 @@ class Dataset:
             return self.domain.low + x.float() * (width / (self.n_levels - 1))
         return self.domain.low + (x + level_noise) * (width / self.n_levels)
 
+    def _gather(self, index: Tensor, generator: torch.Generator) -> Minibatch:
+        x = self._train[index]
+        if x.device != self.device:
+            x = x.pin_memory().to(self.device, non_blocking=True)
+            index = index.pin_memory().to(self.device, non_blocking=True)
+        return Minibatch(self._perturb(x, generator), None if self.train_labels is None else self.train_labels[index])
+
     def _perturb(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        if self.horizontal_flip:
+            mirrored = torch.rand(len(x), generator=generator, device=x.device) < 0.5
+            x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
         levels = torch.rand(x.shape, generator=generator, device=x.device) if self.dequantize else None
         x = self._decode(x, levels)
         if self.noise_std:
@@ -126,3 +163,7 @@ class Dataset:
             if self.clamp_noise:
                 x = x.clamp_(self.domain.low, self.domain.high)
         return x
+
+
+def _fits(n_bytes: int, device: torch.device) -> bool:
+    return device.type != "cuda" or 2 * n_bytes <= torch.cuda.mem_get_info(device)[0]

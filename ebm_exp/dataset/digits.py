@@ -37,14 +37,14 @@ class Digits(Dataset):
         y = torch.from_numpy(labels).long()
         order = torch.randperm(len(x), generator=generator("cpu", "dataset", "digits", "split"))
         n_test = round(test_share * len(x))
-        test, train = (order[:n_test], order[n_test:]) if n_test else (order, order)
+        train = x[order[n_test:]]
         super().__init__(
             name=name,
             domain=Domain(value_range[0], value_range[1], (1, 8, 8)),
-            train=x[train],
-            test=x[test],
-            train_labels=y[train],
-            test_labels=y[test],
+            train=train,
+            test=x[order[:n_test]] if n_test else train,
+            train_labels=y[order[n_test:]],
+            test_labels=y[order[:n_test]] if n_test else y[order],
             n_levels=17,
             n_classes=10,
             noise_std=noise_std,

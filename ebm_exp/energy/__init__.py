@@ -2,6 +2,7 @@
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conv import Conv
+from ebm_exp.energy.igebm import IGEBM
 from ebm_exp.energy.mlp import MLP
 
-__all__ = ["MLP", "Conv", "Energy"]
+__all__ = ["IGEBM", "MLP", "Conv", "Energy"]

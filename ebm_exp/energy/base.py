@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from ebm_exp.types import Batch, EnergyFn, PerSample
 class Energy(nn.Module, ABC):
     """A network from points ``[batch, *event]`` to energies ``[batch]``."""
 
-    context: ClassVar[tuple[str, ...]] = ()  # what forward needs beside x: "y" (labels), "t" (noise level), …
+    context: tuple[str, ...] = ()  # what forward needs beside x: "y" (labels), "t" (noise level), …
 
     @abstractmethod
     def forward(self, x: Batch, **context: Tensor) -> PerSample:

@@ -2,24 +2,29 @@
 
 from itertools import pairwise
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
-from ebm_exp.types import Batch, PerSample, PositiveInt
+from ebm_exp.energy.conditional import ClassAffine
+from ebm_exp.types import Batch, NonNegativeInt, PerSample, PositiveInt
 
 
 class Conv(Energy):
-    """A 3×3 convolution, then one 4×4 convolution of stride 2 per further width, a hidden layer, a linear unit.
+    """A first convolution, then one 4×4 convolution of stride 2 per further width, a hidden layer, a linear unit.
 
     Args:
         event_shape: ``(channels, height, width)`` of a picture.
         channels: output channels of each convolution; each but the first halves the picture.
         width: units of the hidden layer.
         activation: applied after each layer but the last.
+        stem_kernel, stem_stride, stem_padding: of the first convolution; with a stride, chains on large pictures cost
+            a fraction.
+        conditional: take labels y ``[batch]``, see ``ClassAffine``.
+        n_classes: number of classes of the data.
 
     Raises:
-        ValueError: when points are no pictures, or too small to be halved so often, or channels is empty.
+        ValueError: when points are no pictures or too small to be halved so often, channels is empty, or there are no
+            labels to condition on.
     """
 
     def __init__(
@@ -28,22 +33,33 @@ class Conv(Energy):
         channels: tuple[PositiveInt, ...] = (32, 64, 64),
         width: PositiveInt = 128,
         activation: nn.Module | None = None,
+        stem_kernel: PositiveInt = 3,
+        stem_stride: PositiveInt = 1,
+        stem_padding: NonNegativeInt = 1,
+        conditional: bool = False,
+        n_classes: int = 0,
     ) -> None:
         super().__init__()
         if len(event_shape) != 3:
             raise ValueError(f"conv needs pictures [channels, height, width], the data set has points {event_shape}")
         if not channels:
             raise ValueError("channels: needs at least one convolution")
-        if min(event_shape[1:]) < 2 ** (len(channels) - 1):
-            raise ValueError(f"channels: {len(channels) - 1} halvings are too many for pictures of {event_shape[1:]}")
-        phi = nn.SiLU() if activation is None else activation
-        layers: list[nn.Module] = [nn.Conv2d(event_shape[0], channels[0], 3, padding=1), phi]
-        for n_in, n_out in pairwise(channels):
-            layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), phi]
-        self.features = nn.Sequential(*layers, nn.Flatten())
-        with torch.no_grad():
-            n_features = self.features(torch.zeros(1, *event_shape)).shape[1]
-        self.head = nn.Sequential(nn.Linear(n_features, width), phi, nn.Linear(width, 1))
+        self.context = ("y",) if conditional else ()
+        self.activation = nn.SiLU() if activation is None else activation
+        stem = nn.Conv2d(event_shape[0], channels[0], stem_kernel, stem_stride, stem_padding)
+        halvings = [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1) for n_in, n_out in pairwise(channels)]
+        self.convs = nn.ModuleList([stem, *halvings])
+        self.affines = nn.ModuleList([ClassAffine(n_classes, n) for n in channels] if conditional else [])
+        side = [(n + 2 * stem_padding - stem_kernel) // stem_stride + 1 for n in event_shape[1:]]
+        if min(side) < 2 ** len(halvings):
+            raise ValueError(f"channels: {len(halvings)} halvings are too many for pictures of {event_shape[1:]}")
+        n_features = channels[-1] * (side[0] >> len(halvings)) * (side[1] >> len(halvings))
+        self.head = nn.Sequential(nn.Linear(n_features, width), self.activation, nn.Linear(width, 1))
 
-    def forward(self, x: Batch) -> PerSample:
-        return self.head(self.features(x)).squeeze(1).float()
+    def forward(self, x: Batch, **context: Tensor) -> PerSample:
+        for i, conv in enumerate(self.convs):
+            x = conv(x)
+            if self.affines:
+                x = self.affines[i](x, context["y"])
+            x = self.activation(x)
+        return self.head(x.flatten(1)).squeeze(1).float()

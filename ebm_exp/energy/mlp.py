@@ -1,10 +1,12 @@
 """A fully connected energy, for points and for pictures of a few pixels."""
 
 import math
+from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
+from ebm_exp.energy.conditional import ClassAffine
 from ebm_exp.types import Batch, PerSample, Positive, PositiveInt
 
 
@@ -16,6 +18,11 @@ class MLP(Energy):
         widths: units of each hidden layer.
         activation: φ.
         input_scale: s, so that the data's finest structure is of order one.
+        conditional: take labels y ``[batch]``, see ``ClassAffine``.
+        n_classes: number of classes of the data.
+
+    Raises:
+        ValueError: when there are no labels to condition on.
     """
 
     def __init__(
@@ -24,16 +31,23 @@ class MLP(Energy):
         widths: tuple[PositiveInt, ...] = (256, 256),
         activation: nn.Module | None = None,
         input_scale: Positive = 1.0,
+        conditional: bool = False,
+        n_classes: int = 0,
     ) -> None:
         super().__init__()
-        phi = nn.SiLU() if activation is None else activation
+        self.context = ("y",) if conditional else ()
+        self.activation = nn.SiLU() if activation is None else activation
         self.input_scale = input_scale
-        layers: list[nn.Module] = []
-        n_in = math.prod(event_shape)
-        for width in widths:
-            layers += [nn.Linear(n_in, width), phi]
-            n_in = width
-        self.net = nn.Sequential(*layers, nn.Linear(n_in, 1))
+        sizes = (math.prod(event_shape), *widths)
+        self.layers = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(sizes))
+        self.affines = nn.ModuleList([ClassAffine(n_classes, n) for n in widths] if conditional else [])
+        self.head = nn.Linear(sizes[-1], 1)
 
-    def forward(self, x: Batch) -> PerSample:
-        return self.net(self.input_scale * x.flatten(1)).squeeze(1).float()
+    def forward(self, x: Batch, **context: Tensor) -> PerSample:
+        h = self.input_scale * x.flatten(1)
+        for i, layer in enumerate(self.layers):
+            h = layer(h)
+            if self.affines:
+                h = self.affines[i](h, context["y"])
+            h = self.activation(h)
+        return self.head(h).squeeze(1).float()

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 
-from ebm_exp.types import Batch, EnergyFn
+from ebm_exp.energy import Energy
+from ebm_exp.types import Batch, Labels
 
 
 class Evaluator(ABC):
@@ -14,13 +15,19 @@ class Evaluator(ABC):
 
     n_samples: int
 
+    @property
     @abstractmethod
-    def __call__(self, energy: EnergyFn, samples: Batch) -> dict[str, float]:
+    def protocol(self) -> str:
+        """What makes its numbers comparable, in a few words: features, number of samples, reference."""
+
+    @abstractmethod
+    def __call__(self, energy: Energy, samples: Batch, labels: Labels | None = None) -> dict[str, float]:
         """Results by name, without the prefix ``eval/`` that logs add.
 
         Args:
             energy: the energy that is judged.
             samples: ``[n, *event]`` points drawn from it.
+            labels: ``[n]``, the classes they were drawn under; None for an energy without labels.
         """
 
 

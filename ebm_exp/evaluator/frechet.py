@@ -6,18 +6,21 @@ d² = |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½)    (Dowson &
 from __future__ import annotations
 
 from math import nan, prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
 from ebm_exp.dataset.base import Dataset
+from ebm_exp.energy import Energy
 from ebm_exp.evaluator.base import Evaluator, check_samples
-from ebm_exp.types import Batch, EnergyFn, PositiveInt
+from ebm_exp.evaluator.classifier import Features, trained
+from ebm_exp.types import Batch, Labels, PositiveInt
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-BLOCK = 4096  # points whose features are in memory at once
+BLOCK = 1024  # points whose features are in memory at once
 
 
 class Pixels(nn.Module):
@@ -32,18 +35,20 @@ class Pixels(nn.Module):
 
 
 class Frechet(Evaluator):
-    """``frechet_pixels``: Fréchet distance of samples to data, in squared units of the domain; 0 is best.
+    """``frechet_<features>``: Fréchet distance of samples to data, in squared units of the features; 0 is best.
 
-    It looks at means and covariances alone: a Gaussian fitted to the data scores near 0. Finite samples raise it, so
-    compare numbers at the same ``n_samples`` and reference. The reference's statistics are computed at the first
-    use, and kept. An evaluation takes the eigenvalues of a d×d matrix, a cost that grows as d³: quick for 28×28,
-    slow on a CPU for 3×32×32.
+    It looks at means and covariances alone: in pixels, a Gaussian fitted to the data scores near 0. Finite samples
+    raise it, so compare numbers at the same ``n_samples`` and reference. The reference's statistics are computed at the
+    first use, and kept. An evaluation takes the eigenvalues of a d×d matrix, a cost that grows as d³: in pixels quick
+    for 28×28, slow on a CPU for 3×32×32.
 
     Args:
         dataset: gives the reference points, clean.
         n_samples: how many samples are compared.
-        features: ``pixels``.
+        features: ``pixels``, or the 128 of a small ``classifier`` of the data set's labels, trained at the first use.
+            Its numbers are no FID: they compare with those of the same classifier alone.
         reference: the split that samples are compared with.
+        cache_dir: where the classifier is kept.
 
     Raises:
         ValueError: when fewer than two samples are asked for or the reference has fewer than two points.
@@ -53,19 +58,27 @@ class Frechet(Evaluator):
         self,
         dataset: Dataset,
         n_samples: PositiveInt,
-        features: Literal["pixels"] = "pixels",
+        features: Literal["pixels", "classifier"] = "pixels",
         reference: Literal["train", "test"] = "train",
+        cache_dir: str = "outputs/cache",
     ) -> None:
+        if features == "classifier" and dataset.n_classes < 2:
+            raise ValueError(f"features: classifier needs labels, {dataset.name} has none; use features=pixels")
         if n_samples < 2:
             raise ValueError(f"n_samples must be at least 2, got {n_samples}")
         n_reference = dataset.n_train if reference == "train" else dataset.n_test
         if n_reference < 2:
             raise ValueError(f"reference must hold at least 2 points, the {reference} split has {n_reference}")
         self.dataset, self.n_samples, self.features, self.reference = dataset, n_samples, features, reference
+        self.cache_dir = Path(cache_dir)
         self._metric: FrechetInceptionDistance | None = None
 
-    def __call__(self, energy: EnergyFn, samples: Batch) -> dict[str, float]:
-        """``{"frechet_pixels": d²}`` of samples ``[n, *event]``; NaN when a sample is not finite.
+    @property
+    def protocol(self) -> str:
+        return f"{self.features} features, {self.n_samples:,} samples against the {self.reference} split"
+
+    def __call__(self, energy: Energy, samples: Batch, labels: Labels | None = None) -> dict[str, float]:
+        """``{"frechet_<features>": d²}`` of samples ``[n, *event]``; NaN when a sample is not finite.
 
         Raises:
             ValueError: when there are fewer than two samples or they are not of the data's shape.
@@ -83,13 +96,17 @@ class Frechet(Evaluator):
     def _with_reference(self) -> FrechetInceptionDistance:
         from torchmetrics.image.fid import FrechetInceptionDistance  # takes seconds to import
 
+        features = (
+            Pixels(self.dataset.event_shape)
+            if self.features == "pixels"
+            else Features(trained(self.dataset, self.cache_dir)[0])
+        )
         metric = FrechetInceptionDistance(
-            Pixels(self.dataset.event_shape),
+            features,
             reset_real_features=False,
             normalize=True,  # features take floats as they are
             sync_on_compute=False,  # samples of this process alone are judged
         ).to(self.dataset.device)
-        points = self.dataset.train() if self.reference == "train" else self.dataset.test()
-        for block in points.split(BLOCK):
-            metric.update(block, real=True)
+        for x, _ in self.dataset.blocks(self.reference, BLOCK):
+            metric.update(x, real=True)
         return metric

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
+from ebm_exp.energy import Energy
 from ebm_exp.evaluator.base import Evaluator, check_samples
-from ebm_exp.types import Batch, EnergyFn, Positive, PositiveInt
+from ebm_exp.types import Batch, Labels, Positive, PositiveInt
 
 N_REFERENCE = 4000  # at most so many test points, evenly spread over the split
 BLOCK = 1024  # rows of the distance matrix in memory at once
@@ -46,7 +47,11 @@ class MMD(Evaluator):
         self.dataset, self.n_samples, self.bandwidths = dataset, n_samples, bandwidths
         self._reference: tuple[Tensor, tuple[float, ...], Tensor] | None = None  # points, bandwidths, E k(y, y′)
 
-    def __call__(self, energy: EnergyFn, samples: Batch) -> dict[str, float]:
+    @property
+    def protocol(self) -> str:
+        return f"RBF kernels, {self.n_samples:,} samples against at most {N_REFERENCE:,} of the test split"
+
+    def __call__(self, energy: Energy, samples: Batch, labels: Labels | None = None) -> dict[str, float]:
         """``{"mmd2": MMD²}`` of samples ``[n, *event]``; NaN when a sample is not a number.
 
         Raises:

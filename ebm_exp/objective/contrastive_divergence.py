@@ -10,17 +10,26 @@ With q = p_θ this is the gradient of the negative log-likelihood at T = 1. Thre
 """
 
 from abc import abstractmethod
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from ebm_exp.buffer import Buffer
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.energy.base import context_of
 from ebm_exp.objective.base import Objective, ObjectiveOutput
-from ebm_exp.regularization import Combined
+from ebm_exp.regularization import Combined, Side
 from ebm_exp.sampler.base import Chain, Sampler, run_chain
-from ebm_exp.types import Batch, EnergyFn, Minibatch
+from ebm_exp.types import Batch, Minibatch
+
+
+class Negatives(NamedTuple):
+    """Samples of the model, as many as there are data points."""
+
+    chain: Chain
+    y: Tensor | None  # [batch], the labels they were drawn under
 
 
 class _ContrastiveDivergence(Objective):
@@ -28,18 +37,22 @@ class _ContrastiveDivergence(Objective):
         self.sampler, self.regularization = sampler, regularization
 
     @abstractmethod
-    def negatives(self, energy: EnergyFn, x_pos: Batch, generator: torch.Generator) -> Chain:
-        """Chains of the model, as many as there are data points."""
+    def negatives(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> Negatives:
+        """Run the chains of one step."""
+
+    def _run(self, energy: Energy, start: Batch, y: Tensor | None, generator: torch.Generator) -> Negatives:
+        return Negatives(run_chain(self.sampler, energy.condition(**context_of(energy, y=y)), start, generator), y)
 
     def __call__(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> ObjectiveOutput:
-        context = context_of(energy, y=batch.y)
-        x_pos = batch.x
-        chain = self.negatives(energy.condition(**context), x_pos, generator)
-        x_neg = chain.x
+        chain, y_neg = self.negatives(energy, batch, generator)
+        x_pos, x_neg = batch.x, chain.x
+        at_pos, at_neg = context_of(energy, y=batch.y), context_of(energy, y=y_neg)
         # One forward pass for both: half the calls, and one power iteration of spectral norms per step.
-        both = {name: torch.cat([value, value]) for name, value in context.items()}
+        both = {name: torch.cat([at_pos[name], at_neg[name]]) for name in at_pos}
         e_pos, e_neg = energy(torch.cat([x_pos, x_neg]), **both).chunk(2)
-        loss = e_pos - e_neg + self.regularization.penalty(energy, x_pos, x_neg, e_pos, e_neg)
+        pos = Side(x_pos, e_pos, energy.condition(**at_pos))
+        neg = Side(x_neg, e_neg, energy.condition(**at_neg))
+        loss = e_pos - e_neg + self.regularization.penalty(pos, neg, generator)
         e_pos, e_neg = e_pos.detach(), e_neg.detach()
         metrics = {
             "train/loss": loss.detach().mean(),
@@ -57,22 +70,22 @@ class _ContrastiveDivergence(Objective):
 class CD(_ContrastiveDivergence):
     """Chains start at the data."""
 
-    def negatives(self, energy: EnergyFn, x_pos: Batch, generator: torch.Generator) -> Chain:
-        return run_chain(self.sampler, energy, x_pos, generator)
+    def negatives(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> Negatives:
+        return self._run(energy, batch.x, batch.y, generator)
 
 
 class PCD(_ContrastiveDivergence):
-    """Chains go on from a replay buffer."""
+    """Chains go on from a replay buffer, under the labels they began with."""
 
     def __init__(self, sampler: Sampler, buffer: Buffer, regularization: Combined) -> None:
         super().__init__(sampler, regularization)
         self.buffer: Buffer = buffer
 
-    def negatives(self, energy: EnergyFn, x_pos: Batch, generator: torch.Generator) -> Chain:
-        start = self.buffer.draw(len(x_pos), generator)
-        chain = run_chain(self.sampler, energy, start.x, generator)
-        self.buffer.store(start, chain.x)
-        return chain
+    def negatives(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> Negatives:
+        start = self.buffer.draw(len(batch.x), generator)
+        negatives = self._run(energy, start.x, start.y, generator)
+        self.buffer.store(start, negatives.chain.x)
+        return negatives
 
 
 class ShortRun(_ContrastiveDivergence):
@@ -82,5 +95,5 @@ class ShortRun(_ContrastiveDivergence):
         super().__init__(sampler, regularization)
         self.domain = dataset.domain
 
-    def negatives(self, energy: EnergyFn, x_pos: Batch, generator: torch.Generator) -> Chain:
-        return run_chain(self.sampler, energy, self.domain.uniform(len(x_pos), generator), generator)
+    def negatives(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> Negatives:
+        return self._run(energy, self.domain.uniform(len(batch.x), generator), batch.y, generator)

@@ -1,15 +1,17 @@
 """Averaged weights: what pictures, evaluators and samples use."""
 
 import copy
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ebm_exp.types import Probability
 
+Network = TypeVar("Network", bound=nn.Module)
 
-class EMA:
+
+class EMA(Generic[Network]):
     """An exponential moving average of an energy's weights that starts as their plain mean.
 
     θ̄ ← θ̄ + w·(θ − θ̄),  w = max(rate, 1/(n_updates + 1)),
@@ -30,7 +32,7 @@ class EMA:
         ValueError: when the rate is not in [0, 1].
     """
 
-    def __init__(self, energy: nn.Module, rate: Probability) -> None:
+    def __init__(self, energy: Network, rate: Probability) -> None:
         if not 0 <= rate <= 1:
             raise ValueError(f"rate must be in [0, 1], got {rate}")
         self.rate, self.n_updates = rate, 0

@@ -6,6 +6,7 @@ so a run that is killed and resumed walks the same path, bit for bit on the CPU.
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from ebm_exp.sampler.fresh import FreshChains
 from ebm_exp.trainer import checkpoint, report
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.guard import Meter, NonFiniteError
+from ebm_exp.trainer.profile import profiler
 from ebm_exp.trainer.schedule import lr_factor
 from ebm_exp.trainer.stop import StopRequest
 from ebm_exp.types import NonNegativeInt, Positive, PositiveInt, Probability
@@ -42,6 +44,8 @@ class Trainer:
         ema_rate: share of the new weights in the average, per step; 1 follows the weights.
         log_every_steps, evaluate_every_steps, picture_every_steps, checkpoint_every_steps: intervals.
         keep_checkpoints: the newest so many are kept, and the best.
+        n_batches: train on the first so many batches again and again (``debug=overfit``); null: on all data.
+        profile_steps: record so many steps with torch's profiler (``debug=profile``).
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class Trainer:
         picture_every_steps: PositiveInt = 1000,
         checkpoint_every_steps: PositiveInt = 500,
         keep_checkpoints: PositiveInt = 2,
+        n_batches: PositiveInt | None = None,
+        profile_steps: NonNegativeInt = 0,
     ) -> None:
         if batch_size > dataset.n_train:
             raise ValueError(f"batch_size must be at most {dataset.n_train}, the training points, got {batch_size}")
@@ -88,6 +94,7 @@ class Trainer:
         self.log_every, self.evaluate_every = log_every_steps, evaluate_every_steps
         self.picture_every, self.checkpoint_every = picture_every_steps, checkpoint_every_steps
         self.keep_checkpoints = keep_checkpoints
+        self.n_batches, self.profile_steps = n_batches, profile_steps
         self.ema = EMA(energy, ema_rate)
         self.params = [p for p in energy.parameters() if p.requires_grad]
         self.base_lr = [group["lr"] for group in optimizer.param_groups]
@@ -116,10 +123,12 @@ class Trainer:
         outcome: dict[str, Any] = {"state": "failed", "reason": "an exception; see train.log"}
         try:
             with Progress(self.max_steps) as progress, StopRequest() as stop:
+                profiling = profiler(self.run_dir, self.profile_steps, progress.print)
                 for line in report.outline(self, facts):
                     progress.print(line)
                 self._warn_of_spent_schedule(progress)
-                outcome = {"state": self._loop(progress, stop, summary)}
+                with profiling as step_done:
+                    outcome = {"state": self._loop(progress, stop, summary, step_done)}
         except NonFiniteError as error:
             outcome = {
                 "state": "failed",
@@ -138,7 +147,9 @@ class Trainer:
         report.say_goodbye(self, outcome["state"])
         return self.best["value"] if self.best else None
 
-    def _loop(self, progress: Progress, stop: StopRequest, summary: dict[str, Any]) -> str:
+    def _loop(
+        self, progress: Progress, stop: StopRequest, summary: dict[str, Any], step_done: Callable[[], None]
+    ) -> str:
         meter, rows = Meter(self.device), Jsonl(self.run.metrics_file)
         started, steps_at, clock_at = time.perf_counter() - self.elapsed, self.step, time.perf_counter()
         output: ObjectiveOutput | None = None
@@ -175,13 +186,15 @@ class Trainer:
             output, metrics = self._update()
             self.step += 1
             meter.add(self.step, metrics)
+            step_done()
 
     def _update(self) -> tuple[ObjectiveOutput, dict[str, torch.Tensor]]:
         """One optimizer step; no host synchronisation."""
         factor = lr_factor(self.step, self.lr_warmup_steps, self.lr_decay, self.lr_decay_steps)
         for group, lr in zip(self.optimizer.param_groups, self.base_lr, strict=True):
             group["lr"] = lr * factor
-        batch = self.dataset.batch(self.step, self.batch_size, self.seed)
+        index = self.step if self.n_batches is None else self.step % self.n_batches
+        batch = self.dataset.batch(index, self.batch_size, self.seed)
         noise = generator(self.device, "train", self.seed, 0, 0, self.step)  # (seed, rank, attempt, step)
         self.energy.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -197,9 +210,10 @@ class Trainer:
         """Add ``eval/…`` to the row; True when the optimized metric is the lowest so far."""
         if self.evaluators:
             n = max(evaluator.n_samples for evaluator in self.evaluators.values())
-            samples = report.fresh_samples(self, n)
+            x, y = report.fresh_samples(self, n)
             for evaluator in self.evaluators.values():
-                values = evaluator(self.ema.energy, samples[: evaluator.n_samples])
+                k = evaluator.n_samples
+                values = evaluator(self.ema.energy, x[:k], None if y is None else y[:k])
                 row |= {f"eval/{name}": value for name, value in values.items()}
         value = row.get(self.optimized_metric or "")
         if value is None or not math.isfinite(value) or (self.best and value >= self.best["value"]):

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from ebm_exp import __version__
 from ebm_exp.energy.base import count_parameters, frozen
+from ebm_exp.evaluator import Evaluator
 from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
 from ebm_exp.objective.base import ObjectiveOutput
+from ebm_exp.sampler.fresh import Samples
 
 if TYPE_CHECKING:
     from ebm_exp.trainer.loop import Trainer
@@ -26,10 +27,17 @@ def facts(trainer: "Trainer") -> dict[str, Any]:
         "n_parameters": count_parameters(trainer.energy),
         "temperature": sampler.temperature,
         "device": torch.cuda.get_device_name() if trainer.device.type == "cuda" else f"cpu ({platform.machine()})",
+        "protocol": {name: protocol(trainer, each) for name, each in trainer.evaluators.items()},
         "versions": {"python": platform.python_version()}
         | {"ebm-exp": __version__}
         | {name: version(name) for name in ("torch", "hydra-core", "omegaconf")},
     }
+
+
+def protocol(trainer: "Trainer", evaluator: Evaluator) -> str:
+    """What the numbers of an evaluator depend on."""
+    sampling = trainer.sampling
+    return f"{evaluator.protocol}; averaged weights, chains of {sampling.n_steps} steps from {sampling.init}"
 
 
 def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
@@ -46,16 +54,17 @@ def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
         f"energy    {type(trainer.energy).__name__}: {facts['n_parameters']:,} parameters; regularization: {terms}",
         f"chain     {type(sampler).__name__}, {sampler.n_steps} steps; {law} {facts['temperature']:.3g}; "
         f"fresh chains {trainer.sampling.n_steps} steps from {trainer.sampling.init}",
+        *(f"judged    {name}: {text}" for name, text in facts["protocol"].items()),
         f"training  {type(trainer.objective).__name__}, batch {trainer.batch_size}, {trainer.max_steps:,} steps",
     ]
 
 
-def fresh_samples(trainer: "Trainer", n: int) -> Tensor:
+def fresh_samples(trainer: "Trainer", n: int) -> Samples:
     """n fresh chains from the averaged energy, the same seed each time: pictures of one run can be compared."""
     buffer = (
         trainer.objective.buffer.recent(n) if trainer.sampling.init == "buffer" and trainer.objective.buffer else None
     )
-    return trainer.sampling.draw(trainer.ema.energy, n, trainer.seed, buffer).x
+    return trainer.sampling.draw(trainer.ema.energy, n, trainer.seed, buffer)
 
 
 def draw_pictures(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dict[str, Path]:
@@ -63,14 +72,14 @@ def draw_pictures(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dic
     folder, data, sampling = trainer.run_dir / "samples", trainer.dataset, trainer.sampling
     samples, histogram = folder / f"step_{step:08d}.png", folder / f"energy_{step:08d}.png"
     if data.event_shape == (2,):
-        fresh = fresh_samples(trainer, 1000)
+        fresh = fresh_samples(trainer, 1000).x
         with frozen(trainer.ema.energy):
             density_panels(samples, trainer.ema.energy, data, fresh, sampling.sampler.temperature)
     else:
         panels = {"data": data.train(N_PICTURE)}
         if trainer.objective.buffer is not None:
-            panels["buffer"] = trainer.objective.buffer.recent(N_PICTURE)
-        panels[f"fresh chains, {sampling.n_steps} steps from {sampling.init}"] = fresh_samples(trainer, N_PICTURE)
+            panels["buffer"] = trainer.objective.buffer.recent(N_PICTURE).x
+        panels[f"fresh chains, {sampling.n_steps} steps from {sampling.init}"] = fresh_samples(trainer, N_PICTURE).x
         sample_panels(samples, panels, data.domain)
     energy_histogram(histogram, output.e_pos, output.e_neg, f"step {step:,}")
     return {"samples/fresh": samples, "samples/energy": histogram}

@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
-from ebm_exp.buffer import Fifo, InPlace
+from ebm_exp.buffer import Fifo, InPlace, Reservoir
 from ebm_exp.buffer.base import Buffer
-from ebm_exp.dataset import Gaussian
+from ebm_exp.dataset import Gaussian, Synthetic
 from ebm_exp.random import generator
 
 CPU = torch.device("cpu")
 DATA = Gaussian("gaussian", CPU, 0, half_width=5.0, noise=1.0, n_train=1000, n_test=10)
 
 
-@pytest.mark.parametrize("kind", [InPlace, Fifo])
+@pytest.mark.parametrize("kind", [InPlace, Fifo, Reservoir])
 def test_draws_without_replacement(kind: type[Buffer]) -> None:
     buffer = kind(100, DATA, CPU, 0)
     for step in range(10):
@@ -75,7 +75,7 @@ def test_in_place_writes_back_where_it_drew() -> None:
     assert float(buffer.metrics()["buffer/age"]) == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize("kind", [InPlace, Fifo])
+@pytest.mark.parametrize("kind", [InPlace, Fifo, Reservoir])
 def test_share_of_fresh_starts(kind: type[Buffer]) -> None:
     p, n, rounds = 0.05, 200, 50
     buffer, fresh = kind(400, DATA, CPU, 0, reinit_probability=p), 0
@@ -95,14 +95,14 @@ def test_share_of_fresh_starts(kind: type[Buffer]) -> None:
 @pytest.mark.parametrize(("kind", "spread"), [("uniform", 5 / math.sqrt(3)), ("data", 1.0)])
 def test_law_of_fresh_starts(kind: str, spread: float) -> None:
     buffer = InPlace(10, DATA, CPU, 0, reinit_from=kind)
-    std = float(buffer.fresh(20_000, generator("cpu", 0)).std())
+    std = float(buffer.fresh(20_000, generator("cpu", 0)).x.std())
     assert std == pytest.approx(spread, rel=0.03)
 
 
 def test_normal_starts_are_gaussian_cut_at_the_walls() -> None:
     """One standard deviation to the wall: P(|z| > 1) = .3173 of the components lie on it, |z| < 1/2 has .3829."""
     buffer, n = InPlace(10, DATA, CPU, 0, reinit_from="normal"), 20_000
-    z = buffer.fresh(n, generator("cpu", 0)) / 5
+    z = buffer.fresh(n, generator("cpu", 0)).x / 5
     for share, p in (((z.abs() == 1).float().mean(), 0.31731), ((z.abs() < 0.5).float().mean(), 0.38292)):
         assert abs(float(share) - p) < 5 * math.sqrt(p * (1 - p) / (2 * n))
 
@@ -112,7 +112,7 @@ def test_more_chains_than_slots() -> None:
         InPlace(10, DATA, CPU, 0).draw(11, generator("cpu", 0))
 
 
-@pytest.mark.parametrize("kind", [InPlace, Fifo])
+@pytest.mark.parametrize("kind", [InPlace, Fifo, Reservoir])
 def test_state_round_trip(kind: type[Buffer], tmp_path) -> None:
     buffer = kind(30, DATA, CPU, 0)
     for step in range(3):
@@ -130,5 +130,85 @@ def test_state_round_trip(kind: type[Buffer], tmp_path) -> None:
 def test_recent_spreads_over_what_is_held() -> None:
     buffer = Fifo(100, DATA, CPU, 0)
     buffer.store(buffer.draw(10, generator("cpu", 0)), torch.arange(10.0).view(10, 1).expand(10, 2))
-    assert buffer.recent(5)[:, 0].tolist() == [0, 2, 4, 6, 8]
-    assert len(buffer.recent(64)) == 10
+    assert buffer.recent(5).x[:, 0].tolist() == [0, 2, 4, 6, 8]
+    assert len(buffer.recent(64).x) == 10
+
+
+def test_a_reservoir_holds_every_end_with_the_same_probability() -> None:
+    """1,000 ends through 100 slots, many times: each tenth of the stream is held with probability size/stored."""
+    size, batch, steps, repeats = 100, 50, 20, 60
+    held = torch.zeros(steps)
+    for repeat in range(repeats):
+        buffer = Reservoir(size, DATA, CPU, repeat, reinit_probability=0.0)
+        for step in range(steps):
+            draw = buffer.draw(batch, generator("cpu", repeat, step))
+            buffer.store(draw, (batch * step + torch.arange(batch, dtype=torch.float32)).view(-1, 1).expand(batch, 2))
+        ends = buffer.x[:, 0]
+        assert len(ends.unique()) == size  # each end at most once: no slot was written by two
+        held += torch.bincount((ends // batch).long(), minlength=steps)
+    n, p = batch * repeats, size / (batch * steps)
+    assert ((held - n * p).abs() < 5 * math.sqrt(n * p * (1 - p))).all()
+
+
+def test_reservoir_columns_stay_together() -> None:
+    buffer = Reservoir(20, LABELLED, CPU, 0, conditional=True, reinit_probability=0.0)
+    for step in range(40):
+        draw = buffer.draw(10, generator("cpu", step))
+        buffer.store(draw, draw.y.float().view(-1, 1, 1, 1).expand(10, *LABELLED.event_shape) / 10)
+    assert torch.equal((buffer.x[:, 0, 0, 0] * 10).round().long(), buffer.y)
+
+
+LABELLED = Synthetic("labelled", CPU, 0, shape=(1, 4, 4), classes=7, n_train=500, n_test=10, value_range=(0, 1))
+
+
+@pytest.mark.parametrize("kind", [InPlace, Fifo, Reservoir])
+def test_a_chain_keeps_its_label_until_it_starts_afresh(kind: type[Buffer]) -> None:
+    buffer = kind(60, LABELLED, CPU, 0, conditional=True, reinit_probability=0.2)
+    for step in range(5):  # fill it with points that say their label
+        draw = buffer.draw(60, generator("cpu", "fill", step))
+        buffer.store(draw, draw.y.float().view(-1, 1, 1, 1).expand(60, 1, 4, 4) / 10)
+    kept = 0
+    for step in range(20):
+        draw = buffer.draw(50, generator("cpu", step))
+        old = draw.age > 0
+        assert torch.equal((draw.x[old][:, 0, 0, 0] * 10).round().long(), draw.y[old])
+        kept += int(old.sum())
+    assert kept > 500
+    drawn = torch.bincount(buffer.fresh(70_000, generator("cpu", 1)).y, minlength=7) / 70_000
+    law = torch.bincount(LABELLED.train_labels, minlength=7) / LABELLED.n_train
+    assert ((drawn - law).abs() < 5 * (law * (1 - law) / 70_000).sqrt()).all()
+
+
+def test_no_labels_are_kept_for_an_energy_without() -> None:
+    buffer = InPlace(10, LABELLED, CPU, 0)
+    assert buffer.y is None
+    assert buffer.draw(4, generator("cpu", 0)).y is None
+    assert "y" not in buffer.state_dict()
+
+
+def test_uint8_rounds_to_the_nearest_level() -> None:
+    """256 levels from wall to wall; a value comes back within half a level, a level comes back as it is."""
+    buffer = InPlace(256, DATA, CPU, 0, reinit_probability=0.0, storage="uint8")
+    assert buffer.x.dtype == torch.uint8
+    draw = buffer.draw(256, generator("cpu", 0))
+    x = torch.linspace(-5.2, 5.2, 256).view(-1, 1).expand(256, 2)
+    buffer.store(draw, x)
+    back = buffer._decode(buffer.x[draw.slots])
+    assert float((back - x.clamp(-5, 5)).abs().max()) <= 0.5 * 10 / 255 + 1e-6
+    again = InPlace(256, DATA, CPU, 0, storage="uint8")
+    again.store(draw, back)
+    assert torch.equal(again.x[draw.slots], buffer.x[draw.slots])
+
+
+def test_shares_restarted_and_moved() -> None:
+    buffer = InPlace(1000, DATA, CPU, 0, reinit_probability=0.3)
+    buffer.age.fill_(3)
+    draw = buffer.draw(1000, generator("cpu", 0))
+    ends = draw.x.clone()
+    ends[:250, 0] += 1.0  # an eighth of all components
+    ends[250:] += 10 / 255 * 0.9  # less than a level
+    buffer.store(draw, ends)
+    values = buffer.metrics()
+    assert float(values["buffer/moved"]) == 0.125
+    assert float(values["buffer/restarted"]) == pytest.approx(float((draw.age == 0).float().mean()))
+    assert abs(float(values["buffer/restarted"]) - 0.3) < 5 * math.sqrt(0.3 * 0.7 / 1000)

@@ -50,7 +50,7 @@ def test_gradient_and_double_backward(energy_and_x) -> None:
 
 def test_gradient_equals_finite_differences() -> None:
     energy = MLP((2,), (8,)).double()
-    energy.forward = lambda x: energy.net(x).squeeze(1)  # without the cast to float32
+    energy.forward = lambda x: energy.head(energy.activation(energy.layers[0](x))).squeeze(1)  # no cast to float32
     x, h = torch.randn(5, 2, dtype=torch.float64), 1e-5
     with torch.no_grad():
         _, gradient = energy_gradient(energy, x)

@@ -41,9 +41,9 @@ def test_gradient_is_that_of_the_likelihood(dataset: Gaussian) -> None:
     energy, n = Quadratic(), 20_000
 
     class ExactStart(CD):
-        def negatives(self, energy_fn, x_pos, g):
+        def negatives(self, energy, batch, g):
             exact = energy.mean.detach() + torch.randn(n, 2, generator=g)
-            return super().negatives(energy_fn, exact, g)
+            return super().negatives(energy, Minibatch(exact, None), g)
 
     x = torch.randn(n, 2, generator=generator("cpu", "data")) + 1.0
     output = ExactStart(langevin(dataset), Combined())(energy, Minibatch(x, None), generator("cpu", 1))

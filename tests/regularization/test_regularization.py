@@ -1,12 +1,15 @@
 """Spectral norm against singular values, and the L2 of energies."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from ebm_exp.energy import MLP, Conv
+from ebm_exp.energy import MLP, Conv, Energy
 from ebm_exp.energy.base import frozen
-from ebm_exp.regularization import Combined, EnergyL2, SpectralNorm
+from ebm_exp.random import generator
+from ebm_exp.regularization import Combined, EnergyL2, GradientPenalty, Side, SpectralNorm
 
 
 def converged(energy, **options):
@@ -33,8 +36,8 @@ def test_bounded_leaves_a_small_layer_alone() -> None:
     torch.manual_seed(0)
     energy = MLP((1, 8, 8), (16, 16))
     with torch.no_grad():
-        energy.net[0].weight.mul_(0.01)
-        energy.net[2].weight.mul_(100)
+        energy.layers[0].weight.mul_(0.01)
+        energy.layers[1].weight.mul_(100)
     small = norms(energy)[0]
     after = norms(converged(energy, bounded=True))
     assert after[0] == pytest.approx(small, rel=1e-4)
@@ -47,7 +50,7 @@ def test_conv_leaves_linear_layers_alone() -> None:
     head = energy.head[0].weight.clone()
     energy = converged(energy, layers="conv")
     assert torch.equal(energy.head[0].weight, head)
-    assert norms(energy.features)[0] == pytest.approx(1, abs=1e-3)
+    assert norms(energy.convs)[0] == pytest.approx(1, abs=1e-3)
 
 
 def test_vectors_rest_in_evaluation_and_in_chains() -> None:
@@ -73,10 +76,42 @@ def test_gradient_passes_through_the_norm() -> None:
 
 def test_energy_l2_and_combination() -> None:
     e_pos, e_neg = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0])
-    x = torch.zeros(2, 2)
-    energy = MLP((2,), (4,))
-    torch.testing.assert_close(EnergyL2(0.5).penalty(energy, x, x, e_pos, e_neg), torch.tensor([5.0, 2.0]))
+    energy, g = MLP((2,), (4,)), generator("cpu", 0)
+    pos, neg = (Side(torch.zeros(2, 2), e, energy) for e in (e_pos, e_neg))
+    torch.testing.assert_close(EnergyL2(0.5).penalty(pos, neg, g), torch.tensor([5.0, 2.0]))
     both = Combined(a=EnergyL2(0.5), b=EnergyL2(1.0))
-    torch.testing.assert_close(both.penalty(energy, x, x, e_pos, e_neg), torch.tensor([15.0, 6.0]))
-    assert Combined().penalty(energy, x, x, e_pos, e_neg).sum() == 0
+    torch.testing.assert_close(both.penalty(pos, neg, g), torch.tensor([15.0, 6.0]))
+    assert Combined().penalty(pos, neg, g).sum() == 0
     assert Combined().prepare(energy) is energy
+
+
+class Slope(Energy):
+    """E(x) = a·|x|²/2 + b·x: ∇E = a x + b."""
+
+    def __init__(self, a: float, b: float) -> None:
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.tensor(a)), nn.Parameter(torch.tensor(b))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.a * x.square().sum(1) / 2 + self.b * x.sum(1)
+
+
+@pytest.mark.parametrize(("where", "target"), [("data", 0.0), ("samples", 0.0), ("data", 1.0)])
+def test_gradient_penalty_is_the_squared_slope(where: str, target: float) -> None:
+    energy, x = Slope(2.0, 0.5), torch.tensor([[1.0, -2.0], [0.0, 3.0]])
+    pos, neg = Side(x, energy(x), energy), Side(x + 1, energy(x + 1), energy)
+    penalty = GradientPenalty(0.3, where, target).penalty(pos, neg, generator("cpu", 0))
+    slope = (2 * (x if where == "data" else x + 1) + 0.5).norm(dim=1)
+    torch.testing.assert_close(penalty, 0.3 * (slope - target).square())
+    penalty.sum().backward()  # it reaches the weights: d|ax + b|²/da = 2 (ax + b)·x
+    at = x if where == "data" else x + 1
+    scale = 0.6 * (slope - target) / slope
+    torch.testing.assert_close(energy.a.grad, (scale * ((2 * at + 0.5) * at).sum(1)).sum())
+
+
+def test_gradient_penalty_between_lies_on_the_segment() -> None:
+    energy = Slope(1.0, 0.0)  # |∇E| = |x|
+    pos, neg = (Side(torch.full((5000, 1), v), torch.zeros(5000), energy) for v in (1.0, 3.0))
+    x = GradientPenalty(1.0, "between").penalty(pos, neg, generator("cpu", 0)).detach().sqrt()
+    assert 1 <= float(x.min()) < 1.01 < 2.99 < float(x.max()) <= 3
+    assert abs(float(x.mean()) - 2) < 5 * 2 / math.sqrt(12 * 5000)

@@ -1,0 +1,60 @@
+"""Parts of a data set: some of its classes, or a number of its points."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ebm_exp.random import generator
+
+
+def choose_classes(classes: Sequence[str | int] | None, names: Sequence[str]) -> list[int] | None:
+    """The labels of classes given by name or number, in their order; None for all.
+
+    Raises:
+        ValueError: when there is no such class, naming those there are.
+    """
+    if classes is None:
+        return None
+    if not names:
+        raise ValueError("classes: this data set has no labels")
+    chosen = [names.index(str(c)) if str(c) in names else c for c in classes]
+    wrong = [c for c in chosen if not (isinstance(c, int) and 0 <= c < len(names))]
+    if wrong or not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(f"classes: must be different ones of {', '.join(names)}, got {list(classes)}")
+    return [int(c) for c in chosen]
+
+
+def subset(
+    x: Tensor, y: Tensor | None, chosen: list[int] | None, n: int | None, split: str
+) -> tuple[Tensor, Tensor | None]:
+    """Points and labels of one split, of the chosen classes (numbered anew, in their order), n of them.
+
+    n are taken by a permutation that is the same for every seed, so that a folder sorted by class gives all classes.
+
+    Args:
+        x: points ``[m, *event]``, copied only when some are left out.
+        y: labels ``[m]``.
+        chosen: labels to keep.
+        n: how many to keep.
+        split: ``train`` or ``test``, for the message.
+
+    Raises:
+        ValueError: when there are fewer than n points.
+    """
+    index = torch.arange(len(x))
+    if chosen is not None and y is not None:
+        number = torch.full((int(y.max()) + 1,), -1)
+        for new, old in enumerate(chosen):
+            if old < len(number):
+                number[old] = new
+        index = index[number[y] >= 0]
+        y = number[y]
+    if n is not None:
+        if n > len(index):
+            raise ValueError(f"n_{split}: must be at most {len(index):,}, the points of this split, got {n:,}")
+        order = torch.randperm(len(index), generator=generator("cpu", "dataset", "subset", split))
+        index = index[order[:n]]
+    if len(index) == len(x) and n is None:
+        return x, y
+    return x[index], None if y is None else y[index]

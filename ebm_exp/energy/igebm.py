@@ -1,0 +1,93 @@
+"""The residual network of Du & Mordatch 2019 (their ResNet32): h ← φ(skip(h) + W₂ φ(W₁ h)), halved at each stage.
+
+base: a 3×3 convolution, then blocks 128↓ 128 256↓ 256 256↓ 256, pooled over space, a linear unit. Spectral
+normalisation is a matter of ``regularization=``; with its bounded form W₂ can start near zero (std 1e-10), so that a
+block begins as its skip path. The plain form W/σ blows that start up to norm one: it then only picks a direction.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from ebm_exp.energy.base import Energy
+from ebm_exp.energy.conditional import ClassAffine
+from ebm_exp.types import Batch, PerSample, PositiveInt, Probability
+
+
+class IGEBM(Energy):
+    """A residual energy for pictures.
+
+    Args:
+        event_shape: ``(channels, height, width)`` of a picture; each stage halves it.
+        channels: width of each stage; the first is the stem's too.
+        blocks: residual blocks per stage; the first of a stage halves the picture.
+        pool: ``sum`` (published) or ``mean`` over space.
+        activation: φ; published: leaky ReLU 0.2, swish for 128×128 models.
+        dropout: inside blocks, while training weights; never inside a chain.
+        conditional: take labels y ``[batch]``, see ``ClassAffine``.
+        n_classes: number of classes of the data.
+
+    Raises:
+        ValueError: when points are no pictures or too small to be halved so often, channels is empty, or there are no
+            labels to condition on.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        channels: tuple[PositiveInt, ...] = (128, 256, 256),
+        blocks: PositiveInt = 2,
+        pool: Literal["sum", "mean"] = "sum",
+        activation: nn.Module | None = None,
+        dropout: Probability = 0.0,
+        conditional: bool = False,
+        n_classes: int = 0,
+    ) -> None:
+        super().__init__()
+        if len(event_shape) != 3:
+            raise ValueError(f"igebm needs pictures [channels, height, width], the data set has points {event_shape}")
+        if not channels:
+            raise ValueError("channels: needs at least one stage")
+        if min(event_shape[1:]) < 2 ** len(channels):
+            raise ValueError(f"channels: {len(channels)} halvings are too many for pictures of {event_shape[1:]}")
+        self.context = ("y",) if conditional else ()
+        self.activation = nn.LeakyReLU(0.2) if activation is None else activation
+        self.pool = pool
+        self.stem = nn.Conv2d(event_shape[0], channels[0], 3, padding=1)
+        widths = [width for width in channels for _ in range(blocks)]
+        self.blocks = nn.ModuleList(
+            _Block(n_in, n_out, i % blocks == 0, self.activation, dropout, n_classes if conditional else None)
+            for i, (n_in, n_out) in enumerate(zip([channels[0], *widths], widths, strict=False))
+        )
+        self.head = nn.Linear(widths[-1], 1)
+
+    def forward(self, x: Batch, **context: Tensor) -> PerSample:
+        h = self.activation(self.stem(x))
+        for block in self.blocks:
+            h = block(h, context.get("y"))
+        h = h.flatten(2)
+        return self.head(h.sum(2) if self.pool == "sum" else h.mean(2)).squeeze(1).float()
+
+
+class _Block(nn.Module):
+    def __init__(
+        self, n_in: int, n_out: int, halve: bool, activation: nn.Module, dropout: float, n_classes: int | None
+    ) -> None:
+        super().__init__()
+        self.halve, self.activation = halve, activation
+        self.first = nn.Conv2d(n_in, n_out, 3, padding=1)
+        self.second = nn.Conv2d(n_out, n_out, 3, padding=1)
+        nn.init.normal_(self.second.weight, std=1e-10)
+        self.skip = nn.Conv2d(n_in, n_out, 1, bias=False) if n_in != n_out else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        affines = [] if n_classes is None else [ClassAffine(n_classes, n_out) for _ in range(2)]
+        self.affines = nn.ModuleList(affines)
+
+    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        h = self.first(x)
+        h = self.affines[0](h, y) if self.affines else h
+        h = self.second(self.dropout(self.activation(h)))
+        h = self.affines[1](h, y) if self.affines else h
+        h = self.activation(self.skip(x) + h)
+        return avg_pool2d(h, 2) if self.halve else h

@@ -1,0 +1,184 @@
+"""A small classifier of a data set's own labels: a feature space for distances, and a judge of the samples' classes.
+
+Trained once per data set and kept in a file, so that all runs on it are judged by the same network.
+"""
+
+import hashlib
+import logging
+import math
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ebm_exp.dataset.base import Dataset
+from ebm_exp.energy import Energy
+from ebm_exp.evaluator.base import Evaluator, check_samples
+from ebm_exp.random import seeded_initialisation
+from ebm_exp.types import Batch, Labels, PositiveInt
+
+BLOCK = 1024  # points that are classified at once
+N_STEPS, N_EPOCHS, BATCH, LR = 1500, 30, 128, 3e-3  # whichever of steps and epochs ends first
+_LOG = logging.getLogger(__name__)
+
+
+class Network(nn.Module):
+    """Three convolutions for pictures, two layers for other points, then 128 features and a linear head."""
+
+    num_features = 128
+
+    def __init__(self, event_shape: tuple[int, ...], n_classes: int) -> None:
+        super().__init__()
+        if len(event_shape) == 3:
+            layers: list[nn.Module] = []
+            for n_in, n_out, kernel in ((event_shape[0], 32, 5), (32, 64, 3), (64, 128, 3)):
+                layers += [
+                    nn.Conv2d(n_in, n_out, kernel, stride=2, padding=kernel // 2),
+                    nn.BatchNorm2d(n_out),
+                    nn.ReLU(),
+                ]
+            layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        else:
+            layers = [nn.Flatten(), nn.Linear(math.prod(event_shape), 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU()]
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(128, n_classes)
+
+    def forward(self, x: Batch) -> Tensor:
+        return self.head(self.features(x))
+
+
+class Features(nn.Module):
+    """A classifier's features in double precision ``[batch, 128]``, as a Fréchet distance takes them."""
+
+    num_features = Network.num_features
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Batch) -> Tensor:
+        return self.network.features(x).double()
+
+
+def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
+    """The classifier of a data set, from its file or trained now, and its accuracy on the test split.
+
+    It is trained on the training split, with its noise, for 1,500 steps of 128 or 30 epochs.
+    Where nothing is held out (``digits``
+    with ``test_share: 0``) the accuracy is that of the training data, and the log says so.
+
+    Raises:
+        ValueError: for a data set without labels.
+    """
+    if dataset.n_classes < 2 or dataset.train_labels is None or dataset.test_labels is None:
+        raise ValueError(f"features: classifier needs labels, {dataset.name} has none; use features=pixels")
+    path = folder / f"classifier-{dataset.name}-{_digest(dataset)}.pt"
+    with seeded_initialisation("classifier", 0):
+        network = Network(dataset.event_shape, dataset.n_classes).to(dataset.device)
+    saved = _read(path)
+    if saved is None:
+        _LOG.info("training the classifier of %s, once for all runs", dataset.name)
+        _train(network, dataset)
+        saved = {"network": network.state_dict(), "accuracy": _accuracy(network, dataset)}
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        torch.save(saved, temporary)
+        os.replace(temporary, path)
+    network.load_state_dict(saved["network"])
+    split = "test split" if dataset.holds_out else "training data, nothing is held out"
+    _LOG.info("classifier of %s: accuracy %.3f (%s), %s", dataset.name, saved["accuracy"], split, path)
+    return network.eval().requires_grad_(False), saved["accuracy"]
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except (FileNotFoundError, EOFError, zipfile.BadZipFile, RuntimeError):
+        return None
+
+
+def _digest(dataset: Dataset) -> str:
+    """Names the points and labels that the classifier is made for: shapes, labels, and 256 of the points."""
+    labels = dataset.train_labels
+    assert labels is not None
+    digest = hashlib.sha256(str((dataset.domain, dataset.n_train, dataset.n_classes, dataset.noise_std)).encode())
+    digest.update(labels.cpu().numpy().tobytes())
+    digest.update(dataset.train(256).cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _train(network: Network, dataset: Dataset) -> None:
+    size = min(BATCH, dataset.n_train)
+    n_steps = min(N_STEPS, N_EPOCHS * (dataset.n_train // size))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=n_steps)
+    network.train()
+    for step in range(n_steps):
+        batch = dataset.batch(step, size, seed=0)
+        assert batch.y is not None
+        optimizer.zero_grad(set_to_none=True)
+        cross_entropy(network(batch.x), batch.y).backward()
+        optimizer.step()
+        schedule.step()
+    network.eval()
+
+
+@torch.no_grad()
+def _accuracy(network: Network, dataset: Dataset) -> float:
+    right = torch.zeros((), device=dataset.device)
+    for x, y in dataset.blocks("test", BLOCK):
+        right += (network(x).argmax(1) == y).sum()
+    return float(right) / dataset.n_test
+
+
+class ClassShare(Evaluator):
+    """Which classes a classifier of the data sees in the samples; higher is better.
+
+    ``class_confidence``: mean top probability; ``class_smallest``: the share of the rarest class (1/n_classes is even);
+    ``class_share_<k>``: the share of each, for up to 20 classes; ``class_agreement``, for a conditional energy: the
+    share of samples that are taken for the class they were drawn as.
+
+    Args:
+        dataset: gives labels to train the classifier on.
+        n_samples: how many samples are judged.
+        cache_dir: where the classifier is kept.
+
+    Raises:
+        ValueError: for a data set without labels.
+    """
+
+    def __init__(self, dataset: Dataset, n_samples: PositiveInt, cache_dir: str = "outputs/cache") -> None:
+        if dataset.n_classes < 2:
+            raise ValueError(
+                f"class_share needs labels, {dataset.name} has none; remove it with ~evaluator.class_share"
+            )
+        self.dataset, self.n_samples, self.cache_dir = dataset, n_samples, Path(cache_dir)
+        self._network: Network | None = None
+
+    @property
+    def protocol(self) -> str:
+        return f"classes by a classifier of {self.dataset.name}, {self.n_samples:,} samples"
+
+    @torch.no_grad()
+    def __call__(self, energy: Energy, samples: Batch, labels: Labels | None = None) -> dict[str, float]:
+        """Shares as described above, from samples ``[n, *event]``.
+
+        Raises:
+            ValueError: when samples are not of the data's shape.
+        """
+        check_samples(samples, self.dataset.event_shape)
+        if self._network is None:
+            self._network, _ = trained(self.dataset, self.cache_dir)
+        blocks = samples.to(self.dataset.device).split(BLOCK)
+        top, seen = torch.cat([self._network(block).softmax(1) for block in blocks]).max(1)
+        share = torch.bincount(seen, minlength=self.dataset.n_classes) / len(seen)
+        values = {"class_confidence": float(top.mean()), "class_smallest": float(share.min())}
+        if labels is not None:
+            values["class_agreement"] = float((seen == labels).float().mean())
+        if self.dataset.n_classes <= 20:
+            values |= {f"class_share_{k}": value for k, value in enumerate(share.tolist())}
+        return values
