@@ -70,8 +70,8 @@ class Features(nn.Module):
 def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     """The classifier of a data set, from its file or trained now, and its accuracy on the test split.
 
-    It is trained for 1,500 steps of 128 or 30 epochs on the training split with a fixed noise, whatever noise the energy
-    is trained with. Where nothing is held out (``digits`` with ``test_share: 0``) the accuracy is that of the
+    It is trained for 1,500 steps of 128 or 30 epochs on the training split with a fixed noise, whatever noise an
+    energy is trained with. Where nothing is held out (``digits`` with ``test_share: 0``) the accuracy is that of the
     training data, and the log says so.
 
     Raises:
@@ -84,7 +84,7 @@ def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
         network = Network(dataset.event_shape, dataset.n_classes).to(dataset.device)
     saved = _read(path)
     if saved is None:
-        _LOG.info("training the classifier of %s, once for all runs", dataset.name)
+        _LOG.info("training the classifier of %s, once for all runs, into %s", dataset.name, path)
         _train(network, dataset)
         saved = {"network": network.state_dict(), "accuracy": _accuracy(network, dataset)}
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     if path not in _SAID:
         _SAID.add(path)
         split = "test split" if dataset.holds_out else "training data, nothing is held out"
-        _LOG.info("classifier of %s: accuracy %.3f (%s), %s", dataset.name, saved["accuracy"], split, path)
+        _LOG.info("classifier of %s: accuracy %.3f (%s)", dataset.name, saved["accuracy"], split)
     return network.eval().requires_grad_(False), saved["accuracy"]
 
 
