@@ -46,6 +46,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
     arguments = sys.argv[1:]
     try:
         primary = (_resume if config_name == "train" else _sample)(arguments)
+        arguments += _dropped_defaults(arguments, config_name)
         sys.argv[1:] = arguments
         hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main))()
     except UserError as error:
@@ -152,6 +153,25 @@ def _sample(arguments: list[str]) -> str:
     node = {"defaults": defaults, **saved, **own, "run_seed": saved.get("seed", 0)}
     store.store(name="saved_run", node=node)
     return "saved_run"
+
+
+def _dropped_defaults(arguments: list[str], config_name: str) -> list[str]:
+    """Overrides that delete what a typed ``_target_`` does not take: the keys of the class whose node it takes over."""
+    dropped = []
+    typed = {argument.lstrip("+~").split("=")[0] for argument in arguments}
+    for argument in arguments:
+        own = re.fullmatch(r"\+*([\w.]+)\._target_=([\w.]+)", argument)
+        if own is None:
+            continue
+        from ebm_exp.config import validate
+
+        path, target = own.groups()
+        parameters = validate.arguments(validate.locate(path, target))
+        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            continue
+        keys = set(_known_keys(path, arguments, config_name)) - set(parameters) - validate.RESERVED
+        dropped += [f"~{path}.{key}" for key in sorted(keys) if f"{path}.{key}" not in typed]
+    return dropped
 
 
 def _resolved(config: dict[str, Any]) -> dict[str, Any]:

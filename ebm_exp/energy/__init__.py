@@ -1,9 +1,10 @@
-"""Energies: networks from points to one number each, low where data is; and energies of known law."""
+"""Energies: networks from points to one number each, low where data is."""
 
-from ebm_exp.energy.analytic import Analytic, DoubleWell, Funnel, Gaussian, Mixture, Ring
+from ebm_exp.energy.analytic import Analytic, Funnel, Gaussian, Mixture
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conv import Conv
 from ebm_exp.energy.igebm import IGEBM
 from ebm_exp.energy.mlp import MLP
+from ebm_exp.energy.quadrature import DoubleWell, Ring
 
 __all__ = ["IGEBM", "MLP", "Analytic", "Conv", "DoubleWell", "Energy", "Funnel", "Gaussian", "Mixture", "Ring"]

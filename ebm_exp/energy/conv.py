@@ -51,8 +51,13 @@ class Conv(Energy):
         self.convs = nn.ModuleList([stem, *halvings])
         self.affines = nn.ModuleList([ClassAffine(n_classes, n) for n in channels] if conditional else [])
         side = [(n + 2 * stem_padding - stem_kernel) // stem_stride + 1 for n in event_shape[1:]]
+        if min(side) < 1:
+            raise ValueError(f"stem_kernel: {stem_kernel} is larger than padded pictures of {event_shape[1:]}")
         if min(side) < 2 ** len(halvings):
-            raise ValueError(f"channels: {len(halvings)} halvings are too many for pictures of {event_shape[1:]}")
+            raise ValueError(
+                f"channels: {len(halvings)} halvings are too many for pictures of {event_shape[1:]}, "
+                f"which the first convolution makes {tuple(side)}: at most {min(side).bit_length() - 1}"
+            )
         n_features = channels[-1] * (side[0] >> len(halvings)) * (side[1] >> len(halvings))
         self.head = nn.Sequential(nn.Linear(n_features, width), self.activation, nn.Linear(width, 1))
 

@@ -1,73 +1,116 @@
-"""The residual network: size, start, pooling, errors."""
-
-from itertools import pairwise
+"""The residual network of Du & Mordatch: sizes, pooling, a start as its skip path, dropout outside chains only."""
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
+from ebm_exp.config.trust import CONF
 from ebm_exp.energy import IGEBM
-from ebm_exp.energy.base import count_parameters, frozen
+from ebm_exp.energy.base import count_parameters, energy_gradient, frozen
+from ebm_exp.regularization import SpectralNorm
+
+SMALL = {"channels": (4, 8, 8)}
 
 
-def test_the_base_has_the_published_layers() -> None:
-    """Stem, six blocks of two 3×3 convolutions, two 1×1 skips (128→256 at the second stage only), a linear unit."""
-    energy = IGEBM((3, 32, 32))
-    widths = [128, 128, 128, 256, 256, 256, 256]
-    blocks = sum(9 * (i * o + o * o) + 2 * o for i, o in pairwise(widths))
-    assert count_parameters(energy) == (27 * 128 + 128) + blocks + 128 * 256 + 257
-    large = IGEBM((3, 32, 32), channels=(4, 8, 16), blocks=3)
-    assert len(large.blocks) == 9
+def make(shape: tuple[int, ...] = (3, 16, 16), **options) -> IGEBM:
+    torch.manual_seed(0)
+    return IGEBM(shape, **{**SMALL, **options})
 
 
-def test_a_block_begins_as_its_skip() -> None:
-    """Second convolutions start at 1e-10: without biases the blocks only halve and activate."""
-    energy = IGEBM((1, 8, 8), channels=(4, 4), blocks=2)
-    x = torch.randn(3, 1, 8, 8)
-    with torch.no_grad():
-        for block in energy.blocks:
-            block.second.bias.zero_()
-        h = energy.activation(energy.stem(x))
-        for block in energy.blocks:
-            h = energy.activation(h)
-            h = nn.functional.avg_pool2d(h, 2) if block.halve else h
-        torch.testing.assert_close(energy(x), energy.head(h.sum((2, 3))).squeeze(1), atol=1e-6, rtol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 8), (3, 9, 11)])
-def test_one_number_per_picture_and_pooling(shape: tuple[int, int, int]) -> None:
-    energy = IGEBM(shape, channels=(4, 8, 8), blocks=1).eval()
-    x = torch.randn(5, *shape)
-    with torch.no_grad():
-        e = energy(x)
-        assert e.shape == (5,)
-        torch.testing.assert_close(energy(x.flip(0)), e.flip(0))
-        energy.pool = "mean"
-        cells = (shape[1] // 8) * (shape[2] // 8)
-        bias = energy.head.bias
-        torch.testing.assert_close((energy(x) - bias) * cells, e - bias, atol=1e-5, rtol=1e-4)
-
-
-def test_dropout_is_for_weights_not_for_chains() -> None:
-    energy, x = IGEBM((1, 8, 8), channels=(8,), blocks=2, dropout=0.5), torch.randn(4, 1, 8, 8)
+def awake(energy: IGEBM) -> IGEBM:
+    """With second convolutions that do something."""
     for block in energy.blocks:
-        nn.init.normal_(block.second.weight, std=0.3)
+        nn.init.normal_(block.second.weight, std=0.1)
+    return energy
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 8, 24), (1, 9, 15)])
+def test_one_number_per_picture_whatever_the_order(shape: tuple[int, ...]) -> None:
+    energy, x = awake(make(shape)).double(), torch.randn(5, *shape, dtype=torch.float64)
+    e = energy(x)
+    assert e.shape == (5,)
+    assert e.dtype == torch.float32
+    assert e.std() > 0
+    order = torch.tensor([3, 1, 4, 0, 2])
+    torch.testing.assert_close(energy(x[order]), e[order])
+    torch.testing.assert_close(energy(x[:1]), e[:1])
+
+
+def test_gradient_and_double_backward() -> None:
+    energy = awake(make(activation=nn.SiLU()))
+    _, gradient = energy_gradient(energy, torch.randn(4, 3, 16, 16))
+    assert gradient.shape == (4, 3, 16, 16)
+    gradient.square().sum().backward()
+    for name, p in energy.named_parameters():
+        assert (p.grad is not None and p.grad.abs().sum() > 0) or name == "head.bias", name
+
+
+@pytest.mark.parametrize(
+    ("choice", "n_parameters", "n_blocks"),
+    [("igebm", 5_052_673, 6), ("igebm_large", 17_278_209, 9), ("igebm_wide", 69_093_889, 9)],
+)
+def test_shipped_sizes(choice: str, n_parameters: int, n_blocks: int) -> None:
+    node = yaml.safe_load((CONF / "energy" / f"{choice}.yaml").read_text())
+    del node["_target_"], node["activation"]
+    with torch.device("meta"):
+        energy = IGEBM((3, 32, 32), **node)
+    assert count_parameters(energy) == n_parameters
+    assert len(energy.blocks) == n_blocks
+
+
+def test_sum_pooling_is_mean_pooling_times_the_pixels() -> None:
+    summed, mean = awake(make(pool="sum")), awake(make(pool="mean"))
+    mean.load_state_dict(summed.state_dict())
+    x, bias = torch.randn(4, 3, 16, 16), summed.head.bias
+    torch.testing.assert_close(summed(x) - bias, (16 // 8) ** 2 * (mean(x) - bias))
+
+
+def skip_path_alone(energy: IGEBM, x: torch.Tensor) -> torch.Tensor:
+    h = energy.activation(energy.stem(x))
+    for block in energy.blocks:
+        h = block.skip(h)
+        h = energy.activation(nn.functional.avg_pool2d(h, 2) if block.halve else h)
+    return energy.head(h.sum((2, 3))).squeeze(1)
+
+
+def test_blocks_begin_as_their_skip_path_unless_the_plain_norm_wakes_them() -> None:
+    x = torch.randn(4, 3, 16, 16)
+    bare = make()
+    bounded = SpectralNorm(bounded=True).prepare(make()).eval()
+    plain = SpectralNorm(bounded=False).prepare(make()).eval()
+    for energy in (bare, bounded):
+        torch.testing.assert_close(energy(x), skip_path_alone(energy, x))
+        assert all(block.second.weight.abs().max() < 1e-8 for block in energy.blocks)
+    assert all(torch.linalg.matrix_norm(block.second.weight.flatten(1), 2) > 0.5 for block in plain.blocks)
+    assert (plain(x) - skip_path_alone(plain, x)).abs().max() > 1e-3
+
+
+def test_dropout_acts_in_training_and_never_in_a_chain() -> None:
+    energy, x = awake(make(dropout=0.5)).train(), torch.randn(4, 3, 16, 16)
     assert not torch.equal(energy(x), energy(x))
     with frozen(energy):
         assert torch.equal(energy(x), energy(x))
+    assert energy.blocks[0].dropout.training
 
 
-def test_double_backward() -> None:
-    energy, x = IGEBM((1, 8, 8), channels=(4, 4), blocks=1), torch.randn(2, 1, 8, 8, requires_grad=True)
-    (gradient,) = torch.autograd.grad(energy(x).sum(), x, create_graph=True)
-    gradient.square().sum().backward()
-    assert energy.stem.weight.grad.abs().sum() > 0
+def test_energies_are_float32_under_autocast() -> None:
+    energy, x = awake(make()), torch.randn(4, 3, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        e = energy(x)
+    assert e.dtype == torch.float32
+    torch.testing.assert_close(e, energy(x), rtol=0.05, atol=0.05)
 
 
-def test_what_does_not_fit_is_said() -> None:
+def test_the_default_activation_is_the_published_one() -> None:
+    assert isinstance(make().activation, nn.LeakyReLU)
+    assert make().activation.negative_slope == 0.2
+
+
+def test_it_says_what_it_needs() -> None:
     with pytest.raises(ValueError, match="igebm needs pictures"):
         IGEBM((2,))
-    with pytest.raises(ValueError, match="channels: 3 halvings are too many for pictures of"):
-        IGEBM((1, 7, 28))
+    with pytest.raises(ValueError, match=r"channels: 3 halvings are too many .*at most 2"):
+        make((1, 16, 7))
     with pytest.raises(ValueError, match="channels: needs at least one stage"):
-        IGEBM((1, 8, 8), channels=())
+        IGEBM((1, 8, 8), ())
