@@ -1,6 +1,7 @@
 """sample.py as a user starts it."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,18 +13,18 @@ from PIL import Image
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+SMALL = (
+    *("energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "trainer.batch_size=16", "buffer.size=128"),
+    *("evaluator=none", "logger.mode=disabled", "trainer.max_steps=3", "device=cpu"),
+)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import sys
-
-    root = Path(__file__).resolve().parents[2]
-
     run = tmp_path_factory.mktemp("trained") / "run"
-    arguments = [
-        *("energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "trainer.batch_size=16", "buffer.size=128"),
-        *("evaluator=none", "logger.mode=disabled", "trainer.max_steps=3", "device=cpu", f"hydra.run.dir={run}"),
-    ]
-    subprocess.run([sys.executable, "train.py", *arguments], cwd=root, check=True, capture_output=True)
+    root = Path(__file__).resolve().parents[2]
+    arguments = [sys.executable, "train.py", *SMALL, f"hydra.run.dir={run}"]
+    subprocess.run(arguments, cwd=root, check=True, capture_output=True)
     return run
 
 
@@ -58,6 +59,7 @@ def test_chains_start_where_asked(cli: Cli, trained: Path, tmp_path: Path, init:
         (["{run}", "n_samples=0"], ["n_samples", "> 0"]),
         (["{run}", "sampler=foo"], ["sampler", "langevin"]),
         (["{run}", "init=foo"], ["init", "noise"]),
+        (["{run}", "label=3"], ["label: MLP is not class-conditional"]),
     ],
 )
 def test_bad_input(cli: Cli, trained: Path, tmp_path: Path, arguments: list[str], words: list[str]) -> None:
@@ -67,6 +69,18 @@ def test_bad_input(cli: Cli, trained: Path, tmp_path: Path, arguments: list[str]
     assert len(done.stderr.strip().splitlines()) <= 3
     for word in words:
         assert word in done.stderr
+
+
+def test_classes_as_asked(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = cli("train.py", *SMALL, "energy.conditional=true", f"hydra.run.dir={run}")
+    assert done.returncode == 0, done.stderr
+    drawn = cli("sample.py", f"run={run}", "label=[3, 7]", "n_samples=5", f"output_dir={tmp_path}/a")
+    assert drawn.returncode == 0, drawn.stderr
+    assert np.load(tmp_path / "a" / "samples.npz")["y"].tolist() == [3, 7, 3, 7, 3]
+    wrong = cli("sample.py", f"run={run}", "label=10", f"output_dir={tmp_path}/b")
+    assert wrong.returncode == 2
+    assert "label: must be classes from 0 to 9, got 10" in wrong.stderr
 
 
 @pytest.mark.parametrize("target", ["torch.utils.collect_env.run", "os.system"])

@@ -179,3 +179,32 @@ def test_a_non_finite_run_fails_and_says_where(cli: Cli, tmp_path: Path) -> None
     assert summary["failed_step"] >= 1
     assert summary["failed_metric"].startswith(("train/", "chain/"))
     assert str(summary["failed_step"]) in summary["reason"]
+
+
+def test_init_from_another_data_set_of_the_same_shape(cli: Cli, tmp_path: Path) -> None:
+    """Weights cross from one data set to another; what does not fit is said in a line before any work."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    run = (*TINY, "logger.mode=disabled", "stand_in=true", "trainer.max_steps=2", "optimizer.lr=1e-9")
+    done = cli("train.py", *run, "dataset=mnist", f"hydra.run.dir={first}")
+    assert done.returncode == 0, done.stderr
+    done = cli("train.py", *run, "dataset=fashion_mnist", f"init_from={first}", f"hydra.run.dir={second}")
+    assert done.returncode == 0, done.stderr
+    before, after = (load_run(path).energy.state_dict() for path in (first, second))
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, atol=1e-6, rtol=1e-6)
+    for other in ("dataset=cifar10", "energy.conditional=true"):
+        refused = cli("train.py", *run, other, f"init_from={first}", f"hydra.run.dir={tmp_path}/third")
+        assert refused.returncode == 2, refused.stderr
+        assert refused.stderr.strip().splitlines()[-1].startswith("init_from: ")
+
+
+def test_debug_modes(cli: Cli, tmp_path: Path) -> None:
+    small = ("energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "evaluator=none", "device=cpu")
+    done = cli("train.py", *small, "debug=profile", f"hydra.run.dir={tmp_path}/profile")
+    assert done.returncode == 0, done.stderr
+    assert "Self CPU" in done.stdout
+    assert json.loads((tmp_path / "profile" / "profile.json").read_text())["traceEvents"]
+    one_batch = (*small, "debug=overfit", "trainer.max_steps=20", "trainer.batch_size=16")
+    done = cli("train.py", *one_batch, f"hydra.run.dir={tmp_path}/overfit")
+    assert done.returncode == 0, done.stderr
+    assert len(load_run(tmp_path / "overfit").metrics()) >= 2
