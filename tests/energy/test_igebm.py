@@ -86,6 +86,24 @@ def test_blocks_begin_as_their_skip_path_unless_the_plain_norm_wakes_them() -> N
     assert (plain(x) - skip_path_alone(plain, x)).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("conditional", [False, True])
+def test_an_activation_in_place_changes_nothing(conditional: bool) -> None:
+    x, y = torch.rand(3, 3, 16, 16), {"y": torch.tensor([0, 1, 1])} if conditional else {}
+    found = []
+    for inplace in (False, True):
+        energy = awake(make(activation=nn.LeakyReLU(0.2, inplace), conditional=conditional, n_classes=2))
+        with torch.no_grad():
+            for p, values in zip(
+                energy.parameters(), torch.randn(100, generator=torch.Generator().manual_seed(1)), strict=False
+            ):
+                p.add_(0.01 * values)
+        e, gradient = energy_gradient(energy.condition(**y), x)
+        (e.sum() + gradient.square().sum()).backward()
+        found.append([e, gradient, *(p.grad for p in energy.parameters())])
+    for out_of_place, in_place in zip(*found, strict=True):
+        torch.testing.assert_close(in_place, out_of_place)
+
+
 def test_dropout_acts_in_training_and_never_in_a_chain() -> None:
     energy, x = awake(make(dropout=0.5)).train(), torch.randn(4, 3, 16, 16)
     assert not torch.equal(energy(x), energy(x))
