@@ -98,18 +98,15 @@ class ImageFolder(Dataset):
 
 
 Split = tuple[Tensor, Tensor | None]
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
 
 
 def _listed(folder: Path) -> tuple[list[Path], list[int], list[str]]:
     """Picture files in order, their labels and the names of the classes (none for a flat folder)."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS
 
     def pictures(within: Path) -> list[Path]:
         return sorted(
-            Path(at) / file
-            for at, _, found in os.walk(within)
-            for file in found
-            if file.lower().endswith(IMG_EXTENSIONS)
+            Path(at) / file for at, _, found in os.walk(within) for file in found if file.lower().endswith(EXTENSIONS)
         )
 
     by_class = {each.name: pictures(each) for each in sorted(folder.iterdir()) if each.is_dir()}
@@ -119,7 +116,7 @@ def _listed(folder: Path) -> tuple[list[Path], list[int], list[str]]:
         return files, [k for k, each in enumerate(by_class.values()) for _ in each], list(by_class)
     files = pictures(folder)
     if not files:
-        raise ValueError(f"root: {folder} holds no pictures ({', '.join(IMG_EXTENSIONS)})")
+        raise ValueError(f"root: {folder} holds no pictures ({', '.join(EXTENSIONS)})")
     return files, [], []
 
 
