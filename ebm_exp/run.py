@@ -137,17 +137,14 @@ class LoadedRun(Run):
         sampling, y = self.parts["sampling"], None
         if label is not None:
             asked, n_classes = [label] if isinstance(label, int) else list(label), self.parts["n_classes"]
-            if "y" not in self.energy.context:
-                raise UserError(f"label: {type(self.energy).__name__} is not class-conditional")
-            if not asked or not all(0 <= k < n_classes for k in asked):
+            if "y" in self.energy.context and not (asked and all(0 <= k < n_classes for k in asked)):
                 raise UserError(f"label: must be classes from 0 to {n_classes - 1}, got {label}")
             y = torch.tensor(asked, device=self.parts["device"]).repeat(-(-n // len(asked)))[:n]
         buffer = self.buffer(n) if sampling.init == "buffer" else None
-        if sampling.init == "buffer" and (buffer is None or len(buffer.x) < n):
-            raise UserError(
-                f"init: the run's buffer has {0 if buffer is None else len(buffer.x)} points, asked for {n}"
-            )
-        return sampling.draw(self.energy, n, seed, buffer, callback, y)
+        try:
+            return sampling.draw(self.energy, n, seed, buffer, callback, y)
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
     @torch.no_grad()
     def energies(self, samples: Samples) -> PerSample:

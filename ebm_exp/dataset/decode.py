@@ -18,7 +18,7 @@ _TASK = 64  # pictures that a worker takes at once
 
 
 def decoded(
-    files: Sequence[Path],
+    files: Sequence[str],
     size: int,
     channels: Literal["rgb", "grey"],
     cache_dir: Path,
@@ -43,8 +43,8 @@ def decoded(
     """
     digest = hashlib.sha256(repr((size, channels, crop)).encode())
     for file in files:
-        stat = file.stat()
-        digest.update(f"{file.absolute()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        stat = os.stat(file)
+        digest.update(f"{os.path.abspath(file)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     path = cache_dir / f"pictures-{digest.hexdigest()[:16]}.npy"
     if not path.is_file():
         _LOG.info("decoding %s pictures, once, into %s", f"{len(files):,}", path)
@@ -58,7 +58,7 @@ def decoded(
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
-def _decode_all(files: Sequence[Path], size: int, channels: str, crop: int | None, path: Path, n_workers: int) -> None:
+def _decode_all(files: Sequence[str], size: int, channels: str, crop: int | None, path: Path, n_workers: int) -> None:
     from rich.progress import Progress
 
     depth = 3 if channels == "rgb" else 1
@@ -81,7 +81,7 @@ def _decode_all(files: Sequence[Path], size: int, channels: str, crop: int | Non
     array.flush()
 
 
-def _decode(file: Path, size: int, channels: str, crop: int | None) -> np.ndarray:
+def _decode(file: str, size: int, channels: str, crop: int | None) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:

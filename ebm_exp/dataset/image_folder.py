@@ -101,12 +101,15 @@ Split = tuple[Tensor, Tensor | None]
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
 
 
-def _listed(folder: Path) -> tuple[list[Path], list[int], list[str]]:
+def _listed(folder: Path) -> tuple[list[str], list[int], list[str]]:
     """Picture files in order, their labels and the names of the classes (none for a flat folder)."""
 
-    def pictures(within: Path) -> list[Path]:
+    def pictures(within: Path) -> list[str]:
         return sorted(
-            Path(at) / file for at, _, found in os.walk(within) for file in found if file.lower().endswith(EXTENSIONS)
+            os.path.join(at, file)
+            for at, _, found in os.walk(within)
+            for file in found
+            if file.lower().endswith(EXTENSIONS)
         )
 
     by_class = {each.name: pictures(each) for each in sorted(folder.iterdir()) if each.is_dir()}

@@ -180,7 +180,7 @@ def _celeba(root: Path, download: bool, size: int, attribute: str | None, cache_
         if attribute is not None and attribute not in attributes:
             raise ValueError(f"attribute: must be one of {', '.join(attributes)}, got {attribute}")
         folder = root / "celeba" / "img_align_celeba"
-        files = [folder / name for name in data.filename]
+        files = [str(folder / name) for name in data.filename]
         x = decoded(files, size, "rgb", cache_dir, os.cpu_count() or 1, crop=_CELEBA_CROP)
         splits[split] = x, None if attribute is None else data.attr[:, attributes.index(attribute)].long()
     return splits, [] if attribute is None else [f"not {attribute}", attribute]

@@ -1,5 +1,6 @@
 """Fresh chains: samples drawn with the model alone, the same ones for the same seed however many are drawn at once."""
 
+from math import prod
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,6 +11,8 @@ from ebm_exp.energy.base import Energy, context_of
 from ebm_exp.random import generator
 from ebm_exp.sampler.base import CHUNK, Callback, Sampler, run_chain
 from ebm_exp.types import Minibatch, PositiveInt
+
+AT_ONCE = {"cpu": 2**17, "cuda": 2**21}  # components of the chains that run together: what bounds the memory
 
 
 class Samples(NamedTuple):
@@ -54,7 +57,7 @@ class FreshChains:
             n: number of chains.
             seed: names the chains.
             buffer: starting points ``[≥ n, *event]`` and their labels for ``init: buffer``.
-            callback: see ``run_chain``.
+            callback: see ``run_chain``; it watches the chains that run first together, at least 64 (or all).
             y: labels ``[n]`` to draw under, for a class-conditional energy; by default those of the starting points,
                 or random ones of the data's law for chains from noise.
 
@@ -65,23 +68,38 @@ class FreshChains:
         device, conditional = self.dataset.device, "y" in energy.context
         if y is not None and not conditional:
             raise ValueError(f"label: {type(energy).__name__} is not class-conditional, it draws no class")
-        chunks = [generator(device, "fresh chains", seed, i) for i in range(-(-n // CHUNK))]
+        if self.init == "buffer" and (buffer is None or len(buffer.x) < n):
+            raise ValueError(f"init: buffer has {0 if buffer is None else len(buffer.x)} points, asked for {n}")
+        size = CHUNK * max(1, AT_ONCE[device.type] // (CHUNK * prod(self.dataset.event_shape)))
+        points, classes = [], []
+        for first in range(0, n, size):
+            k = min(size, n - first)
+            seeded = [generator(device, "fresh chains", seed, first // CHUNK + i) for i in range(-(-k // CHUNK))]
+            start = self._start(seeded, first, conditional, buffer)
+            labels = start.y if y is None else y[first:]
+            labels = None if labels is None else labels[:k]
+            bound = energy.condition(**context_of(energy, y=labels))
+            chain = run_chain(self.sampler, bound, start.x[:k], seeded, self.n_steps, None if first else callback)
+            points.append(chain.x)
+            classes += [] if labels is None else [labels]
+        return Samples(torch.cat(points), torch.cat(classes) if classes else None)
+
+    def _start(
+        self, seeded: list[torch.Generator], first: int, conditional: bool, buffer: Minibatch | None
+    ) -> Minibatch:
+        """Starting points of the chains from the ``first`` on, a chunk for each generator."""
         if self.init == "buffer":
-            if buffer is None or len(buffer.x) < n:
-                held = 0 if buffer is None else len(buffer.x)
-                raise ValueError(f"init: buffer has {held} points, asked for {n}")
-            starts = [buffer]
+            assert buffer is not None
+            rows = slice(first, first + CHUNK * len(seeded))
+            starts = [Minibatch(buffer.x[rows], None if buffer.y is None else buffer.y[rows])]
         elif self.init == "data":
-            starts = [self.dataset.noisy(CHUNK, g) for g in chunks]
+            starts = [self.dataset.noisy(CHUNK, g) for g in seeded]
         else:
             starts = [
                 Minibatch(
                     self.dataset.domain.uniform(CHUNK, g), self.dataset.random_labels(CHUNK, g) if conditional else None
                 )
-                for g in chunks
+                for g in seeded
             ]
-        x = torch.cat([start.x for start in starts])[:n]
-        if conditional and y is None:
-            y = torch.cat([start.y for start in starts if start.y is not None])[:n]
-        bound = energy.condition(**context_of(energy, y=y))
-        return Samples(run_chain(self.sampler, bound, x, chunks, self.n_steps, callback).x, y)
+        labels = [start.y for start in starts if conditional and start.y is not None]
+        return Minibatch(torch.cat([start.x for start in starts]), torch.cat(labels) if labels else None)
