@@ -111,7 +111,15 @@ class LoadedRun(Run):
         self.parts = Parts(config)
         self.energy: Energy = load_weights(self.parts["energy"], state, weights).eval().requires_grad_(False)
         self.step: int = state["step"]
+        if config["sampler"] == self._trained_sampler():  # and not one chosen now: with what it learned in training
+            self.parts["sampler"].load_state_dict(state["sampler"])
         self._buffer_state = state["buffer"]
+
+    def _trained_sampler(self) -> Any:
+        from omegaconf import OmegaConf
+
+        saved = OmegaConf.create(read_run_config(self.path, bool(self.config.get("trust"))))
+        return OmegaConf.to_container(saved, resolve=True)["sampler"]  # type: ignore[index,call-overload]
 
     def buffer(self, n: int) -> Minibatch | None:
         """n negatives of training ``[n, *event]`` and their labels, spread over the buffer; None for a run without."""

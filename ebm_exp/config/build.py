@@ -37,6 +37,7 @@ class Parts:
             "n_classes": lambda: self["dataset"].n_classes,
             "dataset": self._dataset,
             "energy": self._energy,
+            "sampler": lambda: self.construct("sampler", self.config["sampler"]).to(self["device"]),
             "conditional": lambda: "y" in self["energy"].context,
             "params": lambda: [p for p in self["energy"].parameters() if p.requires_grad],
             "evaluators": lambda: {

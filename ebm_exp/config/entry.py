@@ -4,6 +4,7 @@
 arguments are looked at before Hydra composes anything, and the saved config is handed to it as the primary one.
 """
 
+import json
 import logging
 import os
 import re
@@ -140,6 +141,9 @@ def _sample(arguments: list[str]) -> str:
     from hydra.core.config_store import ConfigStore
 
     saved = read_run_config(run, _trusted(arguments))
+    saved["dataset"].setdefault("chain", {})["temperature"] = _temperature(
+        run, saved
+    )  # for samplers that are chosen now
     own = yaml.safe_load((CONF / "sample.yaml").read_text(encoding="utf-8"))
     own.pop("defaults")
     defaults: list[Any] = []
@@ -153,6 +157,14 @@ def _sample(arguments: list[str]) -> str:
     node = {"defaults": defaults, **saved, **own, "run_seed": saved.get("seed", 0)}
     store.store(name="saved_run", node=node)
     return "saved_run"
+
+
+def _temperature(run: str, saved: dict[str, Any]) -> float:
+    """T that a run was trained at."""
+    try:
+        return float(json.loads((Path(run) / "summary.json").read_text(encoding="utf-8"))["temperature"])
+    except (OSError, ValueError, KeyError):  # not begun: what its data set says
+        return float(saved["dataset"]["chain"].get("temperature", 1.0))
 
 
 def _dropped_defaults(arguments: list[str], config_name: str) -> list[str]:

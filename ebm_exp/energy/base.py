@@ -44,6 +44,13 @@ class Conditioned(nn.Module):
         return self.energy(x, **self.bound)
 
 
+def tiled(energy: EnergyFn, k: int) -> EnergyFn:
+    """The energy for k points in place of each: what is bound is repeated to ``[batch·k]``, point by point."""
+    if not isinstance(energy, Conditioned):
+        return energy
+    return Conditioned(energy.energy, {name: each.repeat_interleave(k, 0) for name, each in energy.bound.items()})
+
+
 @contextmanager
 def frozen(energy: EnergyFn | nn.Module) -> Iterator[None]:
     """For as long as a chain runs: evaluation mode, no gradient to parameters, spectral norms computed once.

@@ -41,7 +41,10 @@ class _ContrastiveDivergence(Objective):
         """Run the chains of one step."""
 
     def _run(self, energy: Energy, start: Batch, y: Tensor | None, generator: torch.Generator) -> Negatives:
-        return Negatives(run_chain(self.sampler, energy.condition(**context_of(energy, y=y)), start, generator), y)
+        chain = run_chain(self.sampler, energy.condition(**context_of(energy, y=y)), start, generator)
+        if chain.info is not None:
+            self.sampler.learn(chain.info)
+        return Negatives(chain, y)
 
     def __call__(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> ObjectiveOutput:
         chain, y_neg = self.negatives(energy, batch, generator)

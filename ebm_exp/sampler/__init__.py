@@ -1,7 +1,17 @@
 """Markov kernels on energies, and fresh chains drawn with them."""
 
+from ebm_exp.sampler.annealed import Annealed
 from ebm_exp.sampler.base import Chain, Sampler, run_chain
 from ebm_exp.sampler.fresh import FreshChains, Samples
+from ebm_exp.sampler.gibbs_with_gradients import GibbsWithGradients
+from ebm_exp.sampler.hmc import HMC
+from ebm_exp.sampler.jump import Jump
 from ebm_exp.sampler.langevin import Langevin
+from ebm_exp.sampler.mala import MALA
+from ebm_exp.sampler.tempering import Tempering
+from ebm_exp.sampler.underdamped import Underdamped
 
-__all__ = ["Chain", "FreshChains", "Langevin", "Sampler", "Samples", "run_chain"]
+__all__ = [
+    "HMC", "MALA", "Annealed", "Chain", "FreshChains", "GibbsWithGradients", "Jump", "Langevin", "Sampler", "Samples",
+    "Tempering", "Underdamped", "run_chain",
+]  # fmt: skip

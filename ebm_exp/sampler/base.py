@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ebm_exp.energy.base import frozen
@@ -17,7 +17,10 @@ from ebm_exp.types import Batch, EnergyFn
 
 CHUNK = 64  # chains that share one generator when samples are drawn, so that a batch's size changes no chain
 
-State = Any  # a sampler's own NamedTuple of tensors, each [batch, …]; has a field x
+# A sampler's own NamedTuple of tensors, each [batch, …] or a scalar. Whatever wraps a kernel relies on three of its
+# fields: x, the points [batch, *event]; temperature, T of the target, and scale, a factor on the step size: scalars or
+# [batch].
+State = Any
 Noise = Any  # a sampler's own tuple of tensors, each [batch, …]
 
 
@@ -29,16 +32,20 @@ class Info(ABC):
         """Scalars, averaged over the batch, named ``chain/…``."""
 
 
-class Sampler(ABC):
-    """A Markov kernel with its default chain length. It never owns a model: the energy is an argument."""
+class Sampler(nn.Module, ABC):
+    """A Markov kernel with its default chain length. It never owns a model: the energy is an argument.
+
+    What it learns from chain to chain in training is a buffer (``register_buffer``), so that checkpoints hold it.
+    """
 
     n_steps: int
     temperature: float  # T of the law that the kernel is built to sample
     exact: bool  # False when a clamp may act, so that the temperature is only a noise ratio
+    discrete: bool = False  # True: points have two levels, the ends of the domain
 
     @abstractmethod
-    def init(self, energy: EnergyFn, x: Batch) -> State:
-        """The state of chains that start at x."""
+    def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> State:
+        """The state of chains that start at x; a step size that can adapt does so in the first n_adapt steps."""
 
     @abstractmethod
     def draw(self, generator: torch.Generator, x: Batch) -> Noise:
@@ -48,6 +55,13 @@ class Sampler(ABC):
     def step(self, energy: EnergyFn, state: State, noise: Noise) -> tuple[State, Info]:
         """One transition of every chain: no random number, no host synchronisation, no Python state."""
 
+    def moved(self, energy: EnergyFn, state: State, x: Batch) -> State:
+        """The state at other points x: what it keeps of the energy is computed anew, all else stays."""
+        return state._replace(x=x)
+
+    def learn(self, info: Info) -> None:
+        """Take in the last step of a training chain, between chains; nothing for most kernels."""
+
 
 class Chain(NamedTuple):
     """The end of a chain: its points ``[batch, *event]``, the last state and the last step's info."""
@@ -55,6 +69,11 @@ class Chain(NamedTuple):
     x: Tensor
     state: State
     info: Info | None
+
+
+def per_chain(value: Tensor, x: Tensor) -> Tensor:
+    """A scalar or one number per chain ``[batch]``, shaped to multiply x ``[batch, *event]``."""
+    return value.view(-1, *[1] * (x.dim() - 1)) if value.dim() else value
 
 
 Generators = torch.Generator | Sequence[torch.Generator]
@@ -77,6 +96,7 @@ def run_chain(
     generator: Generators,
     n_steps: int | None = None,
     callback: Callback | None = None,
+    n_adapt: int = 0,
 ) -> Chain:
     """Repeat the kernel from x ``[batch, *event]`` and return where the chains end.
 
@@ -87,9 +107,10 @@ def run_chain(
         generator: source of the noise: one, or one per chunk of 64 chains.
         n_steps: length, default the sampler's own.
         callback: called with (step from 1, state, info) after every step.
+        n_adapt: steps at the start in which a kernel that can adapts its step size, each chain for itself.
     """
     with torch.no_grad(), frozen(energy):
-        state, info = sampler.init(energy, x), None
+        state, info = sampler.init(energy, x, n_adapt), None
         for i in range(sampler.n_steps if n_steps is None else n_steps):
             state, info = sampler.step(energy, state, draw_noise(sampler, generator, x))
             if callback is not None:

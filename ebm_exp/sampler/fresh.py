@@ -10,7 +10,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.base import Energy, context_of
 from ebm_exp.random import generator
 from ebm_exp.sampler.base import CHUNK, Callback, Sampler, run_chain
-from ebm_exp.types import Minibatch, PositiveInt
+from ebm_exp.types import Minibatch, NonNegativeInt, PositiveInt
 
 AT_ONCE = {"cpu": 2**17, "cuda": 2**21}  # components of the chains that run together: what bounds the memory
 
@@ -30,6 +30,7 @@ class FreshChains:
         dataset: gives the domain, the law of labels and, for ``init: data``, the starting points.
         n_steps: length of each chain.
         init: ``noise`` (uniform on the domain), ``data`` (noisy training points) or ``buffer`` (negatives of training).
+        n_adapt: steps of each chain in which a sampler that can adapts its step size; null: half of the chain.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class FreshChains:
         dataset: Dataset,
         n_steps: PositiveInt,
         init: Literal["noise", "data", "buffer"] = "noise",
+        n_adapt: NonNegativeInt | None = None,
     ) -> None:
         self.sampler, self.dataset, self.n_steps, self.init = sampler, dataset, n_steps, init
+        self.n_adapt = n_steps // 2 if n_adapt is None else n_adapt
 
     def draw(
         self,
@@ -79,7 +82,8 @@ class FreshChains:
             labels = start.y if y is None else y[first:]
             labels = None if labels is None else labels[:k]
             bound = energy.condition(**context_of(energy, y=labels))
-            chain = run_chain(self.sampler, bound, start.x[:k], seeded, self.n_steps, None if first else callback)
+            watched = None if first else callback
+            chain = run_chain(self.sampler, bound, start.x[:k], seeded, self.n_steps, watched, self.n_adapt)
             points.append(chain.x)
             classes += [] if labels is None else [labels]
         return Samples(torch.cat(points), torch.cat(classes) if classes else None)

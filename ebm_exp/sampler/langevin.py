@@ -1,12 +1,15 @@
 """Unadjusted Langevin dynamics.
 
-x ← x − (λ/2) ∇E(x) + ω,  ω ~ N(0, noise_std²)            (Welling & Teh, ICML 2011, with a fixed step)
+x ← x − (λ/2) ∇E(x) + ω,  ω ~ N(0, noise_std²)                                  (Welling & Teh, ICML 2011, Eq. 4)
 
 With noise_std = √λ the chain approximates p(x) ∝ exp(−E(x)) with a bias of order λ: on N(0, σ²) its law is exactly
-N(0, σ²/(1 − λ/(4σ²))). With other noise it is the chain of step noise_std² at T = noise_std²/λ.
+N(0, σ²/(1 − λ/(4σ²))). With other noise it is the chain of step noise_std² at T = noise_std²/λ. A decaying step,
+
+λ_t = a (b + t)^−γ = λ (1 + t/b)^−γ, λ = a b^−γ, T unchanged,                     (Welling & Teh, section 3)
+
+loses the bias on its way.
 """
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,14 +18,17 @@ from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
-from ebm_exp.sampler.base import Info, Sampler
-from ebm_exp.types import Batch, EnergyFn, NonNegative, Positive, PositiveInt
+from ebm_exp.sampler.base import Info, Sampler, per_chain
+from ebm_exp.types import Batch, EnergyFn, NonNegative, Positive, PositiveInt, Probability
 
 
 class LangevinState(NamedTuple):
     """Where the chains are."""
 
     x: Tensor  # [batch, *event]
+    temperature: Tensor
+    scale: Tensor
+    t: Tensor  # steps taken
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Langevin(Sampler):
         noise_first: add ω before the gradient is taken, as Du & Mordatch's code does.
         gradient_clamp: clamp each component of ∇E to ± this; null: no clamp.
         clamp: clamp x to the domain after each step.
+        decay_exponent: γ; 0: the step stays.
+        decay_offset: b, in steps.
 
     Attributes:
         temperature: T = noise_std²/λ.
@@ -73,25 +81,36 @@ class Langevin(Sampler):
         noise_first: bool = False,
         gradient_clamp: Positive | None = None,
         clamp: bool = False,
+        decay_exponent: Probability = 0.0,
+        decay_offset: Positive = 1.0,
     ) -> None:
+        super().__init__()
         self.step_size, self.n_steps, self.domain = step_size, n_steps, domain
-        self.noise_std = math.sqrt(step_size) if noise_std is None else noise_std
         self.noise_first, self.gradient_clamp, self.clamp = noise_first, gradient_clamp, clamp
+        self.decay_exponent, self.decay_offset = decay_exponent, decay_offset
         self.temperature = 1.0 if noise_std is None else noise_std**2 / step_size
         self.exact = gradient_clamp is None and not clamp
 
-    def init(self, energy: EnergyFn, x: Batch) -> LangevinState:
-        return LangevinState(x)
+    def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> LangevinState:
+        def scalar(value: float) -> Tensor:
+            return torch.full((), value, device=x.device)
+
+        return LangevinState(x, scalar(self.temperature), scalar(1.0), scalar(0.0))
 
     def draw(self, generator: torch.Generator, x: Batch) -> Tensor:
-        return torch.empty(x.shape, dtype=x.dtype, device=x.device).normal_(0, self.noise_std, generator=generator)
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device).normal_(generator=generator)
 
     def step(self, energy: EnergyFn, state: LangevinState, noise: Tensor) -> tuple[LangevinState, LangevinInfo]:
-        x = state.x + noise if self.noise_first else state.x
+        size = self.step_size * state.scale
+        if self.decay_exponent:
+            size = size * (1 + state.t / self.decay_offset) ** -self.decay_exponent
+        omega = noise * per_chain((size * state.temperature).sqrt(), noise)
+        x = state.x + omega if self.noise_first else state.x
         _, gradient = energy_gradient(energy, x)
         g = gradient if self.gradient_clamp is None else gradient.clamp(-self.gradient_clamp, self.gradient_clamp)
-        free = torch.add(x, g, alpha=-self.step_size / 2)
+        free = torch.addcmul(x, g, per_chain(size, g), value=-0.5)
         if not self.noise_first:
-            free = free + noise
+            free = free + omega
         after = free.clamp(self.domain.low, self.domain.high) if self.clamp else free
-        return LangevinState(after), LangevinInfo(state.x, free, after, gradient, self.gradient_clamp)
+        info = LangevinInfo(state.x, free, after, gradient, self.gradient_clamp)
+        return state._replace(x=after, t=state.t + 1), info

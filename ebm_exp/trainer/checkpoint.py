@@ -10,7 +10,17 @@ from typing import Any
 
 import torch
 
-KEYS = ("step", "elapsed", "best", "wandb_id", "energy", "ema", "optimizer", "buffer")  # what a resumed run needs
+KEYS = (
+    "step",
+    "elapsed",
+    "best",
+    "wandb_id",
+    "energy",
+    "ema",
+    "optimizer",
+    "buffer",
+    "sampler",
+)  # what a resumed run needs
 
 _NAME = re.compile(r"step_(\d{8,})\.pt")
 

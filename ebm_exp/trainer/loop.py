@@ -239,6 +239,7 @@ class Trainer:
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "buffer": None if buffer is None else buffer.state_dict(),
+            "sampler": self.sampling.sampler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -246,6 +247,7 @@ class Trainer:
         self.energy.load_state_dict(state["energy"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.sampling.sampler.load_state_dict(state["sampler"])
         if self.objective.buffer is not None:
             self.objective.buffer.load_state_dict(state["buffer"])
 

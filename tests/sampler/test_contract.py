@@ -6,20 +6,43 @@ import pytest
 import torch
 from torch import nn
 
-from ebm_exp.dataset import Domain
+from ebm_exp.dataset import Domain, Synthetic
 from ebm_exp.energy import MLP
 from ebm_exp.random import generator
 from ebm_exp.regularization import SpectralNorm
-from ebm_exp.sampler import Langevin, Sampler, run_chain
+from ebm_exp.sampler import (
+    HMC,
+    MALA,
+    Annealed,
+    GibbsWithGradients,
+    Jump,
+    Langevin,
+    Sampler,
+    Tempering,
+    Underdamped,
+    run_chain,
+)
 from ebm_exp.sampler.base import CHUNK, draw_noise
 
 BOX = Domain(-1, 1, (3,))
+DATA = Synthetic("synthetic", torch.device("cpu"), 0, shape=(3,), classes=2, n_train=200, n_test=10)
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "langevin": lambda: Langevin(0.1, 4, BOX),
     "langevin, noise first, clamps": lambda: Langevin(
         0.1, 4, BOX, noise_std=0.3, noise_first=True, gradient_clamp=0.1, clamp=True
     ),
+    "langevin, decaying step": lambda: Langevin(0.1, 4, BOX, decay_exponent=0.5, decay_offset=2.0),
+    "mala": lambda: MALA(0.1, 4, BOX, drift_limit=1.0),
+    "hmc": lambda: HMC(0.2, 4, BOX, n_leapfrog=3, mass=(1.0, 2.0, 4.0)),
+    "underdamped": lambda: Underdamped(0.2, 4, BOX),
+    "jump": lambda: Jump(MALA(0.1, 1, BOX), 4, DATA, n_local=2),
+    "jump, mixture": lambda: Jump(Langevin(0.1, 1, BOX), 4, DATA, proposal="mixture", n_components=2),
+    "annealed": lambda: Annealed(MALA(0.1, 1, BOX), 4, cooling_steps=2),
+    "annealed, step size": lambda: Annealed(Langevin(0.1, 1, BOX), 4, cooling_steps=2, ladder="step_size"),
+    "tempering": lambda: Tempering(HMC(0.2, 1, BOX, n_leapfrog=2), 4, n_replicas=3, n_local=2),
+    "gibbs with gradients": lambda: GibbsWithGradients(4, BOX),
 }
+CONTINUOUS = [name for name in SAMPLERS if "gibbs" not in name]
 
 
 @pytest.fixture(params=SAMPLERS)
@@ -102,8 +125,9 @@ def test_callback_sees_every_step(sampler: Sampler, energy: MLP) -> None:
     assert not torch.equal(seen[0][1], seen[1][1])
 
 
-def test_a_step_carries_a_graph_when_gradients_are_enabled(sampler: Sampler, energy: MLP) -> None:
-    x = points()
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_a_step_carries_a_graph_when_gradients_are_enabled(name: str, energy: MLP) -> None:
+    x, sampler = points(), SAMPLERS[name]()
     with torch.no_grad():
         noise = draw_noise(sampler, generator("cpu", 0), x)
     state, _ = sampler.step(energy, sampler.init(energy, x), noise)
@@ -111,5 +135,7 @@ def test_a_step_carries_a_graph_when_gradients_are_enabled(sampler: Sampler, ene
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in energy.parameters())
 
 
-def test_a_chain_of_no_steps_stays(sampler: Sampler, energy: MLP) -> None:
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_a_chain_of_no_steps_stays(name: str, energy: MLP) -> None:
+    sampler = SAMPLERS[name]()
     assert torch.equal(run_chain(sampler, energy, points(), generator("cpu", 0), 0).x, points())

@@ -1,0 +1,101 @@
+"""Gibbs with gradients: points of two levels, flipped where the gradient says that it pays.
+
+Flip i is proposed with q(i|x) ∝ exp(d_i(x)/2), d_i(x) = −(x_i′ − x_i) ∂E/∂x_i / T, the first-order estimate of the
+change of log p, and accepted with min(1, exp(−(E(x′) − E(x))/T) q(i|x′)/q(i|x)).            (Grathwohl et al. 2021,
+Algorithm 1)
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ebm_exp.dataset.domain import Domain
+from ebm_exp.energy.base import energy_gradient
+from ebm_exp.sampler.base import Info, Sampler
+from ebm_exp.types import Batch, EnergyFn, Positive, PositiveInt
+
+
+class GibbsState(NamedTuple):
+    """Where the chains are, and what the energy is there."""
+
+    x: Tensor  # [batch, *event], each component an end of the domain
+    e: Tensor  # [batch]
+    gradient: Tensor  # [batch, *event]
+    temperature: Tensor
+    scale: Tensor
+
+
+class GibbsNoise(NamedTuple):
+    """The randomness of one step."""
+
+    gumbel: Tensor  # [batch, d]
+    accept: Tensor  # [batch], uniform
+
+
+@dataclass(frozen=True)
+class GibbsInfo(Info):
+    """The tensors of one step."""
+
+    acceptance: Tensor  # [batch], probability
+    gradient: Tensor  # [batch, *event], before
+
+    def metrics(self) -> dict[str, Tensor]:
+        """``chain/acceptance`` and ``chain/grad_norm`` (L2), means over chains."""
+        return {
+            "chain/acceptance": self.acceptance.mean(),
+            "chain/grad_norm": self.gradient.flatten(1).norm(dim=1).mean(),
+        }
+
+
+class GibbsWithGradients(Sampler):
+    """One flip per step, for data of two levels.
+
+    Args:
+        n_steps: proposed flips per chain in training.
+        domain: its ends are the two levels.
+        temperature: T.
+    """
+
+    exact, discrete = True, True
+
+    def __init__(self, n_steps: PositiveInt, domain: Domain, temperature: Positive = 1.0) -> None:
+        super().__init__()
+        self.n_steps, self.domain, self.temperature = n_steps, domain, temperature
+
+    def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> GibbsState:
+        x = torch.where(x < self.domain.centre, self.domain.low, self.domain.high).to(x.dtype)
+        e, gradient = energy_gradient(energy, x)
+        scale = torch.ones((), device=x.device)
+        return GibbsState(x, e, gradient, self.temperature * scale, scale)
+
+    def moved(self, energy: EnergyFn, state: GibbsState, x: Batch) -> GibbsState:
+        e, gradient = energy_gradient(energy, x)
+        return state._replace(x=x, e=e, gradient=gradient)
+
+    def draw(self, generator: torch.Generator, x: Batch) -> GibbsNoise:
+        gumbel = -torch.empty_like(x.flatten(1)).exponential_(generator=generator).log()
+        return GibbsNoise(gumbel, torch.rand(len(x), generator=generator, device=x.device))
+
+    def step(self, energy: EnergyFn, state: GibbsState, noise: GibbsNoise) -> tuple[GibbsState, GibbsInfo]:
+        x, t = state.x.flatten(1), state.temperature.view(-1, 1)
+        log_q = self._log_proposal(x, state.gradient, t)
+        i = (log_q + noise.gumbel).argmax(1, keepdim=True)
+        x_new = x.scatter(1, i, self.domain.low + self.domain.high - x.gather(1, i)).view_as(state.x)
+        e, gradient = energy_gradient(energy, x_new)
+        back = self._log_proposal(x_new.flatten(1), gradient, t).gather(1, i) - log_q.gather(1, i)
+        log_acceptance = (state.e - e) / state.temperature + back.squeeze(1)
+        accepted = noise.accept.log() < log_acceptance
+        there = accepted.view(-1, *[1] * (state.x.dim() - 1))
+        new = state._replace(
+            x=torch.where(there, x_new, state.x),
+            e=torch.where(accepted, e, state.e),
+            gradient=torch.where(there, gradient, state.gradient),
+        )
+        return new, GibbsInfo(log_acceptance.clamp(max=0).exp(), state.gradient)
+
+    def _log_proposal(self, x: Tensor, gradient: Tensor, temperature: Tensor) -> Tensor:
+        """log q(i|x) ``[batch, d]``."""
+        change = -(self.domain.low + self.domain.high - 2 * x) * gradient.flatten(1) / temperature
+        return (change / 2).log_softmax(1)

@@ -1,0 +1,58 @@
+"""A law to propose jumps from: Gaussians fitted to the data, a tenth of the uniform law on the box among them."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ebm_exp.dataset.base import Dataset
+from ebm_exp.random import derive_seed
+from ebm_exp.types import Batch, PerSample
+
+UNIFORM_SHARE = 0.1  # keeps p/q bounded where the Gaussians are low
+N_POINTS = 10_000  # training points that are looked at
+
+
+class FittedMixture(nn.Module):
+    """Gaussians with covariances of their own, fitted by expectation maximisation (scikit-learn's).
+
+    Args:
+        dataset: gives training points and box.
+        n_components: number of Gaussians.
+    """
+
+    means: Tensor  # [components, d]
+    cholesky: Tensor  # [components, d, d]
+    weights: Tensor  # [components]
+
+    def __init__(self, dataset: Dataset, n_components: int) -> None:
+        super().__init__()
+        from sklearn.mixture import GaussianMixture
+
+        self.domain = dataset.domain
+        points = dataset.train(N_POINTS).flatten(1).double().cpu().numpy()
+        fit = GaussianMixture(n_components, random_state=derive_seed("proposal", dataset.name) % 2**32).fit(points)
+        covariances = torch.from_numpy(fit.covariances_)
+        self.register_buffer("means", torch.from_numpy(fit.means_).float())
+        self.register_buffer("cholesky", torch.linalg.cholesky(covariances).float())
+        self.register_buffer("weights", torch.from_numpy(fit.weights_).float())
+
+    def draw(self, n: int, generator: torch.Generator) -> Batch:
+        """n independent points ``[n, *event]``; some may lie outside the box."""
+        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        z = torch.randn(n, self.means.shape[1], 1, generator=generator, device=generator.device)
+        x = (self.means[k] + (self.cholesky[k] @ z).squeeze(2)).view(n, *self.domain.event_shape)
+        uniform = torch.rand(n, generator=generator, device=generator.device) < UNIFORM_SHARE
+        return torch.where(uniform.view(-1, *[1] * (x.dim() - 1)), self.domain.uniform(n, generator), x)
+
+    def log_prob(self, x: Batch) -> PerSample:
+        """Log-density ``[batch]`` at points of the box, in nats."""
+        flat = x.flatten(1)
+        d = flat.shape[1]
+        away = flat.unsqueeze(1) - self.means  # [batch, components, d]
+        z = torch.linalg.solve_triangular(self.cholesky, away.unsqueeze(3), upper=False).squeeze(3)
+        log_det = self.cholesky.diagonal(dim1=1, dim2=2).log().sum(1)
+        each = self.weights.log() - z.square().sum(2) / 2 - log_det - d / 2 * math.log(2 * math.pi)
+        gaussians = torch.logsumexp(each, 1) + math.log(1 - UNIFORM_SHARE)
+        uniform = math.log(UNIFORM_SHARE) - d * math.log(self.domain.high - self.domain.low)
+        return torch.logaddexp(gaussians, torch.full_like(gaussians, uniform))
