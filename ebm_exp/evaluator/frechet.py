@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
@@ -21,17 +22,28 @@ if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
 BLOCK = 1024  # points whose features are in memory at once
+MOST = 1024  # pixels that are compared; the cost of a distance grows as their cube
 
 
 class Pixels(nn.Module):
-    """Features that are the components themselves, in double precision: ``[batch, *event]`` → ``[batch, d]``."""
+    """Features that are the components themselves, in double precision: ``[batch, *event]`` → ``[batch, d]``.
+
+    Pictures of more than 1,024 components are averaged over squares of ``pool`` pixels, the smallest that leave so few.
+    """
 
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__()
+        self.pool = 1
+        if len(event_shape) == 3:
+            channels, height, width = event_shape
+            while channels * (height // self.pool) * (width // self.pool) > MOST:
+                self.pool += 1
+            event_shape = (channels, height // self.pool, width // self.pool)
         self.num_features = prod(event_shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(1).double()
+        x = x.double()
+        return (x if self.pool == 1 else avg_pool2d(x, self.pool)).flatten(1)
 
 
 class Frechet(Evaluator):
@@ -39,13 +51,13 @@ class Frechet(Evaluator):
 
     It looks at means and covariances alone: in pixels, a Gaussian fitted to the data scores near 0. Finite samples
     raise it, so compare numbers at the same ``n_samples`` and reference. The reference's statistics are computed at the
-    first use, and kept. An evaluation takes the eigenvalues of a d×d matrix, a cost that grows as d³: in pixels quick
-    for 28×28, slow on a CPU for 3×32×32.
+    first use, and kept.
 
     Args:
         dataset: gives the reference points, clean.
         n_samples: how many samples are compared.
-        features: ``pixels``, or the 128 of a small ``classifier`` of the data set's labels, trained at the first use.
+        features: ``pixels`` (see ``Pixels``), or the 128 of a small ``classifier`` of the data set's labels, trained
+            at the first use.
             Its numbers are no FID: they compare with those of the same classifier alone.
         reference: the split that samples are compared with.
         cache_dir: where the classifier is kept.
@@ -75,7 +87,9 @@ class Frechet(Evaluator):
 
     @property
     def protocol(self) -> str:
-        return f"{self.features} features, {self.n_samples:,} samples against the {self.reference} split"
+        pool = Pixels(self.dataset.event_shape).pool if self.features == "pixels" else 1
+        means = f" (means over {pool}×{pool})" if pool > 1 else ""
+        return f"{self.features} features{means}, {self.n_samples:,} samples against the {self.reference} split"
 
     def __call__(self, energy: Energy, samples: Batch, labels: Labels | None = None) -> dict[str, float]:
         """``{"frechet_<features>": d²}`` of samples ``[n, *event]``; NaN when a sample is not finite.

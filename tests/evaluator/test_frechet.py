@@ -121,3 +121,16 @@ def test_refuses_what_it_cannot_compare() -> None:
 def test_importing_evaluators_imports_no_torchmetrics() -> None:
     code = "import sys, ebm_exp.evaluator; sys.exit('torchmetrics' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_large_pictures_are_compared_by_their_means() -> None:
+    """3×32×32 has too many components: averaged over 2×2 pixels, the distance is that of the averaged pictures."""
+    g = torch.Generator().manual_seed(0)
+    train, samples = (torch.rand(40, 3, 32, 32, generator=g) for _ in range(2))
+    large = Frechet(dataset(train), 40)
+    assert large.protocol == "pixels features (means over 2×2), 40 samples against the train split"
+    means = [x.unflatten(3, (16, 2)).unflatten(2, (16, 2)).mean((3, 5)) for x in (train, samples)]
+    small = Frechet(dataset(means[0]), 40)
+    assert "means" not in small.protocol
+    expected = small(energy, means[1])["frechet_pixels"]
+    assert large(energy, samples)["frechet_pixels"] == pytest.approx(expected, rel=1e-5)
