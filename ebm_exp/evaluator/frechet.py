@@ -57,8 +57,7 @@ class Frechet(Evaluator):
         dataset: gives the reference points, clean.
         n_samples: how many samples are compared.
         features: ``pixels`` (see ``Pixels``), or the 128 of a small ``classifier`` of the data set's labels, trained
-            at the first use.
-            Its numbers are no FID: they compare with those of the same classifier alone.
+            at the first use. Its numbers are no FID: they compare with those of the same classifier alone.
         reference: the split that samples are compared with.
         cache_dir: where the classifier is kept.
 
