@@ -1,0 +1,164 @@
+"""Kernels that claim an exact law have it: on Gaussians, a mixture, a double well, also where walls reflect them.
+
+From exact points (invariance) and from uniform ones (mixing); exact moments by quadrature; broken kernels are caught.
+"""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from ebm_exp.dataset import Dataset, Domain
+from ebm_exp.energy import DoubleWell, Energy, Gaussian, Mixture
+from ebm_exp.random import generator
+from ebm_exp.sampler import HMC, MALA, Annealed, Jump, Sampler, Tempering, run_chain
+from ebm_exp.sampler.hamiltonian import HamiltonianNoise
+
+N = 20_000
+WIDE, NARROW = Domain(-8, 8, (2,)), Domain(-0.7, 1.2, (2,))  # nothing of the targets is outside the wide one
+TARGETS: dict[str, Callable[[], Energy]] = {
+    "gaussian": lambda: Gaussian((2,)),
+    "correlated": lambda: Gaussian((2,), mean=(0.5, -0.5), std=(1.0, 0.5), correlation=0.8),
+    "mixture": lambda: Mixture((2,), centres=((-1.0, 0.0), (1.5, 0.5)), std=(0.5, 0.8), weights=(0.7, 0.3)),
+    "double well": lambda: DoubleWell((2,), barrier=2.0, position=1.0, std=0.7),
+}
+MOMENTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "x1": lambda x: x[:, 0],
+    "x2": lambda x: x[:, 1],
+    "x1²": lambda x: x[:, 0].square(),
+    "x2²": lambda x: x[:, 1].square(),
+    "x1·x2": lambda x: x[:, 0] * x[:, 1],
+    "x1 > 0": lambda x: (x[:, 0] > 0).to(x.dtype),
+    "cos 3x1": lambda x: (3 * x[:, 0]).cos(),
+}
+
+
+@torch.no_grad()
+def log_p_on_grid(energy: Energy, domain: Domain, temperature: float, n: int = 1200) -> tuple[Tensor, Tensor]:
+    """Midpoints ``[n², 2]`` of cells and the logarithm of their probabilities, in float64."""
+    edges = torch.linspace(domain.low, domain.high, n + 1, dtype=torch.float64)
+    middle = (edges[1:] + edges[:-1]) / 2
+    points = torch.stack(torch.meshgrid(middle, middle, indexing="ij"), -1).view(-1, 2)
+    return points, (-energy.double()(points).double() / temperature).log_softmax(0)
+
+
+def exact_points(energy: Energy, domain: Domain, temperature: float, g: torch.Generator) -> Tensor:
+    """N independent points of the law on the box, to the width of a cell of the grid."""
+    points, log_p = log_p_on_grid(energy, domain, temperature)
+    cumulative = log_p.exp().cumsum(0)
+    index = torch.searchsorted(cumulative, torch.rand(N, generator=g, dtype=torch.float64) * cumulative[-1])
+    cell = (domain.high - domain.low) / 1200
+    x = points[index.clamp(max=len(points) - 1)] + cell * (torch.rand(N, 2, generator=g, dtype=torch.float64) - 0.5)
+    return x.float()
+
+
+def z_scores(energy: Energy, domain: Domain, temperature: float, x: Tensor) -> dict[str, float]:
+    """How many standard errors the moments of N independent points lie from the exact ones."""
+    points, log_p = log_p_on_grid(energy, domain, temperature)
+    scores = {}
+    for name, moment in MOMENTS.items():
+        on_grid = moment(points)
+        mean = float((on_grid * log_p.exp()).sum())
+        std = math.sqrt(float((on_grid.square() * log_p.exp()).sum()) - mean**2)
+        scores[name] = (float(moment(x.double()).mean()) - mean) / (std / math.sqrt(len(x)))
+    return scores
+
+
+def worst(sampler: Sampler, target: str, domain: Domain, n_steps: int, start: str = "target", seed: int = 0) -> float:
+    """The largest |z| after n steps: from exact points (invariance), or from uniform ones with burn-in (mixing)."""
+    g = generator("cpu", "laws", target, start, seed)
+    exact = exact_points(TARGETS[target](), domain, sampler.temperature, g)
+    x = exact if start == "target" else domain.uniform(N, g)
+    chain = run_chain(sampler, TARGETS[target](), x, g, n_steps, n_adapt=0 if start == "target" else n_steps // 2)
+    assert ((chain.x >= domain.low) & (chain.x <= domain.high)).all()
+    return max(abs(z) for z in z_scores(TARGETS[target](), domain, sampler.temperature, chain.x).values())
+
+
+def data(domain: Domain) -> Dataset:
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)).clamp(domain.low, domain.high)
+    return Dataset(name="points", domain=domain, train=x, test=x)
+
+
+# Steps long enough that a tenth to a half of the flights is refused.
+KERNELS: dict[str, Callable[[Domain], Sampler]] = {
+    "mala": lambda box: MALA(0.8, 1, box),
+    "mala, drift limit": lambda box: MALA(0.8, 1, box, drift_limit=0.3),
+    "mala, T = .5": lambda box: MALA(0.8, 1, box, temperature=0.5),
+    "hmc": lambda box: HMC(0.6, 1, box, n_leapfrog=3),
+    "hmc, mass": lambda box: HMC(0.6, 1, box, n_leapfrog=3, mass=(0.5, 2.0), jitter=0.5),
+    "jump": lambda box: Jump(MALA(0.8, 1, box), 1, data(box), n_local=2),
+    "jump, mixture": lambda box: Jump(MALA(0.8, 1, box), 1, data(box), n_local=2, proposal="mixture"),
+    "tempering": lambda box: Tempering(MALA(0.8, 1, box), 1, n_replicas=3, n_local=2),
+    "annealed, at its end": lambda box: Annealed(MALA(0.8, 1, box), 1, cooling_steps=1, factor=1.0),
+}
+
+
+@pytest.mark.parametrize("box", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_target_is_invariant(kernel: str, target: str, box: Domain) -> None:
+    assert worst(KERNELS[kernel](box), target, box, 12) < 5
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kernel", ["mala", "hmc", "jump", "tempering"])
+def test_chains_from_elsewhere_reach_it(kernel: str, target: str) -> None:
+    box = Domain(-4, 4, (2,))
+    assert worst(KERNELS[kernel](box), target, box, 200 if kernel == "mala" else 60, "uniform") < 5
+
+
+class LoudNoise(MALA):
+    """Noise off by √2."""
+
+    def draw(self, generator, x):
+        noise = super().draw(generator, x)
+        return noise._replace(momentum=2**0.5 * noise.momentum)
+
+
+class StuckMomentum(HMC):
+    """The momentum is not drawn anew."""
+
+    def draw(self, generator, x):
+        same = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+        return super().draw(generator, x)._replace(momentum=same)
+
+
+class OneForAll(MALA):
+    """One acceptance for the whole batch."""
+
+    def step(self, energy, state, noise: HamiltonianNoise):
+        moved, info = super().step(energy, state, noise._replace(accept=torch.zeros_like(noise.accept)))
+        return (moved if noise.accept[0] < info.acceptance.mean() else state), info
+
+
+class Forgetful(MALA):
+    """A rejected proposal leaves its energy and gradient behind."""
+
+    def step(self, energy, state, noise: HamiltonianNoise):
+        proposed, _ = super().step(energy, state, noise._replace(accept=torch.zeros_like(noise.accept)))
+        new, info = super().step(energy, state, noise)
+        return new._replace(e=proposed.e, gradient=proposed.gradient), info
+
+
+class NoRejection(MALA):
+    """Every proposal is taken."""
+
+    def step(self, energy, state, noise: HamiltonianNoise):
+        return super().step(energy, state, noise._replace(accept=torch.zeros_like(noise.accept)))
+
+
+BROKEN: dict[str, Sampler] = {
+    "noise off by √2": LoudNoise(0.8, 1, WIDE),
+    "momentum not redrawn": StuckMomentum(0.6, 1, WIDE, n_leapfrog=3),
+    "one acceptance per batch": OneForAll(0.8, 1, WIDE),
+    "state not restored on rejection": Forgetful(0.8, 1, WIDE),
+    "nothing rejected": NoRejection(0.8, 1, WIDE),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_kernels_are_caught(name: str) -> None:
+    """By the test above, with its own number of steps, on at least one of its targets."""
+    assert max(worst(BROKEN[name], target, WIDE, 12) for target in TARGETS) > 5
