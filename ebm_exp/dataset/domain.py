@@ -42,9 +42,6 @@ class Domain:
 
     def reflect(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Points that left the box, folded back at its walls, and −1 where the direction of flight turned, else 1."""
-        u = (x - self.low) / (self.high - self.low)
-        turned = torch.remainder(u.floor(), 2)  # 1 after an odd number of walls
-        inside = torch.where(turned == 1, 1 - (u - u.floor()), u - u.floor()) * (self.high - self.low) + self.low
-        # A point that met no wall is returned as it was, without the rounding of the detour.
-        out = (x < self.low) | (x > self.high)
-        return torch.where(out, inside.clamp(self.low, self.high), x), torch.where(out, 1 - 2 * turned, 1.0)
+        width = self.high - self.low
+        u = torch.remainder(x - self.low, 2 * width)
+        return self.low + width - (u - width).abs(), torch.where(u > width, -1.0, 1.0)

@@ -24,28 +24,30 @@ class StepSize(NamedTuple):
     error: Tensor  # [batch], H̄
     mu: Tensor  # []
     t: Tensor  # []
-    n_adapt: Tensor  # []
+    n_adapt: int
 
 
 def started(log_step: Tensor, n: int, n_adapt: int) -> StepSize:
     """n chains that begin at ε₀ = exp(log_step), a scalar on the device."""
     log = log_step.expand(n)
     zero = torch.zeros_like(log_step)
-    return StepSize(log, log, torch.zeros_like(log), log_step + math.log(10), zero, zero + n_adapt)
+    return StepSize(log, log, torch.zeros_like(log), log_step + math.log(10), zero, n_adapt)
 
 
 def adapted(size: StepSize, acceptance: Tensor, target: float) -> StepSize:
     """The step sizes after one transition that was accepted with probability ``acceptance [batch]``."""
+    if not size.n_adapt:
+        return size
     t = size.t + 1
     error = torch.lerp(size.error, target - acceptance, 1 / (t + T_0))
     log = size.mu - t.sqrt() / GAMMA * error
     log_mean = torch.lerp(size.log_mean, log, t**-KAPPA)
-    adapting = size.t < size.n_adapt
+    adapting = t <= size.n_adapt
     return StepSize(
         log=torch.where(adapting, torch.where(t == size.n_adapt, log_mean, log), size.log),
         log_mean=torch.where(adapting, log_mean, size.log_mean),
         error=torch.where(adapting, error, size.error),
         mu=size.mu,
-        t=torch.minimum(t, size.n_adapt),
+        t=t,
         n_adapt=size.n_adapt,
     )

@@ -89,13 +89,13 @@ class Hamiltonian(Sampler):
         masses = torch.tensor(mass, dtype=torch.float32).reshape(-1)
         if len(masses) not in (1, d):
             raise ValueError(f"mass: needs one number or {d}, got {len(masses)}")
+        shaped = masses.expand(d).reshape(domain.event_shape)
         self.n_steps, self.domain, self.temperature, self.n_leapfrog = n_steps, domain, temperature, n_leapfrog
         self.jitter, self.drift_limit, self.target_acceptance = jitter, drift_limit, target_acceptance
         self.learn_rate, self.reflect = learn_rate, reflect
-        self.mass: Tensor
+        self.mass: Tensor | None  # [*event]; None: all one
         self.log_step: Tensor
-        shape = domain.event_shape if len(masses) == d else ()
-        self.register_buffer("mass", masses.view(shape), persistent=False)
+        self.register_buffer("mass", None if bool((masses == 1).all()) else shaped, persistent=False)
         self.register_buffer("log_step", torch.tensor(math.log(step_size) / self.power))
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> HamiltonianState:
@@ -119,9 +119,11 @@ class Hamiltonian(Sampler):
         t, epsilon = state.temperature, state.size.log.exp() * state.scale
         if self.jitter:
             epsilon = epsilon * (1 + self.jitter * (2 * noise.jitter - 1))
-        p0 = noise.momentum * per_chain(t.sqrt(), state.x) * self.mass.sqrt()
+        p0 = noise.momentum * per_chain(t.sqrt(), state.x)
+        p0 = p0 if self.mass is None else p0 * self.mass.sqrt()
         x, p, e, gradient = self._leapfrog(energy, state, p0, per_chain(epsilon, state.x))
-        kinetic = ((p.square() - p0.square()) / self.mass).flatten(1).sum(1) / 2
+        change = p.square() - p0.square()
+        kinetic = (change if self.mass is None else change / self.mass).flatten(1).sum(1) / 2
         log_acceptance = -(e - state.e + kinetic) / t
         accepted = noise.accept.log() < log_acceptance  # a flight out of the floating-point numbers: NaN, refused
         acceptance = torch.where(log_acceptance.isnan(), 0.0, log_acceptance.clamp(max=0).exp())
@@ -139,13 +141,13 @@ class Hamiltonian(Sampler):
     ) -> tuple[Batch, Tensor, PerSample, Tensor]:
         x, e, gradient = state.x, state.e, state.gradient
         for _ in range(self.n_leapfrog):
-            p = p - epsilon / 2 * self._limited(gradient, state.temperature, epsilon)
-            x = x + epsilon * p / self.mass
+            p = torch.addcmul(p, epsilon, self._limited(gradient, state.temperature, epsilon), value=-0.5)
+            x = torch.addcmul(x, epsilon, p if self.mass is None else p / self.mass)
             if self.reflect:
                 x, turned = self.domain.reflect(x)
                 p = p * turned
             e, gradient = energy_gradient(energy, x)
-            p = p - epsilon / 2 * self._limited(gradient, state.temperature, epsilon)
+            p = torch.addcmul(p, epsilon, self._limited(gradient, state.temperature, epsilon), value=-0.5)
         return x, p, e, gradient
 
     def _limited(self, gradient: Tensor, temperature: Tensor, epsilon: Tensor) -> Tensor:

@@ -210,7 +210,7 @@ class Trainer:
         """Add ``eval/…`` to the row; True when the optimized metric is the lowest so far."""
         if self.evaluators:
             n = max(evaluator.n_samples for evaluator in self.evaluators.values())
-            x, y = report.fresh_samples(self, n)
+            x, y = report.fresh_samples(self, n) if n else (self.dataset.train(0), None)
             for evaluator in self.evaluators.values():
                 k = evaluator.n_samples
                 values = evaluator(self.ema.energy, x[:k], None if y is None else y[:k])
