@@ -24,6 +24,9 @@ class FittedMixture(nn.Module):
     means: Tensor  # [components, d]
     cholesky: Tensor  # [components, d, d]
     weights: Tensor  # [components]
+    whiten: Tensor  # [d, components·d]
+    whitened_means: Tensor  # [components, d]
+    log_peak: Tensor  # [components]
 
     def __init__(self, dataset: Dataset, n_components: int) -> None:
         super().__init__()
@@ -36,6 +39,11 @@ class FittedMixture(nn.Module):
         self.register_buffer("means", torch.from_numpy(fit.means_).float())
         self.register_buffer("cholesky", torch.linalg.cholesky(covariances).float())
         self.register_buffer("weights", torch.from_numpy(fit.weights_).float())
+        whiten = torch.linalg.inv(self.cholesky)  # [components, d, d]
+        log_peak = self.weights.log() - self.cholesky.diagonal(dim1=1, dim2=2).log().sum(1)
+        self.register_buffer("whiten", whiten.flatten(0, 1).T.contiguous())
+        self.register_buffer("whitened_means", (whiten @ self.means.unsqueeze(2)).squeeze(2))
+        self.register_buffer("log_peak", log_peak - self.means.shape[1] / 2 * math.log(2 * math.pi))
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
         """n independent points ``[n, *event]``; some may lie outside the box."""
@@ -48,11 +56,7 @@ class FittedMixture(nn.Module):
     def log_prob(self, x: Batch) -> PerSample:
         """Log-density ``[batch]`` at points of the box, in nats."""
         flat = x.flatten(1)
-        d = flat.shape[1]
-        away = flat.unsqueeze(1) - self.means  # [batch, components, d]
-        z = torch.linalg.solve_triangular(self.cholesky, away.unsqueeze(3), upper=False).squeeze(3)
-        log_det = self.cholesky.diagonal(dim1=1, dim2=2).log().sum(1)
-        each = self.weights.log() - z.square().sum(2) / 2 - log_det - d / 2 * math.log(2 * math.pi)
-        gaussians = torch.logsumexp(each, 1) + math.log(1 - UNIFORM_SHARE)
-        uniform = math.log(UNIFORM_SHARE) - d * math.log(self.domain.high - self.domain.low)
+        z = (flat @ self.whiten).view(len(flat), *self.whitened_means.shape) - self.whitened_means
+        gaussians = torch.logsumexp(self.log_peak - z.square().sum(2) / 2, 1) + math.log(1 - UNIFORM_SHARE)
+        uniform = math.log(UNIFORM_SHARE) - flat.shape[1] * math.log(self.domain.high - self.domain.low)
         return torch.logaddexp(gaussians, torch.full_like(gaussians, uniform))

@@ -82,3 +82,27 @@ def test_a_nan_is_not_counted_as_a_clamp() -> None:
     )
     assert chain.x.isnan().all()
     assert float(chain.info.metrics()["chain/clamped"]) == 0.0
+
+
+def test_a_decaying_step_beats_every_fixed_one_of_equal_cost() -> None:
+    """From x = 3 on N(0, 1), 50 steps: error of E[x²] by the exact recursion, and the chains follow it."""
+    n, start = 50, 3.0
+
+    def moments(steps: list[float]) -> tuple[float, float]:
+        mean, variance = start, 0.0
+        for step in steps:
+            mean, variance = (1 - step / 2) * mean, (1 - step / 2) ** 2 * variance + step
+        return mean, variance
+
+    def error(steps: list[float]) -> float:
+        mean, variance = moments(steps)
+        return abs(mean**2 + variance - 1)
+
+    decaying = [1.0 * (1 + t / 5) ** -1.0 for t in range(n)]
+    fixed = min(error([0.005 * i] * n) for i in range(1, 400))
+    assert error(decaying) < 0.6 * fixed
+    sampler = Langevin(1.0, n, BOX, decay_exponent=1.0, decay_offset=5.0)
+    x = run_chain(sampler, gaussian(1.0), torch.full((N, 1), start), generator("cpu", 9)).x
+    mean, variance = moments(decaying)
+    assert abs(variance_z(x, variance)) < 5
+    assert abs(float(x.mean()) - mean) < 5 * math.sqrt(variance / N)

@@ -1,0 +1,35 @@
+"""Gibbs with gradients against enumeration."""
+
+import itertools
+
+import pytest
+import torch
+
+from ebm_exp.dataset import Domain
+from ebm_exp.random import generator
+from ebm_exp.sampler import GibbsWithGradients, run_chain
+
+N, D = 20_000, 5
+
+
+@pytest.mark.parametrize("box", [Domain(0, 1, (D,)), Domain(-1, 1, (D,))])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_against_enumeration(box: Domain, temperature: float) -> None:
+    """32 states, an energy with cubic terms: total variation and χ² at the level of N independent points."""
+    g = torch.Generator().manual_seed(0)
+    j, k = torch.randn(D, D, generator=g), torch.randn(D, generator=g)
+
+    def energy(x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bi,ij,bj->b", x, j, x) / 3 + (x * k).sum(1) * x[:, 0] * x[:, 1]
+
+    states = torch.tensor(list(itertools.product((box.low, box.high), repeat=D)))
+    p = (-energy(states).double() / temperature).softmax(0)
+    chain = run_chain(GibbsWithGradients(100, box, temperature), energy, box.uniform(N, g), generator("cpu", 0))
+    assert set(chain.x.unique().tolist()) == {box.low, box.high}
+    index = ((chain.x > box.centre) * 2 ** torch.arange(D - 1, -1, -1)).sum(1)
+    share = torch.bincount(index, minlength=2**D).double() / N
+    chi2 = float((N * (share - p).square() / p).sum())
+    assert abs(chi2 - (2**D - 1)) / (2 * (2**D - 1)) ** 0.5 < 5
+    expected = float((p * (1 - p) / N).sqrt().sum()) * (2 / torch.pi) ** 0.5 / 2
+    assert float((share - p).abs().sum() / 2) < 2 * expected
+    assert 0 < float(chain.info.metrics()["chain/acceptance"]) <= 1
