@@ -59,20 +59,19 @@ def measure(name: str, seed: int, run_dir: Path, *overrides: str) -> dict[str, A
 
 def report(rows: dict[str, Any]) -> None:
     """The block of RESULTS.md."""
-    lines = [
-        [name, seed, f"{r['kl']:.4f} ± {r['kl_se']:.4f}", f"{r['mmd2']:.4f}", f"{r['largest_gap']:.2f}",
-        f"{r['steps']:,}",
-         f"{r['training_s']:.0f} s", f"{r['command_s']:.0f} s"]
-        for name, seed, r in sorted(((*key.split("/"), r) for key, r in rows.items()), key=lambda line:
-        (SETS.index(line[0]), line[1]))
-    ]  # fmt: skip
-    machines = "; ".join(sorted({r["machine"] for r in rows.values()}))
-    write_block(
-        "plane",
-        "KL(data‖model) in nats on 20,000 points drawn for this table alone, ± its standard error; MMD² of fresh
-        chains; largest " f"|gap| of a logged mean after step 500. `python -m benchmarks.plane`, {machines}.\n\n"
-        + table(["experiment", "seed", "KL", "MMD²", "largest gap", "updates", "training", "whole command"], lines),
+    lines = []
+    for key in sorted(rows, key=lambda key: (SETS.index(key.split("/")[0]), key)):
+        r = rows[key]
+        kl = f"{r['kl']:.4f} ± {r['kl_se']:.4f}"
+        measured = [kl, f"{r['mmd2']:.4f}", f"{r['largest_gap']:.2f}", f"{r['steps']:,}"]
+        lines.append([*key.split("/"), *measured, f"{r['training_s']:.0f} s", f"{r['command_s']:.0f} s"])
+    header = ["experiment", "seed", "KL", "MMD²", "largest gap", "updates", "training", "whole command"]
+    protocol = (
+        "KL(data‖model) in nats on 20,000 points drawn for this table alone, ± its standard error; MMD² of 2,000 fresh "
+        "chains; largest |gap| of a logged mean after step 500. `python -m benchmarks.plane`, "
+        + "; ".join(sorted({r["machine"] for r in rows.values()}))
     )
+    write_block("plane", f"{protocol}.\n\n{table(header, lines)}")
 
 
 if __name__ == "__main__":
