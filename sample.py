@@ -1,4 +1,4 @@
-"""Draw from a trained run: ``python sample.py run=<run directory> [n_samples=64] [n_steps=…] [key=value …]``."""
+"""Draw from a trained run: ``python sample.py run=<run directory> [mode=…] [n_samples=64] [key=value …]``."""
 
 from typing import Any
 
@@ -6,42 +6,34 @@ from ebm_exp.config.entry import Launch, run_entry_point
 
 
 def main(config: dict[str, Any], launch: Launch) -> None:
-    """Fresh chains: ``samples.npz`` (x ``[n, *event]``, energy ``[n]``, labels y ``[n]`` if any), a grid, a GIF."""
-    import numpy as np
-    import torch
-
-    from ebm_exp.logger.plots import chain_gif, sample_grid
-    from ebm_exp.run import LoadedRun
+    """Load what was trained, let the mode draw, and say and log what it left."""
+    from ebm_exp.logger.console import Steps
+    from ebm_exp.mode import Request
+    from ebm_exp.run import LoadedRun, load_run
 
     for key in ("n_steps", "init"):
         if config[key] is not None:
             config["sampling"][key] = config[key]
-    run = LoadedRun(
-        config["run"], config | {"seed": config["run_seed"]}, weights=config["weights"], checkpoint=config["checkpoint"]
-    )
-    sampling, domain = run.parts["sampling"], run.parts["dataset"].domain
-    frames: list[torch.Tensor] = []
-    every = max(1, sampling.n_steps // config["n_frames"])
-
-    def record(step: int, state: Any, info: Any) -> None:
-        if step % every == 0 or step in (1, sampling.n_steps):
-            frames.append(state.x[:64].cpu())
-
-    samples = run.draw(config["n_samples"], config["seed"], record, config["label"])
-    energy = run.energies(samples)
-    folder = launch.run_dir
-    x = samples.x.cpu().numpy().astype(np.float32)
-    arrays: dict[str, Any] = {"x": x, "energy": energy.cpu().numpy().astype(np.float32)}
-    if samples.y is not None:
-        arrays["y"] = samples.y.cpu().numpy()
-    np.savez(folder / "samples.npz", allow_pickle=False, **arrays)
-    sample_grid(folder / "samples.png", samples.x, domain)
-    chain_gif(folder / "chain.gif", torch.stack(frames), domain)
+    chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
+    run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **chosen)
+    others = tuple(load_run(path, config["trust"], config["device"], **chosen) for path in config["others"])
+    mode = run.parts.construct("mode", config["mode"])
+    with Steps() as steps:
+        outcome = mode(
+            run, Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
+        )
+    sampling, sampler = run.parts["sampling"], run.parts["sampler"]
+    law = "T" if sampler.exact else "noise ratio"
     print(
-        f"{len(x)} chains of {sampling.n_steps} steps from {sampling.init}, {config['weights']} weights of step "
-        f"{run.step:,}: mean energy {energy.mean():.4g}"
+        f"{type(sampler).__name__}, {law} {sampler.temperature:.3g}: chains of {sampling.n_steps:,} steps from "
+        f"{sampling.init}, {config['weights']} weights of step {run.step:,}"
     )
-    print(f"samples  {folder / 'samples.npz'}\ngrid     {folder / 'samples.png'}\nchain    {folder / 'chain.gif'}")
+    print("  ".join(f"{name} {value:.4g}" for name, value in outcome.metrics.items()))
+    for name, path in outcome.files.items():
+        print(f"{name:<12}{path}")
+    pictures = {name: path for name, path in outcome.files.items() if path.suffix in (".png", ".gif")}
+    for line in run.log_drawing(launch.run_dir, outcome.metrics, pictures):
+        print(f"dashboard   {line}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ebm_exp.config.build import Parts, choose_device
 from ebm_exp.config.errors import UserError
@@ -19,7 +19,7 @@ from ebm_exp.config.trust import read_run_config
 from ebm_exp.energy import Energy
 from ebm_exp.energy.base import context_of
 from ebm_exp.sampler import Samples
-from ebm_exp.sampler.base import Callback
+from ebm_exp.sampler.fresh import Watch
 from ebm_exp.trainer.checkpoint import latest, load, step_path
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.types import Minibatch, PerSample
@@ -129,15 +129,23 @@ class LoadedRun(Run):
         return self.parts["buffer"].recent(n)
 
     def draw(
-        self, n: int, seed: int = 0, callback: Callback | None = None, label: int | Sequence[int] | None = None
+        self,
+        n: int,
+        seed: int = 0,
+        watch: Watch | None = None,
+        label: int | Sequence[int] | None = None,
+        energy: Energy | None = None,
+        **more: Tensor | None,
     ) -> Samples:
         """n fresh chains ``[n, *event]`` as the run's ``sampling`` says; the same seed gives the same chains.
 
         Args:
             n: number of chains.
             seed: names the chains.
-            callback: see ``run_chain``.
+            watch: see ``FreshChains.draw``.
             label: the class to draw, for a class-conditional energy; several are taken in turn.
+            energy: a target made of the run's energy; null: the run's energy itself.
+            more: ``start`` and context, see ``FreshChains.draw``.
 
         Raises:
             UserError: when the energy knows no classes or not this one, or a buffer has too few points to start from.
@@ -150,13 +158,29 @@ class LoadedRun(Run):
             y = torch.tensor(asked, device=self.parts["device"]).repeat(-(-n // len(asked)))[:n]
         buffer = self.buffer(n) if sampling.init == "buffer" else None
         try:
-            return sampling.draw(self.energy, n, seed, buffer, callback, y)
+            return sampling.draw(energy or self.energy, n, seed, buffer, watch, y, **more)
         except ValueError as error:
             raise UserError(str(error)) from error
 
+    def log_drawing(self, folder: Path, metrics: Mapping[str, float], pictures: Mapping[str, Path]) -> list[str]:
+        """Log what was drawn to W&B as a run of type ``sample`` in this run's group; returns where to look.
+
+        Args:
+            folder: where the files are.
+            metrics: numbers by name, logged as ``samples/<name>``.
+            pictures: files by name, likewise.
+        """
+        logger, name = self.parts["logger"], "/".join(self.path.resolve().parts[-2:])
+        group = self.summary().get("group")
+        logger.start(self.config, None, f"{name} {folder.name}", group, folder, job_type="sample")
+        logger.log({f"samples/{key}": value for key, value in metrics.items()}, self.step)
+        logger.log_pictures({f"samples/{key}": path for key, path in pictures.items()}, self.step)
+        logger.finish(0)
+        return logger.hint()
+
     @torch.no_grad()
     def energies(self, samples: Samples) -> PerSample:
-        """E of samples ``[n]``, under their own labels."""
+        """E of samples ``[n]`` under their own labels."""
         blocks = [slice(i, i + BLOCK) for i in range(0, len(samples.x), BLOCK)]
         y = samples.y
         return torch.cat(

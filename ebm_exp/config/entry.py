@@ -132,6 +132,7 @@ def _resume(arguments: list[str]) -> str:
 
 def _sample(arguments: list[str]) -> str:
     """Let every group of the saved config of ``run=<run>`` stand as the choice that the command line may replace."""
+    _split_runs(arguments)
     run = _value_of("run", arguments)
     if run is None:
         if not _LOOKING & {a.split("=")[0] for a in arguments}:
@@ -145,8 +146,8 @@ def _sample(arguments: list[str]) -> str:
         run, saved
     )  # for samplers that are chosen now
     own = yaml.safe_load((CONF / "sample.yaml").read_text(encoding="utf-8"))
+    defaults: list[Any] = [{"mode": "grid"}]
     own.pop("defaults")
-    defaults: list[Any] = []
     store = ConfigStore.instance()
     for key in [key for key, value in saved.items() if key in GROUPS and isinstance(value, dict)]:
         store.store(group=key, name="saved", node=saved.pop(key))
@@ -157,6 +158,17 @@ def _sample(arguments: list[str]) -> str:
     node = {"defaults": defaults, **saved, **own, "run_seed": saved.get("seed", 0)}
     store.store(name="saved_run", node=node)
     return "saved_run"
+
+
+def _split_runs(arguments: list[str]) -> None:
+    """``run=[A,B]`` is ``run=A others=[B]``: the first run's config is the one that all else is replaced in."""
+    for i, argument in enumerate(arguments):
+        listed = re.fullmatch(r"run=\[(.*)\]", argument)
+        if listed:
+            first, *others = [path.strip().strip("'\"") for path in listed[1].split(",")]
+            quoted = ",".join(f"'{path}'" for path in others)
+            arguments[i : i + 1] = [f"run='{first}'", f"others=[{quoted}]"]
+            return
 
 
 def _temperature(run: str, saved: dict[str, Any]) -> float:

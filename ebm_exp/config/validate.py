@@ -50,13 +50,14 @@ class SampleLevel(TopLevel):
     """The keys of sample.yaml, beside those of the run that it starts from."""
 
     run: str = ""
+    others: tuple[str, ...] = ()
     n_samples: PositiveInt = 64
     n_steps: PositiveInt | None = None
     init: Literal["noise", "data", "buffer"] | None = None
     label: int | tuple[int, ...] | None = None
     weights: Literal["ema", "online"] = "ema"
     checkpoint: Literal["latest", "best"] = "latest"
-    n_frames: PositiveInt = 40
+    mask: str = "left"
     output_dir: str = ""
     run_seed: NonNegativeInt = 0
 

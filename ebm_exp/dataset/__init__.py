@@ -1,6 +1,7 @@
 """Data sets: points, labels, the domain they lie in, and their density where it is known."""
 
 from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.binary_digits import BinaryDigits
 from ebm_exp.dataset.digits import Digits
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.image_folder import ImageFolder
@@ -18,6 +19,7 @@ from ebm_exp.dataset.toy2d import (
 from ebm_exp.dataset.vision import Vision
 
 __all__ = [
+    "BinaryDigits",
     "Checkerboard",
     "Dataset",
     "Digits",

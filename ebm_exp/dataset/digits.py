@@ -1,6 +1,7 @@
 """Handwritten digits of 8×8 pixels in 17 grey levels: the data set that comes with scikit-learn."""
 
 import torch
+from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
@@ -30,11 +31,7 @@ class Digits(Dataset):
         dequantize: bool = False,
         value_range: tuple[float, float] = (-1.0, 1.0),
     ) -> None:
-        from sklearn.datasets import load_digits
-
-        pixels, labels = load_digits(return_X_y=True)
-        x = torch.from_numpy(pixels).to(torch.uint8).view(-1, 1, 8, 8)
-        y = torch.from_numpy(labels).long()
+        x, y = load()
         order = torch.randperm(len(x), generator=generator("cpu", "dataset", "digits", "split"))
         n_test = round(test_share * len(x))
         train = x[order[n_test:]]
@@ -51,3 +48,11 @@ class Digits(Dataset):
             dequantize=dequantize,
             device=device,
         )
+
+
+def load() -> tuple[Tensor, Tensor]:
+    """Grey levels ``[1797, 1, 8, 8]``, uint8 from 0 to 16, and labels ``[1797]``."""
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    return torch.from_numpy(pixels).to(torch.uint8).view(-1, 1, 8, 8), torch.from_numpy(labels).long()

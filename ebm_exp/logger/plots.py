@@ -97,6 +97,30 @@ def energy_histogram(path: Path, e_pos: PerSample, e_neg: PerSample, title: str)
     _write(figure, path)
 
 
+def energy_trace(path: Path, trace: Tensor) -> None:
+    """Energies of chains step by step, ``[n_steps, n_chains]``: median, the middle 80 %, and four chains."""
+    e = trace.detach().float().cpu().numpy()
+    steps = np.arange(1, len(e) + 1)
+    low, middle, high = np.quantile(e, (0.1, 0.5, 0.9), axis=1)
+    figure = _figure(6, 3.6)
+    axes = figure.add_subplot()
+    axes.fill_between(steps, low, high, color=_MODEL, alpha=0.25, linewidth=0, label=f"80 % of {e.shape[1]} chains")
+    axes.plot(steps, e[:, :4], color=_DATA, linewidth=0.7, alpha=0.7)
+    axes.plot([], [], color=_DATA, linewidth=0.7, label="single chains")
+    axes.plot(steps, middle, color=_MODEL, label="median")
+    axes.set(xlabel="step", ylabel="energy E(x)", xscale="log" if len(e) >= 100 else "linear")
+    settled = e[len(e) // 5 :]  # a first step far outside would squeeze all others
+    axes.set_ylim(*_padded(float(np.quantile(settled, 0.001)), float(np.quantile(e[max(1, len(e) // 50) :], 0.999))))
+    axes.legend(frameon=False, fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    _write(figure, path)
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
 @torch.no_grad()
 def density_panels(path: Path, energy: EnergyFn, dataset: Dataset, samples: Batch, temperature: float) -> None:
     """exp(−E/T), normalised on the domain, with fresh samples on it, beside the data's density (or its histogram)."""
@@ -129,6 +153,23 @@ def density_panels(path: Path, energy: EnergyFn, dataset: Dataset, samples: Batc
         axes.set_title(title, fontsize=11)
     # One scale for both: what the model holds above the data's peak is cut, and the arrow says so.
     figure.colorbar(heat, ax=panels, shrink=0.85, label="density", extend="max", pad=0.02)
+    _write(figure, path)
+
+
+@torch.no_grad()
+def heat_maps(path: Path, energies: dict[str, tuple[EnergyFn, float]], domain: Domain, samples: Batch) -> None:
+    """Densities exp(−E/T)/Z in the plane side by side, each with its own scale; fresh samples on the last."""
+    n = 200
+    edges = torch.linspace(domain.low, domain.high, n + 1, device=samples.device)
+    middle = (edges[1:] + edges[:-1]) / 2
+    points = torch.stack(torch.meshgrid(middle, middle, indexing="xy"), -1).view(-1, 2)
+    figure = _figure(4.4 * len(energies), 4.6)
+    for i, (title, (energy, temperature)) in enumerate(energies.items()):
+        density = (-energy(points).double() / temperature).softmax(0).view(n, n).cpu().numpy()
+        axes = figure.add_subplot(1, len(energies), i + 1)
+        axes.imshow(density, origin="lower", extent=(domain.low, domain.high) * 2, cmap="viridis", vmin=0)
+        axes.set_title(title, fontsize=11)
+    _scatter(axes, samples[:400], domain, color="white", size=3)
     _write(figure, path)
 
 

@@ -18,7 +18,7 @@ class WandbRun:
             fails within 15 s), and is offline otherwise; ``online`` without a key is offline too, with a warning,
             for W&B would stop and ask; ``disabled`` does not import wandb.
         project, entity, tags: as W&B has them.
-        group: null: the sweep's directory, none for a single run.
+        group: null: the sweep's directory, the run's own name for a single run.
         dir: the folder whose ``wandb`` folder holds all runs.
 
     Attributes:

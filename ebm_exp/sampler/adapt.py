@@ -1,37 +1,34 @@
-"""Step sizes that adapt to a target acceptance, each chain for itself: dual averaging.
+"""Step sizes that adapt to a target acceptance, each chain for itself: stochastic approximation.
 
-H̄_t = (1 − 1/(t + t₀)) H̄_{t−1} + (δ − α_t)/(t + t₀)
-log ε_t = μ − √t/γ · H̄_t,   log ε̄_t = t^−κ log ε_t + (1 − t^−κ) log ε̄_{t−1}          (Hoffman & Gelman 2014, Eq. 6)
+log ε_t = log ε_{t−1} + 3 t^−κ (α_t − δ), at most ±1 a step,  κ = 0.6           (Robbins & Monro 1951; Andrieu & Thoms
+log ε̄ = mean of log ε_t over the second half of burn-in                                        2008, section 4.2.1)
 
-with their γ = 0.05, t₀ = 10, κ = 0.75 and μ = log 10ε₀. After n_adapt steps ε̄ stays. No chain looks at another one, so
-a chain does not depend on how many run beside it.
+After n_adapt steps ε̄ stays. No chain looks at another one, so a chain does not depend on how many run beside it. Dual
+averaging (Hoffman & Gelman 2014) was tried first: with one chain's acceptances its gain leaves log ε so noisy that the
+acceptance ends .05 to .1 above a target of .5 or .8; this one ends within .02.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-GAMMA, T_0, KAPPA = 0.05, 10.0, 0.75
+GAIN, KAPPA = 3.0, 0.6
 
 
 class StepSize(NamedTuple):
-    """A step size per chain and what dual averaging remembers."""
+    """A step size per chain, and what its adaptation remembers."""
 
     log: Tensor  # [batch], log ε_t: in use
-    log_mean: Tensor  # [batch], log ε̄
-    error: Tensor  # [batch], H̄
-    mu: Tensor  # []
-    t: Tensor  # []
+    log_mean: Tensor  # [batch], log ε̄ so far
+    t: Tensor  # [], steps of adaptation done
     n_adapt: int
 
 
 def started(log_step: Tensor, n: int, n_adapt: int) -> StepSize:
-    """n chains that begin at ε₀ = exp(log_step), a scalar on the device."""
+    """n chains that begin at exp(log_step), a scalar on the device."""
     log = log_step.expand(n)
-    zero = torch.zeros_like(log_step)
-    return StepSize(log, log, torch.zeros_like(log), log_step + math.log(10), zero, n_adapt)
+    return StepSize(log, torch.zeros_like(log), torch.zeros_like(log_step), n_adapt)
 
 
 def adapted(size: StepSize, acceptance: Tensor, target: float) -> StepSize:
@@ -39,15 +36,9 @@ def adapted(size: StepSize, acceptance: Tensor, target: float) -> StepSize:
     if not size.n_adapt:
         return size
     t = size.t + 1
-    error = torch.lerp(size.error, target - acceptance, 1 / (t + T_0))
-    log = size.mu - t.sqrt() / GAMMA * error
-    log_mean = torch.lerp(size.log_mean, log, t**-KAPPA)
-    adapting = t <= size.n_adapt
-    return StepSize(
-        log=torch.where(adapting, torch.where(t == size.n_adapt, log_mean, log), size.log),
-        log_mean=torch.where(adapting, log_mean, size.log_mean),
-        error=torch.where(adapting, error, size.error),
-        mu=size.mu,
-        t=t,
-        n_adapt=size.n_adapt,
-    )
+    log = size.log + (GAIN * t**-KAPPA * (acceptance - target)).clamp(-1, 1)
+    half = size.n_adapt // 2
+    log_mean = torch.lerp(size.log_mean, log, 1 / (t - half).clamp(min=1))
+    over = t > size.n_adapt
+    log_mean = torch.where(over, size.log_mean, log_mean)
+    return StepSize(torch.where(t >= size.n_adapt, log_mean, log), log_mean, t, size.n_adapt)

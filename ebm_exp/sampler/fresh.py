@@ -1,5 +1,6 @@
 """Fresh chains: samples drawn with the model alone, the same ones for the same seed however many are drawn at once."""
 
+from collections.abc import Callable
 from math import prod
 from typing import Literal, NamedTuple
 
@@ -9,9 +10,10 @@ from torch import Tensor
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.base import Energy, context_of
 from ebm_exp.random import generator
-from ebm_exp.sampler.base import CHUNK, Callback, Sampler, run_chain
-from ebm_exp.types import Minibatch, NonNegativeInt, PositiveInt
+from ebm_exp.sampler.base import CHUNK, Callback, Info, Sampler, State, run_chain
+from ebm_exp.types import Batch, EnergyFn, Minibatch, NonNegativeInt, PositiveInt
 
+Watch = Callable[[int, EnergyFn, State, Info], None]
 AT_ONCE = {"cpu": 2**17, "cuda": 2**21}  # components of the chains that run together: what bounds the memory
 
 
@@ -50,8 +52,10 @@ class FreshChains:
         n: int,
         seed: int,
         buffer: Minibatch | None = None,
-        callback: Callback | None = None,
+        watch: Watch | None = None,
         y: Tensor | None = None,
+        start: Batch | None = None,
+        **context: Tensor,
     ) -> Samples:
         """n chains ``[n, *event]``; noise comes in chunks of 64, so the first k are those of a smaller call.
 
@@ -60,9 +64,12 @@ class FreshChains:
             n: number of chains.
             seed: names the chains.
             buffer: starting points ``[≥ n, *event]`` and their labels for ``init: buffer``.
-            callback: see ``run_chain``; it watches the chains that run first together, at least 64 (or all).
+            watch: called with (step from 1, energy, state, info) after every step of the chains that run first
+                together, at least 64 (or all); the energy is the target of these chains.
             y: labels ``[n]`` to draw under, for a class-conditional energy; by default those of the starting points,
                 or random ones of the data's law for chains from noise.
+            start: where the chains start ``[n, *event]``, whatever ``init`` says.
+            context: what the energy needs beside labels, each ``[n, …]``.
 
         Raises:
             ValueError: when the chains should start from a buffer that is not there or too small, or labels are asked
@@ -71,20 +78,20 @@ class FreshChains:
         device, conditional = self.dataset.device, "y" in energy.context
         if y is not None and not conditional:
             raise ValueError(f"label: {type(energy).__name__} is not class-conditional, it draws no class")
-        if self.init == "buffer" and (buffer is None or len(buffer.x) < n):
+        if start is None and self.init == "buffer" and (buffer is None or len(buffer.x) < n):
             raise ValueError(f"init: buffer has {0 if buffer is None else len(buffer.x)} points, asked for {n}")
         size = CHUNK * max(1, AT_ONCE[device.type] // (CHUNK * prod(self.dataset.event_shape)))
         points, classes = [], []
         for first in range(0, n, size):
-            k = min(size, n - first)
+            rows = slice(first, min(first + size, n))
+            k = rows.stop - first
             seeded = [generator(device, "fresh chains", seed, first // CHUNK + i) for i in range(-(-k // CHUNK))]
-            start = self._start(seeded, first, conditional, buffer)
-            labels = start.y if y is None else y[first:]
-            labels = None if labels is None else labels[:k]
-            bound = energy.condition(**context_of(energy, y=labels))
-            watched = None if first else callback
-            chain = run_chain(self.sampler, bound, start.x[:k], seeded, self.n_steps, watched, self.n_adapt)
-            points.append(chain.x)
+            x, labels = self._start(seeded, first, conditional, buffer)
+            x = x[:k] if start is None else start[rows]
+            labels = y[rows] if y is not None else None if labels is None else labels[:k]
+            bound = energy.condition(**context_of(energy, y=labels, **{name: c[rows] for name, c in context.items()}))
+            callback = None if watch is None or first else _watching(watch, bound)
+            points.append(run_chain(self.sampler, bound, x, seeded, self.n_steps, callback, self.n_adapt).x)
             classes += [] if labels is None else [labels]
         return Samples(torch.cat(points), torch.cat(classes) if classes else None)
 
@@ -107,3 +114,7 @@ class FreshChains:
             ]
         labels = [start.y for start in starts if conditional and start.y is not None]
         return Minibatch(torch.cat([start.x for start in starts]), torch.cat(labels) if labels else None)
+
+
+def _watching(watch: Watch, energy: EnergyFn) -> Callback:
+    return lambda step, state, info: watch(step, energy, state, info)

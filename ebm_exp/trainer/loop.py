@@ -117,8 +117,10 @@ class Trainer:
             self.load_state_dict(state)
         truncate_after(self.run.metrics_file, self.step)
         facts = report.facts(self)
-        self.logger.start(config | facts, (state or {}).get("wandb_id"), self._name(), self.group, self.run_dir)
-        summary: dict[str, Any] = {"state": "running", "wandb_id": self.logger.id} | facts
+        name = "/".join(self.run_dir.parts[-2:])
+        group = self.group or name  # of a single run: what is drawn from it joins it there
+        self.logger.start(config | facts, (state or {}).get("wandb_id"), name, group, self.run_dir)
+        summary: dict[str, Any] = {"state": "running", "wandb_id": self.logger.id, "group": group} | facts
         self.run.write_summary(summary | {"step": self.step})
         outcome: dict[str, Any] = {"state": "failed", "reason": "an exception; see train.log"}
         try:
@@ -143,6 +145,7 @@ class Trainer:
         finally:
             summary |= outcome | {"step": self.step, "minutes": round(self.elapsed / 60, 3), "best": self.best}
             self.run.write_summary(summary)
+            self.logger.summary({f"best/{key}": value for key, value in (self.best or {}).items()})
             self.logger.finish(0 if outcome["state"] in ("finished", "stopped") else 1)
         report.say_goodbye(self, outcome["state"])
         return self.best["value"] if self.best else None
@@ -250,9 +253,6 @@ class Trainer:
         self.sampling.sampler.load_state_dict(state["sampler"])
         if self.objective.buffer is not None:
             self.objective.buffer.load_state_dict(state["buffer"])
-
-    def _name(self) -> str:
-        return "/".join(self.run_dir.parts[-2:])
 
     def _warn_of_spent_schedule(self, progress: Progress) -> None:
         if self.lr_decay != "none" and self.step >= self.lr_decay_steps and self.step < self.max_steps:

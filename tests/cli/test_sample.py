@@ -1,5 +1,6 @@
 """sample.py as a user starts it."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from sklearn.datasets import load_digits
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -37,10 +39,74 @@ def test_files_and_their_values(cli: Cli, trained: Path, tmp_path: Path) -> None
     assert drawn["energy"].shape == (70,)
     assert np.abs(drawn["x"]).max() <= 1
     assert Image.open(tmp_path / "a" / "samples.png").width > 100
-    assert Image.open(tmp_path / "a" / "chain.gif").n_frames >= 2
     fewer = cli("sample.py", f"run={trained}", "n_samples=16", "n_steps=12", f"output_dir={tmp_path}/b")
     assert fewer.returncode == 0, fewer.stderr
     np.testing.assert_allclose(np.load(tmp_path / "b" / "samples.npz")["x"], drawn["x"][:16], atol=1e-5)
+
+
+def test_chains_as_a_film_with_diagnostics(cli: Cli, trained: Path, tmp_path: Path) -> None:
+    done = cli("sample.py", f"run={trained}", "mode=chain", "n_samples=70", "n_steps=12", f"output_dir={tmp_path}/a")
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "a" / "chain.gif").n_frames >= 2
+    assert Image.open(tmp_path / "a" / "energy.png").width > 100
+    drawn = np.load(tmp_path / "a" / "samples.npz")
+    assert drawn["energy_trace"].shape == (12, 70)
+    np.testing.assert_allclose(drawn["energy_trace"][-1], drawn["energy"], rtol=1e-4, atol=1e-6)
+    told = json.loads((tmp_path / "a" / "diagnostics.json").read_text())
+    assert {"ess", "r_hat", "chain/grad_norm"} <= set(told)
+    assert told["ess_at_most"] == 6 * 70
+
+
+@pytest.mark.parametrize(
+    "sampler", ["mala", "hmc", "underdamped", "annealed", "tempering", "jump sampler.proposal=mixture"]
+)
+def test_another_sampler_at_the_temperature_of_the_run(cli: Cli, trained: Path, tmp_path: Path, sampler: str) -> None:
+    arguments = [f"sampler={sampler.split()[0]}", *sampler.split()[1:], "n_steps=6", f"output_dir={tmp_path}/a"]
+    done = cli("sample.py", f"run={trained}", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert ", T 0.0002:" in done.stdout
+    assert ("fidelity" if sampler == "underdamped" else "acceptance") in done.stdout
+    assert np.abs(np.load(tmp_path / "a" / "samples.npz")["x"]).max() <= 1
+
+
+@pytest.mark.parametrize("mask", ["left", "centre", "random", "{file}"])
+def test_inpainting_keeps_what_is_seen(cli: Cli, trained: Path, tmp_path: Path, mask: str) -> None:
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "mask.png")
+    mask = mask.replace("{file}", str(tmp_path / "mask.png"))
+    done = cli("sample.py", f"run={trained}", "mode=inpaint", f"mask={mask}", "n_steps=4", f"output_dir={tmp_path}/a")
+    assert done.returncode == 0, done.stderr
+    drawn = np.load(tmp_path / "a" / "samples.npz")
+    digits = load_digits().images[:, None] / 8 - 1
+    hidden = drawn["mask"]
+    assert {"left": hidden[0, :, :4].all() and not hidden[0, :, 4:].any(), "centre": hidden.sum() == 16}.get(mask, True)
+    seen = {tuple(np.round(picture[~hidden], 4)) for picture in digits}
+    assert all(tuple(np.round(x[~hidden], 4)) in seen for x in drawn["x"])
+    assert Image.open(tmp_path / "a" / "inpaint.png").width > 500
+
+
+def test_denoising_and_drift(cli: Cli, trained: Path, tmp_path: Path) -> None:
+    done = cli("sample.py", f"run={trained}", "mode=denoise", "mode.noise_std=0.5", f"output_dir={tmp_path}/a")
+    assert done.returncode == 0, done.stderr
+    noisy = float(done.stdout.split("psnr_noisy ")[1].split()[0])
+    assert noisy == pytest.approx(20 * np.log10(2 / 0.5), abs=0.2)
+    done = cli("sample.py", f"run={trained}", "mode=drift", "n_steps=2", f"output_dir={tmp_path}/b")
+    assert done.returncode == 0, done.stderr
+    assert all(f"energy_{n}" in done.stdout for n in (2, 20, 200))
+
+
+def test_what_is_drawn_joins_the_run_in_its_dashboard(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "digits" / "run"
+    small = [argument for argument in SMALL if not argument.startswith("logger")]
+    done = cli("train.py", *small, "logger.mode=offline", f"hydra.run.dir={run}")
+    assert done.returncode == 0, done.stderr
+    done = cli("sample.py", f"run={run}", f"logger.dir={tmp_path}", f"output_dir={tmp_path}/a")
+    assert done.returncode == 0, done.stderr
+    folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
+    assert len(folders) == 2
+    listed = b"".join(file.read_bytes() for file in folders[1].glob("*.wandb"))
+    assert b"digits/run" in listed
+    assert b"samples/grid" in listed
+    assert list((folders[1] / "files" / "media" / "images" / "samples").glob("grid_*.png"))
 
 
 @pytest.mark.parametrize("init", ["data", "buffer"])
@@ -60,6 +126,11 @@ def test_chains_start_where_asked(cli: Cli, trained: Path, tmp_path: Path, init:
         (["{run}", "sampler=foo"], ["sampler", "langevin"]),
         (["{run}", "init=foo"], ["init", "noise"]),
         (["{run}", "label=3"], ["label: MLP is not class-conditional"]),
+        (["{run}", "mode=foo"], ["mode", "inpaint"]),
+        (["{run}", "mode=inpaint", "mask=foo"], ["mask: must be left, centre, random or a picture file"]),
+        (["{run}", "mode=denoise", "mode.noise_std=0"], ["mode.noise_std: must be > 0"]),
+        (["{run}", "mode=compose", "mode.coefficients=[1,2]"], ["mode.coefficients: needs one for each of the 1 runs"]),
+        (["{run}", "mode=compose", "mode.operation=mixture"], ["mode.log_z: is required"]),
     ],
 )
 def test_bad_input(cli: Cli, trained: Path, tmp_path: Path, arguments: list[str], words: list[str]) -> None:

@@ -12,12 +12,14 @@ from PIL import Image
 from ebm_exp.config.build import Parts
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
+from ebm_exp.mode import Mode
 
 CHOICES = sorted(
     f"{file.parent.relative_to(CONF)}={file.stem}" for file in CONF.glob("*/*.yaml") if file.parent.name != "hydra"
 )
 EXPERIMENTS = [choice for choice in CHOICES if choice.startswith("experiment=")]
-CHOICES = [choice for choice in CHOICES if choice not in EXPERIMENTS]
+MODES = [choice for choice in CHOICES if choice.startswith("mode=")]  # of sample.py; tests/cli/test_sample.py runs them
+CHOICES = [choice for choice in CHOICES if choice not in (*EXPERIMENTS, *MODES)]
 
 
 def composed(*overrides: str) -> dict:
@@ -37,7 +39,7 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"dataset.root={tmp_path}", f"+dataset.cache_dir={tmp_path}", "trainer.batch_size=4"]
     if choice.startswith("dataset=") and "stand_in" in node:
         return [f"dataset.root={tmp_path}", "stand_in=true"]
-    if choice == "energy=mixture":
+    if choice in ("energy=mixture", "evaluator=grid"):
         return ["dataset=gaussian"]
     return ["dataset.n_train=500", "dataset.n_test=100"] if "half_width" in node else []
 
@@ -62,6 +64,24 @@ def test_every_experiment_runs_two_steps(experiment: str, tmp_path: Path) -> Non
     assert set(summary["protocol"]) == set(config["evaluator"])
     assert math.isfinite(rows[-1][config["optimized_metric"]])
     assert (tmp_path / "run" / "samples" / "step_00000002.png").is_file()
+
+
+@pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice.startswith("dataset=")])
+def test_chains_of_a_data_set_agree_with_each_other(choice: str) -> None:
+    """Temperature and ε stand beside the λ and noise that they follow from."""
+    chain = yaml.safe_load((CONF / f"{choice.replace('=', '/')}.yaml").read_text())["chain"]
+    step, noise = chain["step_size"], chain["noise_std"]
+    assert chain["temperature"] == pytest.approx(1.0 if noise is None else noise**2 / step)
+    assert chain["epsilon"] == pytest.approx(step**0.5, rel=5e-3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_composes_and_builds(mode: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = OmegaConf.to_container(compose("sample", overrides=[mode, "run=somewhere", "output_dir=somewhere"]))
+    node = OmegaConf.to_container(OmegaConf.create(config), resolve=True)["mode"]
+    validate({"mode": node, "name": "", "seed": 0, "device": "cpu", "optimized_metric": None})
+    assert isinstance(Parts({"mode": node})["mode"], Mode)
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -52,10 +52,10 @@ def test_labels_that_are_asked_for(monkeypatch: pytest.MonkeyPatch, data: Synthe
         draw(data, N, "noise", False, y=y)
 
 
-def test_the_callback_watches_the_first_batch(monkeypatch: pytest.MonkeyPatch, data: Synthetic) -> None:
+def test_the_watcher_sees_the_first_batch(monkeypatch: pytest.MonkeyPatch, data: Synthetic) -> None:
     monkeypatch.setitem(fresh.AT_ONCE, "cpu", 1)
     seen: list[tuple[int, int]] = []
-    draw(data, N, "noise", callback=lambda step, state, info: seen.append((step, len(state.x))))
+    draw(data, N, "noise", watch=lambda step, energy, state, info: seen.append((step, len(energy(state.x)))))
     assert seen == [(step, 64) for step in range(1, 6)]
 
 

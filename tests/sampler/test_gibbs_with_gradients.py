@@ -20,9 +20,10 @@ def test_against_enumeration(box: Domain, temperature: float) -> None:
     j, k = torch.randn(D, D, generator=g), torch.randn(D, generator=g)
 
     def energy(x: torch.Tensor) -> torch.Tensor:
+        x = (x - box.low) / (box.high - box.low)
         return torch.einsum("bi,ij,bj->b", x, j, x) / 3 + (x * k).sum(1) * x[:, 0] * x[:, 1]
 
-    states = torch.tensor(list(itertools.product((box.low, box.high), repeat=D)))
+    states = torch.tensor(list(itertools.product((box.low, box.high), repeat=D))).float()
     p = (-energy(states).double() / temperature).softmax(0)
     chain = run_chain(GibbsWithGradients(100, box, temperature), energy, box.uniform(N, g), generator("cpu", 0))
     assert set(chain.x.unique().tolist()) == {box.low, box.high}

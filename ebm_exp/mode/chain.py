@@ -1,0 +1,57 @@
+"""Chains on their way: a film, the trace of their energies, and how well they mix."""
+
+import json
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebm_exp.logger.plots import chain_gif, energy_trace
+from ebm_exp.mode.base import Mode, Outcome, Request, save, thinned
+from ebm_exp.run import LoadedRun
+from ebm_exp.sampler.diagnostics import mixing
+from ebm_exp.types import EnergyFn, PositiveInt
+
+N_FILMED = 64
+
+
+class Chain(Mode):
+    """``chain.gif``, ``energy.png``, ``diagnostics.json`` and ``samples.npz``, which has the trace of energies too.
+
+    The diagnostics are of the second half of the chains: effective sample size, autocorrelation time and R̂ of the
+    energy, and the means of what the sampler reports (acceptance, gradient norm, displacement, …).
+
+    Args:
+        n_frames: pictures in the film.
+    """
+
+    def __init__(self, n_frames: PositiveInt = 40) -> None:
+        self.n_frames = n_frames
+
+    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+        """Draw, and write files to the request's folder."""
+        n_steps = run.parts["sampling"].n_steps
+        filmed, frames = set(thinned(n_steps, self.n_frames)), []
+        energies: list[Tensor] = []
+        reports: list[dict[str, Tensor]] = []
+
+        def watch(step: int, energy: EnergyFn, state: Any, info: Any) -> None:
+            if step in filmed:
+                frames.append(state.x[:N_FILMED].cpu())
+            energies.append(energy(state.x))
+            reports.append(info.metrics())
+            request.progress(step)
+
+        samples = run.draw(request.n, request.seed, watch, request.label)
+        trace = torch.stack(energies)  # [n_steps, chains that ran first together]
+        half = n_steps // 2
+        numbers = {name: float(torch.stack([r[name] for r in reports[half:]]).mean()) for name in reports[0]}
+        if n_steps - half >= 4 and trace.shape[1] >= 2:
+            numbers |= mixing(trace[half:])._asdict()
+        folder, domain = request.folder, run.parts["dataset"].domain
+        film, picture, report = folder / "chain.gif", folder / "energy.png", folder / "diagnostics.json"
+        chain_gif(film, torch.stack(frames), domain)
+        energy_trace(picture, trace)
+        report.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        saved = save(folder, samples, run.energies(samples), energy_trace=trace.float().cpu().numpy())
+        return Outcome({"chain": film, "energy": picture, "samples": saved, "diagnostics": report}, numbers)

@@ -1,0 +1,93 @@
+"""Several runs as one density: products, mixtures, negations (see ``energy/compose.py``)."""
+
+from typing import Any, Literal
+
+from ebm_exp.config.errors import UserError
+from ebm_exp.energy import Energy
+from ebm_exp.energy.base import context_of
+from ebm_exp.energy.compose import MixtureOfEnergies, Product
+from ebm_exp.evaluator.grid import log_z
+from ebm_exp.logger.plots import heat_maps, sample_panels
+from ebm_exp.mode.base import Mode, Outcome, Request, save
+from ebm_exp.run import LoadedRun
+from ebm_exp.types import EnergyFn, Finite
+
+CELLS = 600  # per side, where log Z is by quadrature
+
+
+class Compose(Mode):
+    """``compose.png``: in the plane the density of each run, of the composition and its chains; else their pictures.
+
+    The first run gives box, sampler and temperature.
+
+    Args:
+        operation: ``product`` Π p_i^w_i; ``mixture`` Σ w_i p_i; ``negation`` p_1^w_1 / Π p_i^w_i over the others.
+        coefficients: w_i, one for each run; null: all one, and for a negation ½ for those that are negated.
+        log_z: of each run, for a mixture; null: by quadrature in the plane. Elsewhere they must be given: two
+            energies do not say how much mass each of them has.
+    """
+
+    def __init__(
+        self,
+        operation: Literal["product", "mixture", "negation"] = "product",
+        coefficients: tuple[Finite, ...] | None = None,
+        log_z: tuple[Finite, ...] | None = None,
+    ) -> None:
+        self.operation, self.coefficients, self.log_z = operation, coefficients, log_z
+
+    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+        """Draw, and write files to the request's folder."""
+        runs = (run, *request.others)
+        dataset, temperature = run.parts["dataset"], run.parts["sampler"].temperature
+        for other in request.others:
+            if other.parts["event_shape"] != dataset.event_shape:
+                raise UserError(f"run: {other.path} has points {other.parts['event_shape']}, not {dataset.event_shape}")
+        target = self.energy(runs, temperature)
+
+        def watch(step: int, energy: EnergyFn, state: Any, info: Any) -> None:
+            request.progress(step)
+
+        samples = run.draw(request.n, request.seed, watch, request.label, target)
+        picture = request.folder / "compose.png"
+        names = [each.parts["dataset"].name for each in runs]
+        metrics = {}
+        if dataset.event_shape == (2,) and not target.context:
+            temperatures = [each.parts["sampler"].temperature for each in runs]
+            energies = {name: (r.energy, t) for name, r, t in zip(_told_apart(names), runs, temperatures, strict=True)}
+            heat_maps(picture, energies | {self.operation: (target, temperature)}, dataset.domain, samples.x)
+            metrics["log_z"] = float(log_z(target, dataset, temperature, CELLS))
+        else:
+            panels = {name: r.draw(request.n, request.seed).x for name, r in zip(_told_apart(names), runs, strict=True)}
+            sample_panels(picture, panels | {self.operation: samples.x}, dataset.domain)
+        energy = target(samples.x, **context_of(target, y=samples.y)).detach()
+        return Outcome({"compose": picture, "samples": save(request.folder, samples, energy)}, metrics)
+
+    def energy(self, runs: tuple[LoadedRun, ...], temperature: float) -> Energy:
+        """The composed energy at T, of the averaged (or whatever loaded) weights of the runs.
+
+        Raises:
+            UserError: when the numbers of coefficients and runs differ, or a mixture's log Z is not known.
+        """
+        negated = self.operation == "negation"
+        weights = self.coefficients or (1.0, *[0.5 if negated else 1.0] * (len(runs) - 1))
+        if len(weights) != len(runs):
+            raise UserError(f"mode.coefficients: needs one for each of the {len(runs)} runs, got {list(weights)}")
+        energies = [run.energy for run in runs]
+        temperatures = [run.parts["sampler"].temperature for run in runs]
+        if self.operation != "mixture":
+            signed = [-w if negated and i else w for i, w in enumerate(weights)]
+            return Product(energies, signed, temperatures, temperature)
+        log_zs = self.log_z
+        if log_zs is None:
+            dataset = runs[0].parts["dataset"]
+            if dataset.event_shape != (2,):
+                raise UserError("mode.log_z: is required for a mixture outside the plane, one number for each run")
+            log_zs = tuple(float(log_z(run.energy, dataset, run.parts["sampler"].temperature, CELLS)) for run in runs)
+        try:
+            return MixtureOfEnergies(energies, weights, temperatures, temperature, log_zs)
+        except ValueError as error:
+            raise UserError(f"mode: {error}") from None
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    return [name if names.count(name) == 1 else f"{name} {i + 1}" for i, name in enumerate(names)]

@@ -1,0 +1,51 @@
+"""Noisy data, cleaned by chains on the posterior."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebm_exp.energy.posterior import Denoising
+from ebm_exp.logger.plots import sample_panels
+from ebm_exp.mode.base import Mode, Outcome, Request, save
+from ebm_exp.random import generator
+from ebm_exp.run import LoadedRun
+from ebm_exp.types import EnergyFn, Positive
+
+
+class Denoise(Mode):
+    """``denoise.png``: held-out points, the same with noise, and where chains on E(x) + T|x − y|²/2σ² ended from there.
+
+    ``psnr_noisy`` and ``psnr`` are peak signal-to-noise ratios in dB, the peak being the width of the domain.
+
+    Args:
+        noise_std: σ, in units of the domain.
+    """
+
+    def __init__(self, noise_std: Positive = 0.3) -> None:
+        self.noise_std = noise_std
+
+    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+        """Draw, and write files to the request's folder."""
+        dataset = run.parts["dataset"]
+        n = min(request.n, dataset.n_test)
+        clean, g = dataset.test(n), generator(dataset.device, "denoise", request.seed)
+        noisy = clean + self.noise_std * torch.randn(clean.shape, generator=g, device=clean.device)
+        target = Denoising(run.energy, self.noise_std, run.parts["sampler"].temperature)
+        start = noisy.clamp(dataset.domain.low, dataset.domain.high)
+
+        def watch(step: int, energy: EnergyFn, state: Any, info: Any) -> None:
+            request.progress(step)
+
+        samples = run.draw(n, request.seed, watch, request.label, target, start=start, noisy=noisy)
+        picture = request.folder / "denoise.png"
+        panels = {"data": clean, f"with noise {self.noise_std:g}": noisy, "denoised": samples.x}
+        sample_panels(picture, panels, dataset.domain)
+
+        def psnr(x: Tensor) -> float:
+            width = dataset.domain.high - dataset.domain.low
+            return float(10 * (width**2 / (x - clean).square().mean()).log10())
+
+        metrics = {"psnr_noisy": psnr(noisy), "psnr": psnr(samples.x)}
+        saved = save(request.folder, samples, run.energies(samples))
+        return Outcome({"denoise": picture, "samples": saved}, metrics)

@@ -1,0 +1,27 @@
+"""Fresh chains' ends."""
+
+from typing import Any
+
+from ebm_exp.logger.plots import sample_grid
+from ebm_exp.mode.base import Mode, Outcome, Request, save
+from ebm_exp.run import LoadedRun
+from ebm_exp.types import EnergyFn
+
+
+class Grid(Mode):
+    """``samples.npz`` and a picture of all."""
+
+    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+        """Draw, and write files to the request's folder."""
+        last: dict[str, Any] = {}
+
+        def watch(step: int, energy: EnergyFn, state: Any, info: Any) -> None:
+            last["info"] = info
+            request.progress(step)
+
+        samples = run.draw(request.n, request.seed, watch, request.label)
+        energy = run.energies(samples)
+        picture = request.folder / "samples.png"
+        sample_grid(picture, samples.x, run.parts["dataset"].domain)
+        metrics = {"energy": float(energy.mean())} | {name: float(v) for name, v in last["info"].metrics().items()}
+        return Outcome({"grid": picture, "samples": save(request.folder, samples, energy)}, metrics)

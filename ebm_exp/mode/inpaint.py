@@ -1,0 +1,88 @@
+"""Pictures of which a part is hidden, completed by chains that keep the rest."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ebm_exp.config.errors import UserError
+from ebm_exp.dataset.domain import Domain
+from ebm_exp.energy.posterior import Inpainting
+from ebm_exp.logger.plots import sample_panels
+from ebm_exp.mode.base import Mode, Outcome, Request, save
+from ebm_exp.random import generator
+from ebm_exp.run import LoadedRun
+from ebm_exp.types import EnergyFn, Probability
+
+
+class Inpaint(Mode):
+    """``inpaint.png``: held-out pictures, what was seen of them, and what chains from noise made of the rest.
+
+    ``error`` is the mean squared error of hidden components, ``error_of_noise`` that of the chains' starts.
+
+    Args:
+        mask: what is hidden: the ``left`` half, the ``centre`` (half of each side), ``random`` components, or a
+            picture file whose bright half is hidden.
+        share: of components that ``random`` hides.
+    """
+
+    def __init__(self, mask: str = "left", share: Probability = 0.5) -> None:
+        self.mask, self.share = mask, share
+
+    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+        """Draw, and write files to the request's folder."""
+        dataset = run.parts["dataset"]
+        if len(dataset.event_shape) != 3:
+            raise UserError(f"mode: inpaint needs pictures, {dataset.name} has points {dataset.event_shape}")
+        n = min(request.n, dataset.n_test)
+        known = dataset.test(n)
+        target = Inpainting(run.energy, self._hidden(dataset.domain, request.seed).to(known.device))
+
+        def watch(step: int, energy: EnergyFn, state: Any, info: Any) -> None:
+            request.progress(step)
+
+        start = dataset.domain.uniform(n, generator(known.device, "inpaint", request.seed))
+        drawn = run.draw(n, request.seed, watch, request.label, target, start=start, known=known)
+        samples = drawn._replace(x=target.completed(drawn.x, known))
+        seen = target.completed(torch.full_like(known, dataset.domain.centre), known)
+        picture = request.folder / "inpaint.png"
+        panels = {"data": known, "seen": seen, f"completed, {run.parts['sampling'].n_steps} steps": samples.x}
+        sample_panels(picture, panels, dataset.domain)
+        hidden = target.mask.expand_as(known)
+        metrics = {
+            "error": float((samples.x - known)[hidden].square().mean()),
+            "error_of_noise": float((start - known)[hidden].square().mean()),
+        }
+        saved = save(request.folder, samples, run.energies(samples), mask=target.mask.cpu().numpy())
+        return Outcome({"inpaint": picture, "samples": saved}, metrics)
+
+    def _hidden(self, domain: Domain, seed: int) -> Tensor:
+        """``[*event]``, true where a component is hidden."""
+        channels, height, width = domain.event_shape
+        hidden = torch.zeros(height, width, dtype=torch.bool)
+        if self.mask == "left":
+            hidden[:, : width // 2] = True
+        elif self.mask == "centre":
+            hidden[height // 4 : height - height // 4, width // 4 : width - width // 4] = True
+        elif self.mask == "random":
+            hidden = torch.rand(height, width, generator=generator("cpu", "mask", seed)) < self.share
+        else:
+            hidden = _from_file(Path(self.mask), width, height)
+        if not hidden.any() or hidden.all():
+            raise UserError(f"mask: {self.mask} hides {'all' if hidden.all() else 'nothing'}")
+        return hidden.expand(channels, height, width)
+
+
+def _from_file(path: Path, width: int, height: int) -> Tensor:
+    from PIL import Image
+
+    if not path.is_file():
+        raise UserError(f"mask: must be left, centre, random or a picture file, got {path}")
+    try:
+        with Image.open(path) as opened:
+            grey = opened.convert("L").resize((width, height))
+    except OSError as error:
+        raise UserError(f"mask: {path} cannot be read as a picture ({str(error).splitlines()[0]})") from None
+    return torch.from_numpy(np.asarray(grey) > 127)
