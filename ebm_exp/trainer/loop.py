@@ -128,7 +128,6 @@ class Trainer:
                 profiling = profiler(self.run_dir, self.profile_steps, progress.print)
                 for line in report.outline(self, facts):
                     progress.print(line)
-                self._warn_of_spent_schedule(progress)
                 with profiling as step_done:
                     outcome = {"state": self._loop(progress, stop, summary, step_done)}
         except NonFiniteError as error:
@@ -253,9 +252,3 @@ class Trainer:
         self.sampling.sampler.load_state_dict(state["sampler"])
         if self.objective.buffer is not None:
             self.objective.buffer.load_state_dict(state["buffer"])
-
-    def _warn_of_spent_schedule(self, progress: Progress) -> None:
-        if self.lr_decay != "none" and self.step >= self.lr_decay_steps and self.step < self.max_steps:
-            progress.print(
-                f"warning   the learning rate fell to 0 at step {self.lr_decay_steps:,}: nothing will change"
-            )

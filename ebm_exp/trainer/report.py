@@ -46,7 +46,7 @@ def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
     shape = "×".join(map(str, data.event_shape))
     law = "temperature" if sampler.exact else "noise ratio (a clamp acts: no exact target)"
     terms = ", ".join(trainer.objective.regularization.terms) or "none"
-    return [
+    lines = [
         f"run       {trainer.run_dir}",
         f"device    {facts['device']}, torch {facts['versions']['torch']}",
         f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
@@ -57,6 +57,9 @@ def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
         *(f"judged    {name}: {text}" for name, text in facts["protocol"].items()),
         f"training  {type(trainer.objective).__name__}, batch {trainer.batch_size}, {trainer.max_steps:,} steps",
     ]
+    spent = trainer.lr_decay != "none" and trainer.lr_decay_steps <= trainer.step < trainer.max_steps
+    warning = f"warning   the learning rate fell to 0 at step {trainer.lr_decay_steps:,}: nothing will change"
+    return [*lines, warning] if spent else lines
 
 
 def fresh_samples(trainer: "Trainer", n: int) -> Samples:

@@ -1,0 +1,117 @@
+"""Configs that lie in a run directory, as Hydra's primary config: ``train.py resume=<run>``, ``sample.py run=<run>``.
+
+The arguments are looked at before Hydra composes anything.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ebm_exp.config.errors import UserError
+from ebm_exp.config.trust import CONF, read_run_config
+
+GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
+LOOKING = {"--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc"}
+# What may change when a run goes on: nothing that changes the mathematics.
+RESUMABLE = re.compile(r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|device|trust|hydra\..+")
+
+
+def _value_of(key: str, arguments: list[str]) -> str | None:
+    values = [a.split("=", 1)[1].strip("'\"") for a in arguments if a.startswith(key + "=")]
+    return values[-1] if values and values[-1] not in ("", "null") else None
+
+
+def _trusted(arguments: list[str]) -> bool:
+    return _value_of("trust", arguments) in ("true", "True")
+
+
+def resumed(arguments: list[str]) -> str:
+    """Make the saved config of ``resume=<run>`` the primary one, and keep Hydra from writing over the run."""
+    run = _value_of("resume", arguments)
+    if run is None:
+        return "train"
+    if {"-m", "--multirun"} & set(arguments):
+        raise UserError("resume: goes on with one run, it cannot be combined with -m")
+    saved = _resolved(read_run_config(run, _trusted(arguments), key="resume"))
+    for argument in arguments:
+        key, _, asked = argument.lstrip("+~").partition("=")
+        if not argument.startswith("-") and key != "resume" and not RESUMABLE.fullmatch(key):
+            here = _look_up(saved, key)
+            raise UserError(
+                f"{key}: cannot change when a run is resumed (the run has {here!r}, asked for {asked!r}); only "
+                "trainer.max_steps, trainer.max_minutes, *_every_steps, logger.* and device may.\n"
+                f"Start a new run from its weights instead: init_from={run} {argument}"
+            )
+    if "hydra" in saved or "defaults" in saved:
+        raise UserError(f"resume: {run}/.hydra/config.yaml is not the config of a run (it has a hydra or defaults key)")
+    from hydra.core.config_store import ConfigStore
+
+    node = {"defaults": [{"hydra": "train"}, "_self_"], **saved, "resume": None, "trust": False}
+    ConfigStore.instance().store(name="resumed_run", node=node)
+    arguments += [f"hydra.run.dir='{Path(run).resolve()}'", "hydra.output_subdir=null"]
+    return "resumed_run"
+
+
+def sampled(arguments: list[str]) -> str:
+    """Let every group of the saved config of ``run=<run>`` stand as the choice that the command line may replace."""
+    _split_runs(arguments)
+    run = _value_of("run", arguments)
+    if run is None:
+        if not LOOKING & {a.split("=")[0] for a in arguments}:
+            raise UserError("run: is required, e.g. run=outputs/digits/2026-11-23_12-00-00")
+        return "sample"
+    import yaml
+    from hydra.core.config_store import ConfigStore
+
+    saved = read_run_config(run, _trusted(arguments))
+    saved["dataset"].setdefault("chain", {})["temperature"] = _temperature(
+        run, saved
+    )  # for samplers that are chosen now
+    own = yaml.safe_load((CONF / "sample.yaml").read_text(encoding="utf-8"))
+    defaults: list[Any] = [{"mode": "grid"}]
+    own.pop("defaults")
+    store = ConfigStore.instance()
+    for key in [key for key, value in saved.items() if key in GROUPS and isinstance(value, dict)]:
+        store.store(group=key, name="saved", node=saved.pop(key))
+        defaults.append({key: "saved"})
+    defaults += [{"hydra": "sample"}, "_self_"]
+    for key in ("resume", "init_from", "defaults", "hydra"):
+        saved.pop(key, None)
+    node = {"defaults": defaults, **saved, **own, "run_seed": saved.get("seed", 0)}
+    store.store(name="saved_run", node=node)
+    return "saved_run"
+
+
+def _split_runs(arguments: list[str]) -> None:
+    """``run=[A,B]`` is ``run=A others=[B]``: the first run's config is the one that all else is replaced in."""
+    for i, argument in enumerate(arguments):
+        listed = re.fullmatch(r"run=\[(.*)\]", argument)
+        if listed:
+            first, *others = [path.strip().strip("'\"") for path in listed[1].split(",")]
+            quoted = ",".join(f"'{path}'" for path in others)
+            arguments[i : i + 1] = [f"run='{first}'", f"others=[{quoted}]"]
+            return
+
+
+def _temperature(run: str, saved: dict[str, Any]) -> float:
+    """T that a run was trained at."""
+    try:
+        return float(json.loads((Path(run) / "summary.json").read_text(encoding="utf-8"))["temperature"])
+    except (OSError, ValueError, KeyError):  # not begun: what its data set says
+        return float(saved["dataset"]["chain"].get("temperature", 1.0))
+
+
+def _resolved(config: dict[str, Any]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    container = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _look_up(config: dict[str, Any], key: str) -> Any:
+    node: Any = config
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node if not isinstance(node, dict) else node.get("_target_", "…")
