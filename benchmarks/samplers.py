@@ -146,6 +146,12 @@ def kernels(energy: Energy, start: Tensor) -> dict[str, Callable[[Energy, Tensor
         "hmc (ebmkit)": ebmkit(lambda: ebm.samplers.HMC(hmc, LEAPFROG), LEAPFROG + 1),
         "hmc (torchebm)": torchebm(lambda model: peer.HamiltonianMonteCarlo(model, hmc, LEAPFROG), LEAPFROG + 1),
         "jump (mala, uniform)": ours(lambda: Jump(MALA(mala, 1, BOX, **quiet), 1, data, n_local=4), 5),
+        "tempering (mala, 5 replicas, ebmkit)": ebmkit(
+            lambda: ebm.samplers.ParallelTempering(
+                ebm.samplers.MALA(mala / 2), (1.0, 2.0, 4.0, 8.0, 16.0), swap_every=3
+            ),
+            10,
+        ),
         "tempering (mala, 5 replicas)": ours(lambda: Tempering(MALA(mala, 1, BOX, **quiet), 1, n_local=3), 20),
     }
 
