@@ -22,7 +22,7 @@ from ebm_exp.random import generator
 from ebm_exp.run import load_run
 
 SETS = ("two_moons", "eight_gaussians", "rings", "pinwheel", "checkerboard", "two_spirals", "swiss_roll")
-N_POINTS = 20_000
+N_POINTS, N_CHAINS = 20_000, 2_000
 
 
 def measure(name: str, seed: int, run_dir: Path, *overrides: str) -> dict[str, Any]:
@@ -41,14 +41,12 @@ def measure(name: str, seed: int, run_dir: Path, *overrides: str) -> dict[str, A
     with torch.no_grad():
         ratio = dataset.log_prob(x).double() + run.energy(x).double() / temperature
     kl = ratio + log_z(run.energy, dataset, temperature, 1000)
-    judge = MMD(
-        dataset, run.config["dataset"]["evaluation"]["n_samples"], run.config["dataset"]["evaluation"]["mmd_bandwidths"]
-    )
+    judge = MMD(dataset, N_CHAINS, run.config["dataset"]["evaluation"]["mmd_bandwidths"])
     rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return {
         "kl": float(kl.mean()),
         "kl_se": float(kl.std()) / math.sqrt(N_POINTS),
-        "mmd2": judge(run.energy, run.draw(2000, seed=1).x)["mmd2"],
+        "mmd2": judge(run.energy, run.draw(N_CHAINS, seed=1).x)["mmd2"],
         "largest_gap": max(abs(row["train/energy_gap"]) for row in rows if row["step"] > 500),
         "steps": run.step,
         "training_s": rows[-1]["time/minutes"] * 60,

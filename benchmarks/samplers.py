@@ -13,7 +13,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -88,20 +88,20 @@ def adapted_step(make: Callable[[], Sampler], energy: Energy, start: Tensor) -> 
     return float(sizes[-1].median())
 
 
-def ebmkit(make: Callable[[], object], per_step: int) -> Callable[[Energy, Tensor], Made]:
+def ebmkit(make: Callable[[], Any], per_step: int) -> Callable[[Energy, Tensor], Made]:
     """A sampler of ebmkit."""
 
     def run(energy: Energy, start: Tensor) -> Made:
         torch.manual_seed(0)
         sampler, n_steps = make(), N_GRADIENTS // per_step
-        x = sampler.sample(energy, start, steps=n_steps, return_trajectory=True)  # type: ignore[attr-defined]
-        rate = sampler.last_accept_rate  # type: ignore[attr-defined]
+        x = sampler.sample(energy, start, steps=n_steps, return_trajectory=True)
+        rate = sampler.last_accept_rate
         return Made(x[1 + n_steps // 2 :], math.nan if rate is None else rate, n_steps * per_step)
 
     return run
 
 
-def torchebm(make: Callable[[object], object], per_step: int) -> Callable[[Energy, Tensor], Made]:
+def torchebm(make: Callable[[object], Any], per_step: int) -> Callable[[Energy, Tensor], Made]:
     """A sampler of torchebm."""
 
     def run(energy: Energy, start: Tensor) -> Made:
@@ -113,7 +113,7 @@ def torchebm(make: Callable[[object], object], per_step: int) -> Callable[[Energ
 
         torch.manual_seed(0)
         n_steps = N_GRADIENTS // per_step
-        x, told = make(Model()).sample(  # type: ignore[attr-defined]
+        x, told = make(Model()).sample(
             x=start.clone(), n_steps=n_steps, return_trajectory=True, return_diagnostics=True
         )
         rate = told.get("acceptance_rate")
@@ -186,7 +186,7 @@ def main() -> None:
     report(add("samplers", rows))
 
 
-def report(rows: dict) -> None:  # type: ignore[type-arg]
+def report(rows: dict[str, Any]) -> None:
     """The block of RESULTS.md."""
     order = list(TARGETS)
     lines = []

@@ -65,9 +65,8 @@ def sampled(arguments: list[str]) -> str:
     from hydra.core.config_store import ConfigStore
 
     saved = read_run_config(run, _trusted(arguments))
-    saved["dataset"].setdefault("chain", {})["temperature"] = _temperature(
-        run, saved
-    )  # for samplers that are chosen now
+    # For samplers that are chosen now: that of the run.
+    saved["dataset"].setdefault("chain", {})["temperature"] = _temperature(run, saved)
     own = yaml.safe_load((CONF / "sample.yaml").read_text(encoding="utf-8"))
     defaults: list[Any] = [{"mode": "grid"}]
     own.pop("defaults")

@@ -9,7 +9,8 @@ import numpy as np
 
 from ebm_exp.run import LoadedRun
 from ebm_exp.sampler import Samples
-from ebm_exp.types import PerSample
+from ebm_exp.sampler.base import Info, State
+from ebm_exp.types import EnergyFn, PerSample
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Request:
     label: int | tuple[int, ...] | None = None
     others: tuple[LoadedRun, ...] = ()
     progress: Callable[[int], None] = lambda step: None
+
+    def watch(self, step: int, energy: EnergyFn, state: State, info: Info) -> None:
+        """A watcher of chains (see ``FreshChains.draw``) that shows progress and keeps nothing."""
+        self.progress(step)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Several runs as one density: products, mixtures, negations (see ``energy/compose.py``)."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.energy import Energy
@@ -10,7 +10,7 @@ from ebm_exp.evaluator.grid import log_z
 from ebm_exp.logger.plots import heat_maps, sample_panels
 from ebm_exp.mode.base import Mode, Outcome, Request, save
 from ebm_exp.run import LoadedRun
-from ebm_exp.types import EnergyFn, Finite
+from ebm_exp.types import Finite
 
 CELLS = 600  # per side, where log Z is by quadrature
 
@@ -44,10 +44,7 @@ class Compose(Mode):
                 raise UserError(f"run: {other.path} has points {other.parts['event_shape']}, not {dataset.event_shape}")
         target = self.energy(runs, temperature)
 
-        def watch(step: int, energy: EnergyFn, state: Any, info: Any) -> None:
-            request.progress(step)
-
-        samples = run.draw(request.n, request.seed, watch, request.label, target)
+        samples = run.draw(request.n, request.seed, request.watch, request.label, target)
         picture = request.folder / "compose.png"
         names = [each.parts["dataset"].name for each in runs]
         metrics = {}

@@ -1,7 +1,5 @@
 """Noisy data, cleaned by chains on the posterior."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -10,7 +8,7 @@ from ebm_exp.logger.plots import sample_panels
 from ebm_exp.mode.base import Mode, Outcome, Request, save
 from ebm_exp.random import generator
 from ebm_exp.run import LoadedRun
-from ebm_exp.types import EnergyFn, Positive
+from ebm_exp.types import Positive
 
 
 class Denoise(Mode):
@@ -34,10 +32,7 @@ class Denoise(Mode):
         target = Denoising(run.energy, self.noise_std, run.parts["sampler"].temperature)
         start = noisy.clamp(dataset.domain.low, dataset.domain.high)
 
-        def watch(step: int, energy: EnergyFn, state: Any, info: Any) -> None:
-            request.progress(step)
-
-        samples = run.draw(n, request.seed, watch, request.label, target, start=start, noisy=noisy)
+        samples = run.draw(n, request.seed, request.watch, request.label, target, start=start, noisy=noisy)
         picture = request.folder / "denoise.png"
         panels = {"data": clean, f"with noise {self.noise_std:g}": noisy, "denoised": samples.x}
         sample_panels(picture, panels, dataset.domain)

@@ -1,7 +1,6 @@
 """Pictures of which a part is hidden, completed by chains that keep the rest."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from ebm_exp.logger.plots import sample_panels
 from ebm_exp.mode.base import Mode, Outcome, Request, save
 from ebm_exp.random import generator
 from ebm_exp.run import LoadedRun
-from ebm_exp.types import EnergyFn, Probability
+from ebm_exp.types import Probability
 
 
 class Inpaint(Mode):
@@ -40,11 +39,8 @@ class Inpaint(Mode):
         known = dataset.test(n)
         target = Inpainting(run.energy, self._hidden(dataset.domain, request.seed).to(known.device))
 
-        def watch(step: int, energy: EnergyFn, state: Any, info: Any) -> None:
-            request.progress(step)
-
         start = dataset.domain.uniform(n, generator(known.device, "inpaint", request.seed))
-        drawn = run.draw(n, request.seed, watch, request.label, target, start=start, known=known)
+        drawn = run.draw(n, request.seed, request.watch, request.label, target, start=start, known=known)
         samples = drawn._replace(x=target.completed(drawn.x, known))
         seen = target.completed(torch.full_like(known, dataset.domain.centre), known)
         picture = request.folder / "inpaint.png"

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.sampler.base import Info, Noise, Sampler, State
-from ebm_exp.types import Batch, EnergyFn, PositiveInt
-from ebm_exp.types import Positive as Factor
+from ebm_exp.types import Batch, EnergyFn, Positive, PositiveInt
 
 
 class AnnealedState(NamedTuple):
@@ -40,7 +39,7 @@ class Annealed(Sampler):
         kernel: Sampler,
         n_steps: PositiveInt,
         cooling_steps: PositiveInt = 100,
-        factor: Factor = 10.0,
+        factor: Positive = 10.0,
         ladder: Literal["temperature", "step_size"] = "temperature",
     ) -> None:
         super().__init__()

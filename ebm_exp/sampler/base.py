@@ -59,7 +59,7 @@ class Sampler(nn.Module, ABC):
         """The state at other points x: what it keeps of the energy is computed anew, all else stays."""
         return state._replace(x=x)
 
-    def learn(self, info: Info) -> None:
+    def learn(self, info: Any) -> None:
         """Take in the last step of a training chain, between chains; nothing for most kernels."""
 
 

@@ -160,6 +160,6 @@ class Hamiltonian(Sampler):
         return gradient * (longest / norm).clamp(max=1)
 
     @torch.no_grad()
-    def learn(self, info: HamiltonianInfo) -> None:  # type: ignore[override]
+    def learn(self, info: HamiltonianInfo) -> None:
         """Move the step size that chains begin with towards the target acceptance."""
         self.log_step += self.learn_rate * (info.acceptance.mean() - self.target_acceptance)

@@ -4,8 +4,7 @@ x′ ~ q,  accepted with probability min(1, p(x′) q(x) / (p(x) q(x′)))      
 
 One step is ``n_jumps`` proposals, then ``n_local`` steps of the kernel. q is uniform on the box, or a mixture of
 Gaussians fitted to the training data once, with a tenth of the uniform law mixed in so that p/q stays bounded where
-it is low. Jumps
-are for few dimensions: the share that is accepted falls exponentially with their number.
+it is low. Jumps are for few dimensions: the share that is accepted falls exponentially with their number.
 """
 
 import math
@@ -121,5 +120,5 @@ class Jump(Sampler):
         log_q = torch.zeros_like(x.flatten(1)[:, 0]) if self.mixture is None else self.mixture.log_prob(x)
         return torch.where(inside, log_q, math.inf)
 
-    def learn(self, info: JumpInfo) -> None:  # type: ignore[override]
+    def learn(self, info: JumpInfo) -> None:
         self.kernel.learn(info.local)

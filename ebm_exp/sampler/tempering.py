@@ -119,5 +119,5 @@ class Tempering(Sampler):
         local = self.kernel.moved(replicas, local, local.x[(chain * r + order).flatten()])
         return state._replace(x=local.x[::r], local=local), TemperingInfo(swapped, info)
 
-    def learn(self, info: TemperingInfo) -> None:  # type: ignore[override]
+    def learn(self, info: TemperingInfo) -> None:
         self.kernel.learn(info.local)

@@ -140,6 +140,6 @@ class Underdamped(Sampler):
         return x, p * turned
 
     @torch.no_grad()
-    def learn(self, info: UnderdampedInfo) -> None:  # type: ignore[override]
+    def learn(self, info: UnderdampedInfo) -> None:
         """Move the step size that chains begin with towards the target."""
         self.log_step += self.learn_rate * (info.fidelity.mean() - self.target_fidelity)
