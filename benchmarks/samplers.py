@@ -84,7 +84,11 @@ def ours(make: Callable[[], Sampler], per_step: int) -> Callable[[Energy, Tensor
 def adapted_step(make: Callable[[], Sampler], energy: Energy, start: Tensor) -> float:
     """The median step size that chains adapt to."""
     sizes: list[Tensor] = []
-    run_chain(make(), energy, start[:512], generator("cpu", 1), 400, lambda s, state, i: sizes.append(i.step_size), 400)
+
+    def watch(step: int, state: Any, info: Any) -> None:
+        sizes.append(info.step_size)
+
+    run_chain(make(), energy, start[:512], generator("cpu", 1), 400, watch, 400)
     return float(sizes[-1].median())
 
 
@@ -133,7 +137,7 @@ def kernels(energy: Energy, start: Tensor) -> dict[str, Callable[[Energy, Tensor
     slow = adapted_step(lambda: Underdamped(0.1, 1, BOX), energy, start)
     ula = mala / 4
     data = Dataset(name="box", domain=BOX, train=start[:500], test=start[:500])
-    quiet = {"learn_rate": 0.0}
+    quiet: dict[str, Any] = {"learn_rate": 0.0}
     return {
         "langevin": ours(lambda: Langevin(ula, 1, BOX), 1),
         "langevin (ebmkit)": ebmkit(lambda: ebm.samplers.LangevinDynamics(ula / 2), 1),

@@ -105,7 +105,9 @@ def kill_at_checkpoint(arguments: list[str], checkpoint: Path) -> None:
     assert checkpoint.exists()
 
 
-@pytest.mark.parametrize("choices", [["buffer=in_place"], ["buffer=fifo", "regularization=du2019"]])
+@pytest.mark.parametrize(
+    "choices", [["buffer=in_place"], ["buffer=fifo", "regularization=du2019"], ["sampler=jump", "sampler.n_local=2"]]
+)
 def test_kill_and_resume_equals_an_uninterrupted_run(cli: Cli, tmp_path: Path, choices: list[str]) -> None:
     common = [*TINY, *choices, "trainer.checkpoint_every_steps=10", "trainer.log_every_steps=4", "seed=3"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -122,7 +124,7 @@ def test_kill_and_resume_equals_an_uninterrupted_run(cli: Cli, tmp_path: Path, c
     assert hydra_before == {f.name: f.read_bytes() for f in (broken / ".hydra").iterdir()}
     a, b = (torch.load(d / "checkpoints" / "step_00000020.pt", weights_only=True) for d in (whole, broken))
     assert b["wandb_id"] == id_before == json.loads((broken / "summary.json").read_text())["wandb_id"]
-    for part in ("energy", "ema", "optimizer", "buffer"):
+    for part in ("energy", "ema", "optimizer", "buffer", "sampler"):
         torch.testing.assert_close(a[part], b[part], rtol=0, atol=0, equal_nan=False)
     rows = [
         [
