@@ -1,6 +1,7 @@
 """What every replay buffer is: preallocated columns on the device, drawn from without replacement.
 
 A share of each draw is replaced by fresh points, so that chains keep starting from noise (Du & Mordatch 2019: 5 %).
+What is drawn may be augmented first, a transition of its own between chains (Du et al. 2021).
 """
 
 from abc import ABC, abstractmethod
@@ -9,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ebm_exp.augmentation import Augmentation, Identity
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.types import Batch, Minibatch, PositiveInt, Probability
@@ -24,7 +26,7 @@ class BufferDraw(NamedTuple):
 
 
 class Buffer(nn.Module, ABC):
-    """Columns x ``[size, *event]``, age ``[size]`` and, for a class-conditional energy, the labels y ``[size]``.
+    """Columns x ``[size, *event]``, age and written ``[size]`` and, for a class-conditional energy, labels y ``[size]``.
 
     Args:
         size: number of slots.
@@ -34,12 +36,14 @@ class Buffer(nn.Module, ABC):
         conditional: keep each chain's label; a fresh chain takes one from the data's law of labels.
         reinit_probability: each drawn chain starts afresh with this probability.
         reinit_from: ``uniform`` on the domain, ``normal`` around its centre, or ``data`` (noisy training points).
+        augmentation: a change of held points on their way out, so that a chain never starts quite where one ended.
         storage: ``uint8`` keeps 256 levels of the domain, a quarter of the memory; values are rounded to the nearest.
     """
 
     x: Tensor
     y: Tensor | None
-    age: Tensor
+    age: Tensor  # training steps since the chain started
+    written: Tensor  # how often the buffer had been written to when this slot was
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Buffer(nn.Module, ABC):
         dataset: Dataset,
         device: torch.device,
         seed: int,
+        augmentation: Augmentation | None = None,
         conditional: bool = False,
         reinit_probability: Probability = 0.05,
         reinit_from: Literal["uniform", "normal", "data"] = "uniform",
@@ -54,13 +59,16 @@ class Buffer(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.size, self.dataset, self.seed, self.conditional = size, dataset, seed, conditional
+        self.augmentation = augmentation or Identity()
         self.reinit_probability, self.reinit_from = reinit_probability, reinit_from
         self.storage = storage
         x, y = self.fresh(size, derived_generator(device, "buffer", seed))
         self.register_buffer("x", self._encode(x))
         self.register_buffer("y", y)
         self.register_buffer("age", torch.zeros(size, dtype=torch.int32, device=device))
+        self.register_buffer("written", torch.zeros(size, dtype=torch.int32, device=device))
         self.n_stored = 0  # points ever stored: known on the host, for every draw stores as many as it drew
+        self.n_writes = 0
         self._last: tuple[BufferDraw, Batch] | None = None  # the newest draw and its ends, for metrics
 
     @property
@@ -74,7 +82,8 @@ class Buffer(nn.Module, ABC):
 
     def store(self, draw: BufferDraw, x: Batch) -> None:
         """Put the ends ``[batch, *event]`` of the drawn chains back, one step older."""
-        ends = {"x": self._encode(x), "age": draw.age + 1}
+        self.n_writes += 1
+        ends = {"x": self._encode(x), "age": draw.age + 1, "written": torch.full_like(draw.age, self.n_writes)}
         if draw.y is not None:
             ends["y"] = draw.y
         self._put(draw, ends)
@@ -91,7 +100,7 @@ class Buffer(nn.Module, ABC):
         return Minibatch(x, self.dataset.random_labels(n, generator) if self.conditional else None)
 
     def draw(self, n: int, generator: torch.Generator) -> BufferDraw:
-        """n starting points, no slot twice; all are fresh while fewer than n are held.
+        """n starting points, no slot twice, held ones augmented; all are fresh while fewer than n are held.
 
         Raises:
             ValueError: when the buffer has fewer slots than chains are asked for.
@@ -104,9 +113,21 @@ class Buffer(nn.Module, ABC):
             slots = torch.arange(n, device=self.x.device)
             return BufferDraw(fresh.x, fresh.y, torch.zeros_like(self.age[:n]), slots)
         index = torch.randperm(self.n_filled, generator=generator, device=self.x.device)[:n]
-        x = torch.where(restarted.view(-1, *[1] * (fresh.x.dim() - 1)), fresh.x, self._decode(self.x[index]))
+        held = self.augmentation(self._decode(self.x[index]), generator, "start")
+        x = torch.where(restarted.view(-1, *[1] * (fresh.x.dim() - 1)), fresh.x, held)
         y = None if self.y is None or fresh.y is None else torch.where(restarted, fresh.y, self.y[index])
         return BufferDraw(x, y, torch.where(restarted, 0, self.age[index]), index)
+
+    def bank(self, n: int, generator: torch.Generator) -> Batch:
+        """n different held points ``[n, *event]``, augmented: what samples are compared with.
+
+        Raises:
+            ValueError: when fewer are held.
+        """
+        if n > self.n_filled:
+            raise ValueError(f"the buffer holds {self.n_filled} points, {n} were asked for")
+        index = torch.randperm(self.n_filled, generator=generator, device=self.x.device)[:n]
+        return self.augmentation(self._decode(self.x[index]), generator, "bank")
 
     def recent(self, n: int) -> Minibatch:
         """At most n held points with their labels, spread evenly over the slots: a picture of the buffer."""
@@ -117,12 +138,15 @@ class Buffer(nn.Module, ABC):
     def metrics(self) -> dict[str, Tensor]:
         """What the buffer holds, and what the newest step did to it.
 
-        ``buffer/age``: mean training steps since the held chains started; ``buffer/filled``: share of slots held;
+        ``buffer/age``: mean training steps that the held chains ran; ``buffer/staleness``: mean training steps since the
+        held points were stored, so how far they lag behind the model; ``buffer/filled``: share of slots held;
         ``buffer/restarted``: share of the drawn chains that started afresh; ``buffer/moved``: share of components that
         moved by more than 1/255 of the domain's width: near 0 the chains stand still.
         """
+        held = slice(max(self.n_filled, 1))
         values = {
-            "buffer/age": self.age[: max(self.n_filled, 1)].float().mean(),
+            "buffer/age": self.age[held].float().mean(),
+            "buffer/staleness": self.n_writes - self.written[held].float().mean(),
             "buffer/filled": torch.full((), self.n_filled / self.size, device=self.x.device),
         }
         if self._last is not None:
@@ -145,7 +169,7 @@ class Buffer(nn.Module, ABC):
         return domain.low + x.float() * ((domain.high - domain.low) / 255)
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {"n_stored": self.n_stored}
+        return {"n_stored": self.n_stored, "n_writes": self.n_writes}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.n_stored = state["n_stored"]
+        self.n_stored, self.n_writes = state["n_stored"], state["n_writes"]

@@ -97,6 +97,7 @@ def _is_known_kind(target: str) -> bool:
 
 
 def _part_classes() -> list[type]:
+    from ebm_exp.augmentation import Augmentation
     from ebm_exp.buffer import Buffer
     from ebm_exp.dataset import Dataset
     from ebm_exp.energy import Energy
@@ -105,7 +106,7 @@ def _part_classes() -> list[type]:
     from ebm_exp.regularization import Regularization
     from ebm_exp.sampler import Sampler
 
-    return [Buffer, Dataset, Energy, Evaluator, Objective, Regularization, Sampler]
+    return [Augmentation, Buffer, Dataset, Energy, Evaluator, Objective, Regularization, Sampler]
 
 
 def _without_resolvers(value: Any) -> Any:

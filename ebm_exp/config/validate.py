@@ -27,7 +27,7 @@ RESERVED = {
 PROVIDED = {
     *("event_shape", "domain", "n_classes", "device", "seed", "dataset", "energy", "sampler", "buffer", "objective"),
     *("regularization", "optimizer", "params", "sampling", "evaluators", "logger", "run_dir", "group"),
-    *("optimized_metric", "conditional"),
+    *("optimized_metric", "conditional", "augmentation"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -52,19 +52,30 @@ def tiled(energy: EnergyFn, k: int) -> EnergyFn:
 
 
 @contextmanager
-def frozen(energy: EnergyFn | nn.Module) -> Iterator[None]:
-    """For as long as a chain runs: evaluation mode, no gradient to parameters, spectral norms computed once.
+def at_rest(energy: EnergyFn | nn.Module) -> Iterator[None]:
+    """Evaluation mode, and weights that are computed from others (spectral norms, …) computed once.
 
-    A plain function has nothing to freeze and passes through.
+    Parameters take gradients as before. A plain function has nothing to rest and passes through.
     """
     if not isinstance(energy, nn.Module):
         yield
         return
     modes = [(module, module.training) for module in energy.modules()]
-    taking_gradient = [p for p in energy.parameters() if p.requires_grad]
-    with ExitStack() as stack:
-        stack.enter_context(parametrize.cached())
+    with parametrize.cached():
         energy.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+@contextmanager
+def frozen(energy: EnergyFn | nn.Module) -> Iterator[None]:
+    """For as long as a chain runs: at rest, and no gradient to parameters."""
+    parameters = energy.parameters() if isinstance(energy, nn.Module) else ()
+    taking_gradient = [p for p in parameters if p.requires_grad]
+    with at_rest(energy):
         for p in taking_gradient:
             p.requires_grad_(False)
         try:
@@ -72,8 +83,6 @@ def frozen(energy: EnergyFn | nn.Module) -> Iterator[None]:
         finally:
             for p in taking_gradient:
                 p.requires_grad_(True)
-            for module, training in modes:
-                module.training = training
 
 
 def energy_gradient(energy: EnergyFn, x: Batch) -> tuple[PerSample, Batch]:

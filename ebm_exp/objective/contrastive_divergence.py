@@ -30,6 +30,8 @@ class Negatives(NamedTuple):
 
     chain: Chain
     y: Tensor | None  # [batch], the labels they were drawn under
+    loss: Tensor | None = None  # [batch], with a graph: what a chain itself has to learn
+    metrics: dict[str, Tensor] | None = None  # of that loss
 
 
 class _ContrastiveDivergence(Objective):
@@ -47,15 +49,17 @@ class _ContrastiveDivergence(Objective):
         return Negatives(chain, y)
 
     def __call__(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> ObjectiveOutput:
-        chain, y_neg = self.negatives(energy, batch, generator)
-        x_pos, x_neg = batch.x, chain.x
-        at_pos, at_neg = context_of(energy, y=batch.y), context_of(energy, y=y_neg)
+        negatives = self.negatives(energy, batch, generator)
+        x_pos, x_neg = batch.x, negatives.chain.x
+        at_pos, at_neg = context_of(energy, y=batch.y), context_of(energy, y=negatives.y)
         # One forward pass for both: half the calls, and one power iteration of spectral norms per step.
         both = {name: torch.cat([at_pos[name], at_neg[name]]) for name in at_pos}
         e_pos, e_neg = energy(torch.cat([x_pos, x_neg]), **both).chunk(2)
         pos = Side(x_pos, e_pos, energy.condition(**at_pos))
         neg = Side(x_neg, e_neg, energy.condition(**at_neg))
         loss = e_pos - e_neg + self.regularization.penalty(pos, neg, generator)
+        if negatives.loss is not None:
+            loss = loss + negatives.loss
         e_pos, e_neg = e_pos.detach(), e_neg.detach()
         metrics = {
             "train/loss": loss.detach().mean(),
@@ -63,8 +67,10 @@ class _ContrastiveDivergence(Objective):
             "train/energy_neg": e_neg.mean(),
             "train/energy_gap": e_neg.mean() - e_pos.mean(),
         }
-        if chain.info is not None:
-            metrics |= chain.info.metrics()
+        metrics |= negatives.metrics or {}
+        if negatives.chain.info is not None:
+            with torch.no_grad():
+                metrics |= negatives.chain.info.metrics()
         if self.buffer is not None:
             metrics |= self.buffer.metrics()
         return ObjectiveOutput(loss, metrics, x_pos, x_neg, e_pos, e_neg)

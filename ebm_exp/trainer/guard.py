@@ -26,34 +26,30 @@ class NonFiniteError(ArithmeticError):
 class Meter:
     """Means of an interval's metrics, and the first step at which one was not finite, both kept on the device.
 
+    A metric that some steps do not have (an estimate that waits for data) is averaged over those that do.
+
     Args:
         device: where the metrics live.
     """
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = torch.device(device)
-        self._names: tuple[str, ...] = ()
-        self._count = 0
-        self._sum: Tensor  # [n_metrics], as _first_bad; made at the first call of add
-        self._first_bad: Tensor
+        self._seen: dict[tuple[str, ...], _Sums] = {}  # by the names that came together
 
     @torch.no_grad()
     def add(self, step: int, metrics: Mapping[str, Tensor]) -> None:
         """Take in one step's metrics, each a scalar tensor on the device; never synchronises with the host.
 
         Raises:
-            ValueError: when the names differ from those of the first call, or there are none.
+            ValueError: when there are none.
         """
-        if not self._names and metrics:
-            self._names = tuple(metrics)
-            self._reset()
-        if not metrics or set(metrics) != set(self._names):
-            changed = ", ".join(sorted(set(metrics) ^ set(self._names))) or "there are none"
-            raise ValueError(f"step {step}: the metrics must be the same at every step; differing: {changed}")
-        values = torch.stack([metrics[name] for name in self._names]).double()  # [n_metrics]
-        self._sum += values
-        self._count += 1
-        self._first_bad = torch.where(values.isfinite(), self._first_bad, self._first_bad.clamp(max=step))
+        if not metrics:
+            raise ValueError(f"step {step}: there are no metrics")
+        values = torch.stack(list(metrics.values())).double()  # [n_metrics]
+        sums = self._seen.setdefault(tuple(metrics), _Sums(len(metrics), self.device))
+        sums.total += values
+        sums.count += 1
+        sums.first_bad = torch.where(values.isfinite(), sums.first_bad, sums.first_bad.clamp(max=step))
 
     def read(self) -> tuple[dict[str, float], tuple[int, str] | None]:
         """The means since the last read, and the earliest (step, metric) that was not finite; starts a new interval.
@@ -61,16 +57,27 @@ class Meter:
         Of metrics that failed at the same step, the first of their order is named. One transfer from the device;
         without any step since the last read, ``({}, None)``.
         """
-        if not self._count:
+        if not self._seen:
             return {}, None
-        sums, first_bad = torch.stack([self._sum, self._first_bad]).tolist()
-        means = {name: total / self._count for name, total in zip(self._names, sums, strict=True)}
-        earliest = min(range(len(first_bad)), key=first_bad.__getitem__)
-        bad = None if math.isinf(first_bad[earliest]) else (int(first_bad[earliest]), self._names[earliest])
-        self._reset()
-        return means, bad
+        total = torch.cat([sums.total for sums in self._seen.values()])
+        first_bad = torch.cat([sums.first_bad for sums in self._seen.values()])
+        names = [(name, sums.count) for key, sums in self._seen.items() for name in key]
+        self._seen = {}
+        added: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        bad: tuple[int, str] | None = None
+        for (name, count), of_all, failed in zip(names, *torch.stack([total, first_bad]).tolist(), strict=True):
+            added[name] = added.get(name, 0.0) + of_all
+            counts[name] = counts.get(name, 0) + count
+            if not math.isinf(failed) and (bad is None or failed < bad[0]):
+                bad = int(failed), name
+        return {name: of_all / counts[name] for name, of_all in added.items()}, bad
 
-    def _reset(self) -> None:
-        self._count = 0
-        self._sum = torch.zeros(len(self._names), dtype=torch.float64, device=self.device)
-        self._first_bad = torch.full_like(self._sum, math.inf)  # inf: finite at every step so far
+
+class _Sums:
+    """What an interval's steps with the same metrics add up to."""
+
+    def __init__(self, n: int, device: torch.device) -> None:
+        self.count = 0
+        self.total = torch.zeros(n, dtype=torch.float64, device=device)
+        self.first_bad = torch.full_like(self.total, math.inf)  # inf: finite at every step so far

@@ -39,6 +39,8 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"dataset.root={tmp_path}", f"+dataset.cache_dir={tmp_path}", "trainer.batch_size=4"]
     if choice.startswith("dataset=") and "stand_in" in node:
         return [f"dataset.root={tmp_path}", "stand_in=true"]
+    if choice.startswith("augmentation=icd"):
+        return ["dataset=synthetic", "dataset.shape=[3,32,32]"]
     if choice in ("energy=mixture", "evaluator=grid"):
         return ["dataset=gaussian"]
     return ["dataset.n_train=500", "dataset.n_test=100"] if "half_width" in node else []

@@ -53,22 +53,27 @@ def test_of_one_step_the_first_metric_is_named() -> None:
     assert meter.read()[1] == (3, "y")
 
 
-def test_metrics_must_stay_the_same() -> None:
+def test_a_metric_is_averaged_over_the_steps_that_have_it() -> None:
     meter = Meter("cpu")
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="step 1: there are no metrics"):
         meter.add(1, {})
-    meter.add(1, scalars(a=1.0, b=1.0))
-    for metrics in (scalars(a=1.0), scalars(a=1.0, b=1.0, c=1.0), scalars(a=1.0, c=1.0), {}):
-        with pytest.raises(ValueError, match="step 2: the metrics must be the same"):
-            meter.add(2, metrics)
-    assert meter.read() == ({"a": 1.0, "b": 1.0}, None)
+    meter.add(1, scalars(a=1.0))
+    meter.add(2, scalars(a=2.0, b=5.0))
+    meter.add(3, scalars(a=6.0, b=7.0))
+    assert meter.read() == ({"a": 3.0, "b": 6.0}, None)
+    meter.add(4, scalars(a=1.0))
+    meter.add(5, scalars(a=1.0, b=math.nan))
+    meter.add(6, scalars(a=math.inf))
+    assert meter.read()[1] == (5, "b")
+    assert meter.read() == ({}, None)
 
 
 def test_takes_no_graph_along() -> None:
     meter = Meter("cpu")
     weight = torch.ones((), requires_grad=True)
     meter.add(1, {"a": weight * 2})
-    assert not meter._sum.requires_grad
+    (sums,) = meter._seen.values()
+    assert not sums.total.requires_grad
 
 
 def test_add_asks_nothing_of_the_device() -> None:

@@ -1,0 +1,26 @@
+"""What every augmentation is: a random change of each picture, one transition of a Langevin chain.
+
+A chain that goes on from a replay buffer starts at a = A(x), x a drawn point, A drawn anew for each (Du et al. 2021,
+arXiv 2012.01316, Section 2.4): A moves between modes that gradients do not connect.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+
+from ebm_exp.types import Batch
+
+
+class Augmentation(ABC):
+    """Changes each point by parameters of its own."""
+
+    @abstractmethod
+    def __call__(self, x: Batch, generator: torch.Generator, purpose: str) -> Batch:
+        """The augmented points ``[batch, *event]``, in the domain, of x's dtype and on its device.
+
+        Args:
+            x: points ``[batch, *event]`` of the domain; left as they are.
+            generator: on x's device. Its initial seed is read, no number is drawn from it: a seed for the host could
+                not be drawn on a device without waiting for the device.
+            purpose: names the parameters drawn; with one generator, equal words draw equal parameters.
+        """

@@ -1,0 +1,51 @@
+"""The entropy of samples, by their nearest neighbours among others.
+
+H(q) ≈ (d/n) Σ_i log r_i + const,  r_i = |x_i − b_(k)|, the distance to the k-th nearest of m points b ~ q
+
+(Kozachenko & Leonenko 1987; Du et al. 2021, section 3.2, with k = 1, m = 100). d is the dimension; the constant,
+log V_d + ψ(m) − ψ(k) with V_d the volume of the unit ball, has no gradient. With ε, log r is ½ log(r² + ε²): finite,
+with a bounded gradient, also where a sample is one of the others.
+"""
+
+import torch
+
+from ebm_exp.types import Batch, NonNegativeInt, PerSample, Positive, PositiveInt
+
+
+class NearestNeighbour:
+    """log r of samples against a bank of others.
+
+    Args:
+        k: which neighbour.
+        bank_size: m, points of the buffer that a step's samples are compared with.
+        min_filled: only once the buffer holds more points than this.
+        eps: ε, in units of the domain.
+
+    Raises:
+        ValueError: when the bank has fewer than k points.
+    """
+
+    def __init__(
+        self,
+        k: PositiveInt = 1,
+        bank_size: PositiveInt = 100,
+        min_filled: NonNegativeInt = 1000,
+        eps: Positive = 1e-3,
+    ) -> None:
+        if k > bank_size:
+            raise ValueError(f"k: must be at most bank_size, {bank_size}, got {k}")
+        self.k, self.bank_size, self.eps = k, bank_size, eps
+        self.min_filled = max(min_filled, bank_size - 1)
+
+    def __call__(self, x: Batch, bank: Batch) -> PerSample:
+        """log r ``[batch]`` of x ``[batch, *event]`` to the bank ``[m, *event]``, in units of the domain.
+
+        The neighbours are found by one product of matrices; only the distance to the chosen one is then computed
+        exactly, and differentiated.
+        """
+        with torch.no_grad():
+            a, b = x.flatten(1), bank.flatten(1)
+            distance = b.square().sum(1) - 2 * a @ b.T  # [batch, m], squared, less |a|²
+            nearest = distance.topk(self.k, dim=1, largest=False).indices[:, -1]
+        squared = (x - bank[nearest]).flatten(1).square().sum(1)
+        return (squared + self.eps**2).log() / 2
