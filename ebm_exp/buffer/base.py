@@ -26,7 +26,7 @@ class BufferDraw(NamedTuple):
 
 
 class Buffer(nn.Module, ABC):
-    """Columns x ``[size, *event]``, age and written ``[size]`` and, for a class-conditional energy, labels y ``[size]``.
+    """Columns x ``[size, *event]``, age, written ``[size]`` and, for a class-conditional energy, labels y ``[size]``.
 
     Args:
         size: number of slots.
@@ -138,8 +138,8 @@ class Buffer(nn.Module, ABC):
     def metrics(self) -> dict[str, Tensor]:
         """What the buffer holds, and what the newest step did to it.
 
-        ``buffer/age``: mean training steps that the held chains ran; ``buffer/staleness``: mean training steps since the
-        held points were stored, so how far they lag behind the model; ``buffer/filled``: share of slots held;
+        ``buffer/age``: mean training steps that the held chains ran; ``buffer/staleness``: mean training steps since
+        the held points were stored, so how far they lag behind the model; ``buffer/filled``: share of slots held;
         ``buffer/restarted``: share of the drawn chains that started afresh; ``buffer/moved``: share of components that
         moved by more than 1/255 of the domain's width: near 0 the chains stand still.
         """

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from ebm_exp.augmentation import Augmentation
 from ebm_exp.buffer import Fifo, InPlace, Reservoir
 from ebm_exp.buffer.base import Buffer
 from ebm_exp.dataset import Gaussian, Synthetic
@@ -212,3 +213,50 @@ def test_shares_restarted_and_moved() -> None:
     assert float(values["buffer/moved"]) == 0.125
     assert float(values["buffer/restarted"]) == pytest.approx(float((draw.age == 0).float().mean()))
     assert abs(float(values["buffer/restarted"]) - 0.3) < 5 * math.sqrt(0.3 * 0.7 / 1000)
+
+
+def test_staleness_counts_the_steps_since_a_point_was_stored() -> None:
+    """A full queue of 8, two a step, holds points of the last four steps: 0, 0, 1, 1, 2, 2, 3, 3 steps old."""
+    buffer = Fifo(8, DATA, CPU, 0)
+    for step in range(10):
+        draw = buffer.draw(2, generator("cpu", step))
+        buffer.store(draw, draw.x)
+    assert float(buffer.metrics()["buffer/staleness"]) == 1.5
+    state = buffer.state_dict()
+    again = Fifo(8, DATA, CPU, 1)
+    again.load_state_dict(state)
+    assert float(again.metrics()["buffer/staleness"]) == 1.5
+
+
+class Shift(Augmentation):
+    """Moves every point by a hundred, so that one can see which were changed."""
+
+    def __call__(self, x: torch.Tensor, generator: torch.Generator, purpose: str) -> torch.Tensor:
+        return x + {"start": 100, "bank": 200}[purpose]
+
+
+def test_held_points_are_augmented_on_their_way_out_and_fresh_ones_are_not() -> None:
+    buffer = InPlace(400, DATA, CPU, 0, Shift(), reinit_probability=0.5)
+    before = buffer.x.clone()
+    for step in range(3):
+        draw = buffer.draw(400, generator("cpu", step))
+        buffer.store(draw, draw.x - 100 * (draw.x > 50))  # chains that undo it: every held point has an age of its own
+    draw = buffer.draw(400, generator("cpu", 3))
+    held = draw.age > 0
+    assert 0.3 < float(held.float().mean()) < 0.7
+    assert torch.equal(draw.x[held], buffer.x[draw.slots[held]] + 100)
+    assert draw.x[~held].abs().max() <= 5
+    assert not torch.equal(before, buffer.x)
+
+
+def test_a_bank_is_held_points_without_replacement() -> None:
+    buffer = Fifo(50, DATA, CPU, 0)
+    with pytest.raises(ValueError, match="the buffer holds 0 points, 1 were asked for"):
+        buffer.bank(1, generator("cpu", 0))
+    draw = buffer.draw(20, generator("cpu", 0))
+    buffer.store(draw, torch.arange(20.0).view(20, 1).expand(20, 2))
+    bank = buffer.bank(20, generator("cpu", 1))
+    assert sorted(bank[:, 0].tolist()) == list(range(20))
+    shifted = InPlace(50, DATA, CPU, 0, Shift())
+    assert shifted.bank(50, generator("cpu", 1)).min() > 150
+    assert len(shifted.bank(7, generator("cpu", 1))) == 7
