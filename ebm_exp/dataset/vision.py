@@ -37,6 +37,7 @@ class Vision(Dataset):
         value_range: what black and white become.
         noise_std: data noise, in units of the value range.
         dequantize: uniform noise of one grey level.
+        clamp_noise: clamp noisy points to the value range.
         horizontal_flip: mirror each training picture with probability ½.
         classes: only these, by name or number.
         n_train, n_test: only so many pictures.
@@ -59,6 +60,7 @@ class Vision(Dataset):
         value_range: tuple[float, float] = (-1.0, 1.0),
         noise_std: NonNegative = 0.0,
         dequantize: bool = False,
+        clamp_noise: bool = True,
         horizontal_flip: bool = False,
         classes: tuple[int | str, ...] | None = None,
         n_train: PositiveInt | None = None,
@@ -89,6 +91,7 @@ class Vision(Dataset):
             n_classes=len(self.class_names),
             noise_std=noise_std,
             dequantize=dequantize,
+            clamp_noise=clamp_noise,
             horizontal_flip=horizontal_flip,
             device=device,
             resident=resident,

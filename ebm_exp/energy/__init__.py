@@ -5,6 +5,19 @@ from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conv import Conv
 from ebm_exp.energy.igebm import IGEBM
 from ebm_exp.energy.mlp import MLP
+from ebm_exp.energy.multiscale import MultiScale
 from ebm_exp.energy.quadrature import DoubleWell, Ring
 
-__all__ = ["IGEBM", "MLP", "Analytic", "Conv", "DoubleWell", "Energy", "Funnel", "Gaussian", "Mixture", "Ring"]
+__all__ = [
+    "IGEBM",
+    "MLP",
+    "Analytic",
+    "Conv",
+    "DoubleWell",
+    "Energy",
+    "Funnel",
+    "Gaussian",
+    "Mixture",
+    "MultiScale",
+    "Ring",
+]

@@ -5,10 +5,16 @@ parameters on RGB pictures. ↓ averages 2×2 pixels. Spectral normalisation is 
 bounded form W₂ can start near zero (std 1e-10), so that a block begins as its skip path. The plain form W/σ blows that
 start up to norm one: it then only picks a direction.
 
-Where their code (openai/ebm_code_release) differs: its skip convolutions are 3×3, a gain stands on W₂ also without
-classes, and most of its models put one more ReLU before pooling.
+Where their code (openai/ebm_code_release) differs: its skip convolutions are 3×3 (``skip_kernel=3``: 5,314,817
+parameters; it uses 5,315,841), a gain stands on W₂ also without classes, its biases come before the convolutions, and
+most of its models put one more ReLU before pooling. Its CIFAR-10 recipe without classes is ``igebm_large`` with dropout
+0.5, that with classes this network, that of ImageNet 32×32 ``igebm_wide``.
+
+rosinality/igebm-pytorch is this network with ``skip="halving"`` and classes, 5,183,233 parameters at ten of them, and
+one more ReLU before pooling.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
@@ -27,9 +33,13 @@ class IGEBM(Energy):
         channels: width of each stage; the first is the stem's too.
         blocks: residual blocks per stage; the first of a stage halves the picture.
         pool: ``sum`` (published) or ``mean`` over space.
+        skip: where the skip path is a convolution: ``width``, where the width changes (published), or ``halving``,
+            also in each block that halves the picture.
+        skip_kernel: of those convolutions.
+        stem_stride: of the first convolution (published: 1); with 2, chains cost a quarter.
         activation: φ; published: leaky ReLU 0.2, swish for 128×128 models.
         dropout: inside blocks, while training weights; never inside a chain.
-        conditional: take labels y ``[batch]``, see ``ClassAffine``.
+        conditional: take labels y ``[batch]``, see ``ClassAffine``, whose biases replace those of the blocks.
         n_classes: number of classes of the data.
 
     Raises:
@@ -43,6 +53,9 @@ class IGEBM(Energy):
         channels: tuple[PositiveInt, ...] = (128, 256, 256),
         blocks: PositiveInt = 2,
         pool: Literal["sum", "mean"] = "sum",
+        skip: Literal["width", "halving"] = "width",
+        skip_kernel: Literal[1, 3] = 1,
+        stem_stride: PositiveInt = 1,
         activation: nn.Module | None = None,
         dropout: Probability = 0.0,
         conditional: bool = False,
@@ -53,20 +66,24 @@ class IGEBM(Energy):
             raise ValueError(f"igebm needs pictures [channels, height, width], the data set has points {event_shape}")
         if not channels:
             raise ValueError("channels: needs at least one stage")
-        if min(event_shape[1:]) < 2 ** len(channels):
-            most = min(event_shape[1:]).bit_length() - 1
+        side = (min(event_shape[1:]) - 1) // stem_stride + 1
+        if side < 2 ** len(channels):
+            most = side.bit_length() - 1
             raise ValueError(
                 f"channels: {len(channels)} halvings are too many for pictures of {event_shape[1:]}, at most {most}"
             )
         self.context = ("y",) if conditional else ()
         self.activation = nn.LeakyReLU(0.2) if activation is None else activation
         self.pool = pool
-        self.stem = nn.Conv2d(event_shape[0], channels[0], 3, padding=1)
+        self.stem = nn.Conv2d(event_shape[0], channels[0], 3, stem_stride, padding=1)
         widths = [width for width in channels for _ in range(blocks)]
-        self.blocks = nn.ModuleList(
-            _Block(n_in, n_out, i % blocks == 0, self.activation, dropout, n_classes if conditional else None)
-            for i, (n_in, n_out) in enumerate(zip([channels[0], *widths], widths, strict=False))
-        )
+        self.blocks = nn.ModuleList()
+        for i, (n_in, n_out) in enumerate(pairwise([channels[0], *widths])):
+            halve = i % blocks == 0
+            learned_skip = n_in != n_out or (halve and skip == "halving")
+            kernel = skip_kernel if learned_skip else None
+            classes = n_classes if conditional else None
+            self.blocks.append(_Block(n_in, n_out, halve, kernel, self.activation, dropout, classes))
         self.head = nn.Linear(widths[-1], 1)
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
@@ -79,15 +96,24 @@ class IGEBM(Energy):
 
 class _Block(nn.Module):
     def __init__(
-        self, n_in: int, n_out: int, halve: bool, activation: nn.Module, dropout: float, n_classes: int | None
+        self,
+        n_in: int,
+        n_out: int,
+        halve: bool,
+        skip_kernel: int | None,
+        activation: nn.Module,
+        dropout: float,
+        n_classes: int | None,
     ) -> None:
         super().__init__()
         self.halve, self.activation = halve, activation
-        self.first = nn.Conv2d(n_in, n_out, 3, padding=1)
-        self.second = nn.Conv2d(n_out, n_out, 3, padding=1)
+        self.first = nn.Conv2d(n_in, n_out, 3, padding=1, bias=n_classes is None)
+        self.second = nn.Conv2d(n_out, n_out, 3, padding=1, bias=n_classes is None)
         for parameter in self.second.parameters():
             nn.init.normal_(parameter, std=1e-10)
-        self.skip = nn.Conv2d(n_in, n_out, 1, bias=False) if n_in != n_out else nn.Identity()
+        self.skip: nn.Module = nn.Identity()
+        if skip_kernel is not None:
+            self.skip = nn.Conv2d(n_in, n_out, skip_kernel, padding=skip_kernel // 2, bias=False)
         self.dropout = nn.Dropout(dropout)
         affines = [] if n_classes is None else [ClassAffine(n_classes, n_out) for _ in range(2)]
         self.affines = nn.ModuleList(affines)

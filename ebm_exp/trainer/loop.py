@@ -26,7 +26,7 @@ from ebm_exp.trainer import checkpoint, report
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.guard import Meter, NonFiniteError
 from ebm_exp.trainer.profile import profiler
-from ebm_exp.trainer.schedule import lr_factor
+from ebm_exp.trainer.schedule import Decay, lr_factor
 from ebm_exp.trainer.stop import StopRequest
 from ebm_exp.types import NonNegativeInt, Positive, PositiveInt, Probability
 
@@ -39,11 +39,12 @@ class Trainer:
         max_minutes: stop after this much training time, resumed ones included; null: no limit.
         batch_size: training points, and chains, per step.
         precision: ``bf16`` runs energy and chain under autocast.
-        lr_warmup_steps, lr_decay, lr_decay_steps: see ``schedule.lr_factor``.
+        lr_warmup_steps, lr_decay, lr_decay_steps, lr_decay_rate: see ``schedule.lr_factor``.
         gradient_norm_clip: largest norm of the parameters' gradient; null: no clip.
         ema_rate: share of the new weights in the average, per step; 1 follows the weights.
         log_every_steps, evaluate_every_steps, picture_every_steps, checkpoint_every_steps: intervals.
         keep_checkpoints: the newest so many are kept, and the best.
+        picture_samples: points in each panel of a picture.
         n_batches: train on the first so many batches again and again (``debug=overfit``); null: on all data.
         profile_steps: record so many steps with torch's profiler (``debug=profile``).
     """
@@ -68,8 +69,9 @@ class Trainer:
         max_minutes: Positive | None = None,
         precision: Literal["float32", "bf16"] = "float32",
         lr_warmup_steps: NonNegativeInt = 0,
-        lr_decay: Literal["none", "linear", "cosine"] = "none",
+        lr_decay: Decay = "none",
         lr_decay_steps: PositiveInt = 1,
+        lr_decay_rate: Probability = 1.0,
         gradient_norm_clip: Positive | None = None,
         ema_rate: Probability = 0.002,
         log_every_steps: PositiveInt = 50,
@@ -77,6 +79,7 @@ class Trainer:
         picture_every_steps: PositiveInt = 1000,
         checkpoint_every_steps: PositiveInt = 500,
         keep_checkpoints: PositiveInt = 2,
+        picture_samples: PositiveInt = 64,
         n_batches: PositiveInt | None = None,
         profile_steps: NonNegativeInt = 0,
     ) -> None:
@@ -89,11 +92,12 @@ class Trainer:
         self.run_dir, self.group, self.seed, self.device = run_dir, group, seed, device
         self.optimized_metric, self.max_steps, self.max_minutes = optimized_metric, max_steps, max_minutes
         self.batch_size, self.precision = batch_size, precision
-        self.lr_warmup_steps, self.lr_decay, self.lr_decay_steps = lr_warmup_steps, lr_decay, lr_decay_steps
+        self.lr_decay, self.lr_decay_steps = lr_decay, lr_decay_steps
+        self.lr_schedule = (lr_warmup_steps, lr_decay, lr_decay_steps, lr_decay_rate)
         self.gradient_norm_clip = float("inf") if gradient_norm_clip is None else gradient_norm_clip
         self.log_every, self.evaluate_every = log_every_steps, evaluate_every_steps
         self.picture_every, self.checkpoint_every = picture_every_steps, checkpoint_every_steps
-        self.keep_checkpoints = keep_checkpoints
+        self.keep_checkpoints, self.picture_samples = keep_checkpoints, picture_samples
         self.n_batches, self.profile_steps = n_batches, profile_steps
         self.ema = EMA(energy, ema_rate)
         self.params = [p for p in energy.parameters() if p.requires_grad]
@@ -192,7 +196,7 @@ class Trainer:
 
     def _update(self) -> tuple[ObjectiveOutput, dict[str, torch.Tensor]]:
         """One optimizer step; no host synchronisation."""
-        factor = lr_factor(self.step, self.lr_warmup_steps, self.lr_decay, self.lr_decay_steps)
+        factor = lr_factor(self.step, *self.lr_schedule)
         for group, lr in zip(self.optimizer.param_groups, self.base_lr, strict=True):
             group["lr"] = lr * factor
         index = self.step if self.n_batches is None else self.step % self.n_batches

@@ -13,11 +13,10 @@ from ebm_exp.evaluator import Evaluator
 from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
 from ebm_exp.objective.base import ObjectiveOutput
 from ebm_exp.sampler.fresh import Samples
+from ebm_exp.trainer.schedule import TO_ZERO
 
 if TYPE_CHECKING:
     from ebm_exp.trainer.loop import Trainer
-
-N_PICTURE = 64  # chains in a picture
 
 
 def facts(trainer: "Trainer") -> dict[str, Any]:
@@ -57,7 +56,7 @@ def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
         *(f"judged    {name}: {text}" for name, text in facts["protocol"].items()),
         f"training  {type(trainer.objective).__name__}, batch {trainer.batch_size}, {trainer.max_steps:,} steps",
     ]
-    spent = trainer.lr_decay != "none" and trainer.lr_decay_steps <= trainer.step < trainer.max_steps
+    spent = trainer.lr_decay in TO_ZERO and trainer.lr_decay_steps <= trainer.step < trainer.max_steps
     warning = f"warning   the learning rate fell to 0 at step {trainer.lr_decay_steps:,}: nothing will change"
     return [*lines, warning] if spent else lines
 
@@ -79,10 +78,12 @@ def draw_pictures(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dic
         with frozen(trainer.ema.energy):
             density_panels(samples, trainer.ema.energy, data, fresh, sampling.sampler.temperature)
     else:
-        panels = {"data": data.train(N_PICTURE)}
-        if trainer.objective.buffer is not None:
-            panels["buffer"] = trainer.objective.buffer.recent(N_PICTURE).x
-        panels[f"fresh chains, {sampling.n_steps} steps from {sampling.init}"] = fresh_samples(trainer, N_PICTURE).x
+        n, buffer = trainer.picture_samples, trainer.objective.buffer
+        panels = {"data": data.train(n)}
+        if buffer is not None:
+            panels["buffer"] = buffer.recent(n).x
+        fresh = min(n, buffer.n_filled) if sampling.init == "buffer" and buffer is not None else n
+        panels[f"fresh chains, {sampling.n_steps} steps from {sampling.init}"] = fresh_samples(trainer, fresh).x
         sample_panels(samples, panels, data.domain)
     energy_histogram(histogram, output.e_pos, output.e_neg, f"step {step:,}")
     return {"samples/fresh": samples, "samples/energy": histogram}
@@ -103,7 +104,7 @@ def say_goodbye(trainer: "Trainer", state: str) -> None:
     print(f"draw samples   python sample.py run={here}")
     if state == "stopped":
         print(f"go on          python train.py resume={here}")
-    elif trainer.lr_decay == "none":
+    elif trainer.lr_decay not in TO_ZERO:
         print(f"go on          python train.py resume={here} trainer.max_steps={2 * trainer.max_steps}")
     else:  # the learning rate has decayed to 0: going on would change nothing
         print(f"train more     python train.py init_from={here}")

@@ -41,6 +41,8 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"dataset.root={tmp_path}", "stand_in=true"]
     if choice.startswith("augmentation=icd"):
         return ["dataset=synthetic", "dataset.shape=[3,32,32]"]
+    if choice.startswith("energy=multiscale"):  # of 32×32, 128×128
+        return [f"dataset={'celeba' if 'large' in choice else 'cifar10'}", f"dataset.root={tmp_path}", "stand_in=true"]
     if choice in ("energy=mixture", "evaluator=grid"):
         return ["dataset=gaussian"]
     return ["dataset.n_train=500", "dataset.n_test=100"] if "half_width" in node else []

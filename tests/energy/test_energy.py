@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ebm_exp.energy import MLP, Conv, Energy
-from ebm_exp.energy.base import energy_gradient
+from ebm_exp.energy.base import count_parameters, energy_gradient
 
 ENERGIES = {
     "mlp, points": (lambda: MLP((2,), (8, 8), input_scale=4.0), (2,)),
@@ -12,6 +12,8 @@ ENERGIES = {
     "conv, 8": (lambda: Conv((1, 8, 8)), (1, 8, 8)),
     "conv, 28": (lambda: Conv((1, 28, 28), (4, 8, 8, 8), 16), (1, 28, 28)),
     "conv, rgb": (lambda: Conv((3, 32, 32), (4, 8), 16), (3, 32, 32)),
+    "conv, kernel 3": (lambda: Conv((1, 9, 6), (4, 8, 8, 8), 16, kernel=3), (1, 9, 6)),
+    "conv, no hidden layer": (lambda: Conv((1, 8, 8), (4, 8), None), (1, 8, 8)),
 }
 
 
@@ -62,11 +64,45 @@ def test_gradient_equals_finite_differences() -> None:
             )
 
 
+UVA = {"channels": (16, 32, 64, 64), "width": 64, "kernel": 3, "stem_kernel": 5, "stem_stride": 2, "stem_padding": 4}
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "n_features", "n_parameters"),
+    [
+        ((1, 28, 28), {"channels": (64, 64, 128, 256)}, 3 * 3 * 256, 1_017_153),  # Du & Mordatch, MNIST
+        ((1, 28, 28), UVA, 2 * 2 * 64, 76_993),
+        ((3, 32, 32), {"channels": (32, 64, 128, 256), "width": None}, 4 * 4 * 256, 693_569),  # VanillaNet
+    ],
+    ids=["du2019", "uva", "vanilla"],
+)
+def test_published_convs(shape, options, n_features, n_parameters) -> None:
+    energy = Conv(shape, **options)
+    assert energy.head[0].in_features == n_features
+    assert count_parameters(energy) == n_parameters
+    assert energy(torch.rand(2, *shape)).shape == (2,)
+
+
+@pytest.mark.parametrize("kernel", [3, 4])
+@pytest.mark.parametrize("side", range(1, 18))
+def test_a_conv_halves_as_often_as_there_are_pixels(side: int, kernel: int) -> None:
+    pixels, halvings = side, 0
+    while pixels > 1:
+        pixels, halvings = (pixels + 1) // 2 if kernel == 3 else pixels // 2, halvings + 1
+    assert Conv((1, side, 20), (2,) * (halvings + 1), 4, kernel)(torch.zeros(2, 1, side, 20)).shape == (2,)
+    with pytest.raises(ValueError, match=f"at most {halvings}"):
+        Conv((1, side, 20), (2,) * (halvings + 2), 4, kernel)
+
+
 def test_conv_says_what_it_needs() -> None:
     with pytest.raises(ValueError, match="conv needs pictures"):
         Conv((2,))
     with pytest.raises(ValueError, match="too many for pictures of"):
         Conv((1, 8, 8), (4, 4, 4, 4, 4))
+    with pytest.raises(ValueError, match=r"4 halvings are too many .* at most 3"):
+        Conv((1, 8, 9), (4, 4, 4, 4, 4), kernel=3)
+    with pytest.raises(ValueError, match=r"3 halvings are too many .* at most 2"):
+        Conv((1, 7, 9), (4, 4, 4, 4))
     with pytest.raises(ValueError, match="at least one convolution"):
         Conv((1, 8, 8), ())
 

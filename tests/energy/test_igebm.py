@@ -59,6 +59,36 @@ def test_shipped_sizes(choice: str, n_parameters: int, n_blocks: int) -> None:
     assert len(energy.blocks) == n_blocks
 
 
+@pytest.mark.parametrize(
+    ("options", "n_parameters"),
+    [
+        ({"skip": "halving", "conditional": True, "n_classes": 10}, 5_183_233),  # rosinality/igebm-pytorch
+        ({"skip_kernel": 3}, 5_314_817),
+        ({"conditional": True, "n_classes": 10}, 5_101_313),
+    ],
+    ids=["rosinality", "3×3 skips", "conditional"],
+)
+def test_sizes_of_variants(options, n_parameters: int) -> None:
+    with torch.device("meta"):
+        energy = IGEBM((3, 32, 32), **options)
+    assert count_parameters(energy) == n_parameters
+
+
+@pytest.mark.parametrize(("skip", "learned"), [("width", [False, False, True, False]), ("halving", [True, False] * 2)])
+@pytest.mark.parametrize("skip_kernel", [1, 3])
+def test_where_the_skip_path_is_a_convolution(skip: str, learned: list[bool], skip_kernel: int) -> None:
+    energy, x = make(channels=(4, 8), skip=skip, skip_kernel=skip_kernel), torch.randn(4, 3, 16, 16)
+    assert [isinstance(block.skip, nn.Conv2d) for block in energy.blocks] == learned
+    assert {block.skip.kernel_size for block in energy.blocks[2:3]} == {(skip_kernel, skip_kernel)}
+    torch.testing.assert_close(energy(x), skip_path_alone(energy, x))
+
+
+def test_the_classes_biases_replace_those_of_the_blocks() -> None:
+    assert all(block.first.bias is not None for block in make().blocks)
+    for block in make(conditional=True, n_classes=2).blocks:
+        assert block.first.bias is block.second.bias is None
+
+
 def test_sum_pooling_is_mean_pooling_times_the_pixels() -> None:
     summed, mean = awake(make(pool="sum")), awake(make(pool="mean"))
     mean.load_state_dict(summed.state_dict())

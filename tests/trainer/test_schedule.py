@@ -23,6 +23,12 @@ def test_cosine_decay() -> None:
     assert values == pytest.approx([1.0, (1 + root) / 2, 0.5, (1 - root) / 2, 0.0, 0.0], abs=1e-15)
 
 
+def test_decay_in_steps_multiplies_by_the_rate() -> None:
+    values = [lr_factor(step, 0, "step", 3, 0.5) for step in range(8)]
+    assert values == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]
+    assert lr_factor(60 * 468, 0, "step", 468, 0.97) == pytest.approx(0.97**60)
+
+
 def test_warmup_and_decay_multiply() -> None:
     assert lr_factor(1, 4, "linear", 10) == pytest.approx(0.5 * 0.9)
     assert lr_factor(1, 4, "cosine", 2) == pytest.approx(0.5 * 0.5)
