@@ -3,7 +3,6 @@
 import math
 from typing import Literal
 
-
 Decay = Literal["none", "linear", "cosine", "step"]
 TO_ZERO = ("linear", "cosine")  # decays after which nothing changes any more
 

@@ -1,0 +1,85 @@
+"""The published recipes, held against what the experiments compose to, value by value."""
+
+import math
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from ebm_exp.config.trust import CONF
+from tests.config.published import PUBLISHED
+from tests.config.test_conf import composed
+
+WHERE = {  # the key that holds each
+    "K": "sampler.n_steps",
+    "noise": "sampler.noise_std",
+    "noise_first": "sampler.noise_first",
+    "gradient_clamp": "sampler.gradient_clamp",
+    "clamp": "sampler.clamp",
+    "temperature": "dataset.chain.temperature",
+    "value_range": "dataset.value_range",
+    "dequantize": "dataset.dequantize",
+    "data_noise": "dataset.noise_std",
+    "flip": "dataset.horizontal_flip",
+    "size": "dataset.size",
+    "buffer_size": "buffer.size",
+    "storage": "buffer.storage",
+    "restarts": "buffer.reinit_probability",
+    "restart_from": "buffer.reinit_from",
+    "energy_l2": "regularization.energy_l2.weight",
+    "spectral_norm": "regularization.spectral_norm.layers",
+    "lr": "optimizer.lr",
+    "betas": "optimizer.betas",
+    "batch": "trainer.batch_size",
+    "max_steps": "trainer.max_steps",
+    "judged_from": "sampling.init",
+    "judged_steps": "sampling.n_steps",
+    "entropy_k": "objective.entropy.k",
+    "bank_size": "objective.entropy.bank_size",
+    "min_filled": "objective.entropy.min_filled",
+    "leak": "energy.activation.negative_slope",
+    **{key: f"trainer.{key}" for key in ("ema_rate", "gradient_norm_clip", "lr_warmup_steps")},
+    **{key: f"trainer.{key}" for key in ("lr_decay", "lr_decay_rate", "lr_decay_steps")},
+    **{key: f"objective.{key}" for key in ("kl_weight", "kl_batch", "kl_steps", "entropy_weight")},
+    **{key: f"augmentation.{key}" for key in ("crop_scale", "flip_probability", "jitter", "jitter_probability")},
+    **{key: f"augmentation.{key}" for key in ("grey_probability", "blur_kernel")},
+    **{key: f"energy.{key}" for key in ("channels", "blocks", "dropout", "pool", "conditional", "width")},
+    **{key: f"energy.{key}" for key in ("n_scales", "attention_after")},
+}
+ROWS = [(name, key, value) for name, row in PUBLISHED.items() for key, value in row.items()]
+
+
+@pytest.fixture(scope="module")
+def configs() -> dict[str, Any]:
+    return {name: OmegaConf.create(composed(f"experiment={name}")) for name in PUBLISHED}
+
+
+@pytest.mark.parametrize(("experiment", "key", "value"), ROWS)
+def test_value(experiment: str, key: str, value: Any, configs: dict[str, Any]) -> None:
+    config = configs[experiment]
+    if key == "coefficient":
+        found = OmegaConf.select(config, "sampler.step_size") / 2
+    elif key in ("buffer", "objective", "augmentation", "optimizer"):
+        found = config[key]["_target_"].rpartition(".")[2]
+    else:
+        found = OmegaConf.select(config, WHERE[key])
+    found = OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+    if isinstance(value, float):
+        assert math.isclose(found, value, rel_tol=1e-9), (found, value)
+    else:
+        assert found == value
+
+
+@pytest.mark.parametrize("experiment", PUBLISHED)
+def test_the_noise_ratio_is_that_of_the_chain(experiment: str, configs: dict[str, Any]) -> None:
+    chain, sampler = configs[experiment].dataset.chain, configs[experiment].sampler
+    assert chain.temperature == pytest.approx(sampler.noise_std**2 / sampler.step_size, rel=1e-3)
+    assert chain.epsilon == pytest.approx(sampler.step_size**0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("experiment", PUBLISHED)
+def test_a_header_says_where_its_values_are_from(experiment: str) -> None:
+    lines = (CONF / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8").splitlines()
+    header = "\n".join(line for line in lines if line.startswith("#"))
+    assert "Expected" in header
+    assert "Cost" in header or "igebm_cifar10" in header
