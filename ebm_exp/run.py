@@ -65,8 +65,8 @@ class Run:
         """The rows of metrics.jsonl, one per logged step."""
         return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
 
-    def state(self, which: Literal["latest", "best"] = "latest", key: str = "run") -> dict[str, Any]:
-        """A checkpoint's content, on the CPU.
+    def state(self, which: Literal["latest", "best"] | int = "latest", key: str = "run") -> dict[str, Any]:
+        """A checkpoint's content, on the CPU; a number is its step.
 
         Raises:
             UserError: when there is none.
@@ -75,6 +75,8 @@ class Run:
         if which == "best":
             best = self.summary().get("best")
             path = step_path(self.checkpoints, best["step"]) if best else None
+        elif which != "latest":
+            path = step_path(self.checkpoints, which)
         if path is None or not path.is_file():
             raise UserError(f"{key}: {self.path} has no {which} checkpoint")
         try:
@@ -90,7 +92,7 @@ class LoadedRun(Run):
         path: the run directory.
         config: the run's resolved config, possibly with replaced parts.
         weights: ``ema`` (averaged) or ``online``.
-        checkpoint: ``latest`` or ``best``.
+        checkpoint: ``latest``, ``best`` or a step that was kept.
 
     Attributes:
         energy: the trained energy, in evaluation mode.
@@ -103,7 +105,7 @@ class LoadedRun(Run):
         path: str | Path,
         config: dict[str, Any],
         weights: Literal["ema", "online"] = "ema",
-        checkpoint: Literal["latest", "best"] = "latest",
+        checkpoint: Literal["latest", "best"] | int = "latest",
     ) -> None:
         super().__init__(path)
         self.config = config

@@ -19,6 +19,7 @@ class Digits(Dataset):
             and stand in for the test set too.
         noise_std: data noise, in units of the value range.
         dequantize: uniform noise of one grey level.
+        horizontal_flip: mirror each training picture with probability ½.
         value_range: what black and white become.
     """
 
@@ -29,6 +30,7 @@ class Digits(Dataset):
         test_share: Probability = 0.1,
         noise_std: NonNegative = 0.05,
         dequantize: bool = False,
+        horizontal_flip: bool = False,
         value_range: tuple[float, float] = (-1.0, 1.0),
     ) -> None:
         x, y = load()
@@ -46,6 +48,7 @@ class Digits(Dataset):
             n_classes=10,
             noise_std=noise_std,
             dequantize=dequantize,
+            horizontal_flip=horizontal_flip,
             device=device,
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ebm_exp.config.errors import UserError
 from ebm_exp.run import load_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,9 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
     assert loaded.step == 6
     assert loaded.config["sampler"]["step_size"] == 0.5
     assert loaded.draw(3).x.shape == (3, 1, 8, 8)
+    assert load_run(run, device="cpu", checkpoint=6).step == 6
+    with pytest.raises(UserError, match="run: .* has no 5 checkpoint"):
+        load_run(run, device="cpu", checkpoint=5)
     again = cli("train.py", *TINY, "trainer.max_steps=6", f"hydra.run.dir={tmp_path}/run")
     assert again.returncode == 2
     assert "holds a run already" in again.stderr
@@ -71,13 +75,18 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
         ("datset=digits", ["datset", "dataset"]),
         ("resume=/nowhere", ["resume", "/nowhere"]),
         ("init_from=/nowhere", ["init_from", "/nowhere"]),
+        ("augmentation=flip", ["augmentation", "crop_flip"]),
+        ("objective=improved_cd objective.kl_steps=21", ["objective: kl_steps", "sampler.n_steps, 20"]),
+        ("objective=improved_cd buffer.size=900", ["objective: entropy", "buffer.size is 900"]),
+        ("objective=improved_cd objective.entropy.eps=0", ["objective.entropy.eps", "> 0"]),
+        ("energy=multiscale", ["energy: channels", "at most 3"]),
         ("trainer.max_steps=-5", ["trainer.max_steps", "> 0"]),
         ("trainer.batch_size=5000", ["trainer: batch_size", "1797"]),
         ("sampler.step_size=[", ["sampler.step_size"]),
     ],
 )
 def test_bad_input_is_two_lines_and_exit_code_2(cli: Cli, tmp_path: Path, argument: str, words: list[str]) -> None:
-    done = cli("train.py", argument, f"hydra.run.dir={tmp_path}/run", "logger.mode=disabled", timeout=60)
+    done = cli("train.py", *argument.split(), f"hydra.run.dir={tmp_path}/run", "logger.mode=disabled", timeout=60)
     assert done.returncode == 2, done.stderr
     lines = done.stderr.strip().splitlines()
     assert 1 <= len(lines) <= 3
@@ -105,8 +114,15 @@ def kill_at_checkpoint(arguments: list[str], checkpoint: Path) -> None:
     assert checkpoint.exists()
 
 
+IMPROVED = [
+    *("objective=improved_cd", "buffer=reservoir", "augmentation=crop_flip", "objective.kl_batch=8"),
+    *("objective.kl_steps=2", "objective.entropy.bank_size=8", "objective.entropy.min_filled=40"),
+]
+
+
 @pytest.mark.parametrize(
-    "choices", [["buffer=in_place"], ["buffer=fifo", "regularization=du2019"], ["sampler=jump", "sampler.n_local=2"]]
+    "choices",
+    [["buffer=in_place"], ["buffer=fifo", "regularization=du2019"], ["sampler=jump", "sampler.n_local=2"], IMPROVED],
 )
 def test_kill_and_resume_equals_an_uninterrupted_run(cli: Cli, tmp_path: Path, choices: list[str]) -> None:
     common = [*TINY, *choices, "trainer.checkpoint_every_steps=10", "trainer.log_every_steps=4", "seed=3"]

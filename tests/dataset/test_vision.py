@@ -48,6 +48,13 @@ def test_idx_files_plain_or_packed_nested_or_flat(source: str, below: str, packe
         assert not list(tmp_path.rglob("*ubyte"))  # nothing is written where the user keeps files
 
 
+def test_noise_leaves_the_range_unless_it_is_clamped(tmp_path: Path) -> None:
+    write_idx(tmp_path)
+    for clamp in (True, False):
+        data = Vision("MNIST", "x", CPU, str(tmp_path), download=False, noise_std=0.5, clamp_noise=clamp)
+        assert (float(data.batch(0, 20, 0).x.abs().max()) <= 1) is clamp
+
+
 def test_missing_files_say_where_and_how(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"root: FashionMNIST needs train-images-idx3-ubyte.*looked for in .*download=true"

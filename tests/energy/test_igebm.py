@@ -150,6 +150,14 @@ def test_energies_are_float32_under_autocast() -> None:
     torch.testing.assert_close(e, energy(x), rtol=0.05, atol=0.05)
 
 
+def test_a_strided_stem_leaves_a_quarter_of_the_pixels() -> None:
+    energy = awake(make((1, 28, 28), stem_stride=2))
+    assert energy.stem(torch.zeros(1, 1, 28, 28)).shape[2:] == (14, 14)
+    assert energy(torch.randn(3, 1, 28, 28)).shape == (3,)
+    with pytest.raises(ValueError, match="at most 2"):  # 8 pixels, 4 behind the stem, 2, 1
+        make((1, 8, 8), stem_stride=2)
+
+
 def test_the_default_activation_is_the_published_one() -> None:
     assert isinstance(make().activation, nn.LeakyReLU)
     assert make().activation.negative_slope == 0.2

@@ -246,3 +246,13 @@ def test_the_last_stage_of_every_tower_sees_more_than_one_pixel(side: int, most:
     assert e[0] != e[1]
     with pytest.raises(ValueError, match=f"at most {most}"):
         make((1, side, side), channels=(8,) * (most + 2))
+
+
+def test_a_strided_stem_leaves_a_quarter_of_the_pixels() -> None:
+    energy = make((1, 28, 28), stem_stride=2)
+    h = energy.towers[0].layers[0](torch.zeros(1, 1, 28, 28))
+    assert h.shape[2:] == (14, 14)
+    assert energy(torch.randn(3, 1, 28, 28)).shape == (3,)
+    assert count_parameters(energy) == count_parameters(make((1, 28, 28)))
+    with pytest.raises(ValueError, match="at most 2"):  # 8 pixels, 4 behind the stem, 2, 1
+        make((1, 8, 8), channels=(8, 8, 8, 8), stem_stride=2)
