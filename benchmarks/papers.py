@@ -1,7 +1,7 @@
-"""The two papers' methods on Fashion-MNIST: ``python -m benchmarks.papers --root <IDX files> [method …]``.
+"""The two papers' methods on Fashion-MNIST: ``python -m benchmarks.papers --root <IDX files>``.
 
 Each method trains for five minutes on one thread, two at a time. Judged are 1,000 chains of the replay buffer that go
-on for ten steps (as Du et al. judge), at equal time and at equal gradient evaluations, the fewest that a method of the
+on for ten steps, at equal time and at equal gradient evaluations, the fewest that a method of the
 same seed made in its five minutes; and fresh chains from noise. One classifier, of pictures in [−1, 1], judges all.
 """
 
@@ -24,7 +24,7 @@ from benchmarks.results import ROOT, add, machine, table, write_block
 from ebm_exp.dataset import Domain, Vision
 from ebm_exp.evaluator import ClassShare, Frechet
 from ebm_exp.logger.plots import sample_panels
-from ebm_exp.run import LoadedRun, load_run
+from ebm_exp.run import LoadedRun, Run, load_run
 
 METHODS = {
     "PCD": ("pcd_fashion_mnist_small",),
@@ -93,9 +93,9 @@ def fresh_chains(run: LoadedRun) -> Tensor:
 
 
 def at_the_end(method: str, seed: int, root: str, folder: Path) -> dict[str, Any]:
-    """Train, unless the run is there, and judge what five minutes made of it."""
+    """Train, unless a finished run is there, and judge what five minutes made of it."""
     run_dir = folder / f"{re.sub(r'[^a-z]+', '_', method.lower()).strip('_')}-{seed}"
-    if not (run_dir / "summary.json").is_file():
+    if Run(run_dir).summary().get("state") != "finished":
         train(method, seed, root, run_dir)
     judge, run = Judge(root), load_run(run_dir)
     per_update = int(run.config["trainer"]["batch_size"]) * int(run.config["sampler"]["n_steps"])
@@ -163,7 +163,6 @@ def pictures(rows: dict[str, Any], seed: int) -> None:
 def main() -> None:
     """Measure what was asked for, two runs at a time."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("methods", nargs="*", default=list(METHODS))
     parser.add_argument("--root", required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "papers")
@@ -172,7 +171,7 @@ def main() -> None:
         jobs = {
             f"{method}/{seed}": two.submit(at_the_end, method, seed, asked.root, asked.folder)
             for seed in asked.seeds
-            for method in asked.methods
+            for method in METHODS
         }
         rows = {}
         for key, job in jobs.items():
@@ -187,8 +186,8 @@ def main() -> None:
         }
         for key, job in equal.items():
             rows[key]["equal"] = job.result()
-    pictures(rows, asked.seeds[0])
     report(add("papers", {key: {k: v for k, v in row.items() if k != "run_dir"} for key, row in rows.items()}))
+    pictures(rows, asked.seeds[0])
 
 
 if __name__ == "__main__":

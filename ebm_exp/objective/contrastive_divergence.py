@@ -34,7 +34,14 @@ class Negatives(NamedTuple):
     metrics: dict[str, Tensor] | None = None  # of that loss
 
 
-class _ContrastiveDivergence(Objective):
+class ContrastiveDivergence(Objective):
+    """The loss; subclasses say where its negatives come from.
+
+    Args:
+        sampler: the kernel, with its chain length.
+        regularization: terms beside the loss.
+    """
+
     def __init__(self, sampler: Sampler, regularization: Combined) -> None:
         self.sampler, self.regularization = sampler, regularization
 
@@ -76,14 +83,14 @@ class _ContrastiveDivergence(Objective):
         return ObjectiveOutput(loss, metrics, x_pos, x_neg, e_pos, e_neg)
 
 
-class CD(_ContrastiveDivergence):
+class CD(ContrastiveDivergence):
     """Chains start at the data."""
 
     def negatives(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> Negatives:
         return self._run(energy, batch.x, batch.y, generator)
 
 
-class PCD(_ContrastiveDivergence):
+class PCD(ContrastiveDivergence):
     """Chains go on from a replay buffer, under the labels they began with."""
 
     def __init__(self, sampler: Sampler, buffer: Buffer, regularization: Combined) -> None:
@@ -97,7 +104,7 @@ class PCD(_ContrastiveDivergence):
         return negatives
 
 
-class ShortRun(_ContrastiveDivergence):
+class ShortRun(ContrastiveDivergence):
     """Chains start at uniform noise, every time."""
 
     def __init__(self, sampler: Sampler, dataset: Dataset, regularization: Combined) -> None:

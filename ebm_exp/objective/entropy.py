@@ -2,7 +2,7 @@
 
 H(q) ≈ (d/n) Σ_i log r_i + const,  r_i = |x_i − b_(k)|, the distance to the k-th nearest of m points b ~ q
 
-(Kozachenko & Leonenko 1987; Du et al. 2021, section 3.2, with k = 1, m = 100). d is the dimension; the constant,
+(Kozachenko & Leonenko 1987; Du et al. 2021, with k = 1, m = 100). d is the dimension; the constant,
 log V_d + ψ(m) − ψ(k) with V_d the volume of the unit ball, has no gradient. With ε, log r is ½ log(r² + ε²): finite,
 with a bounded gradient, also where a sample is one of the others.
 """
@@ -43,7 +43,7 @@ class NearestNeighbour:
         The neighbours are found by one product of matrices; only the distance to the chosen one is then computed
         exactly, and differentiated.
         """
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):  # bf16 would confuse near neighbours
             a, b = x.flatten(1), bank.flatten(1)
             distance = b.square().sum(1) - 2 * a @ b.T  # [batch, m], squared, less |a|²
             nearest = distance.topk(self.k, dim=1, largest=False).indices[:, -1]

@@ -3,14 +3,16 @@
 The gradient of contrastive divergence has a third term, which is usually left out: x⁻ ~ q_θ depends on θ through the
 chain that made it,
 
-    L = E(x⁺) − E(x⁻) + w_KL · E_Ω(θ)(x⁻(θ)) − w_H · log r(x⁻(θ)),  Ω: no gradient               (Eqs. 4, 6–8)
+    L = E(x⁺) − E(x⁻) + w_KL · Ē(x⁻(θ)) − w_H · log r(x⁻(θ)).
 
-The last two descend KL(q_θ ‖ p_θ), energy less entropy: E_Ω is the energy with its parameters held, x⁻(θ) the end of a
+The last two descend KL(q_θ ‖ p_θ), energy less entropy: Ē is the energy with its parameters held, x⁻(θ) the end of a
 chain with θ in its last steps, log r the entropy by nearest neighbours (``entropy.py``) among ends of earlier chains.
-Each held chain is augmented before it goes on (the buffer's ``augmentation``).
-"""
+The KL is that at T = 1, whatever the chain's noise, as published. Each held chain is augmented before it goes on (the
+buffer's ``augmentation``).
 
-from typing import Any
+Their code (yilundu/improved_contrastive_divergence) lets the gradient through one step also when it is asked for all:
+it detaches every step's end. Here ``kl_steps`` are as many as it says.
+"""
 
 import torch
 from torch import Tensor
@@ -19,15 +21,15 @@ from torch.nn.functional import pad
 from ebm_exp.buffer import Buffer
 from ebm_exp.energy import Energy
 from ebm_exp.energy.base import context_of, frozen
-from ebm_exp.objective.contrastive_divergence import Negatives, _ContrastiveDivergence
+from ebm_exp.objective.contrastive_divergence import Negatives, ContrastiveDivergence
 from ebm_exp.objective.entropy import NearestNeighbour
 from ebm_exp.regularization import Combined
 from ebm_exp.sampler.base import Sampler
 from ebm_exp.sampler.through import run_through
-from ebm_exp.types import Minibatch, NonNegative, PerSample, PositiveInt
+from ebm_exp.types import EnergyFn, Minibatch, NonNegative, PerSample, PositiveInt
 
 
-class ImprovedCD(_ContrastiveDivergence):
+class ImprovedCD(ContrastiveDivergence):
     """Persistent chains that also learn to lower the energy, and to keep apart, by their last steps.
 
     Args:
@@ -80,7 +82,7 @@ class ImprovedCD(_ContrastiveDivergence):
         return negatives
 
     def _run_through(self, energy: Energy, start: Tensor, y: Tensor | None, generator: torch.Generator) -> Negatives:
-        def bind(rows: slice) -> Any:
+        def bind(rows: slice) -> EnergyFn:
             return energy.condition(**context_of(energy, y=None if y is None else y[rows]))
 
         n = len(start) if self.kl_batch is None else min(self.kl_batch, len(start))
@@ -90,7 +92,7 @@ class ImprovedCD(_ContrastiveDivergence):
         # One number per sample, whose mean over the batch is the mean over the n chains.
         return Negatives(chain, y, pad(loss * (len(start) / n), (0, len(start) - n)), metrics)
 
-    def _kl(self, energy: Any, x: Tensor, generator: torch.Generator) -> tuple[PerSample, dict[str, Tensor]]:
+    def _kl(self, energy: EnergyFn, x: Tensor, generator: torch.Generator) -> tuple[PerSample, dict[str, Tensor]]:
         """The two terms ``[n]`` of the ends x of chains, which carry the graph to θ."""
         loss, metrics = torch.zeros_like(x.flatten(1)[:, 0]), {}
         if self.kl_weight:

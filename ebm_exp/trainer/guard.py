@@ -46,7 +46,10 @@ class Meter:
         if not metrics:
             raise ValueError(f"step {step}: there are no metrics")
         values = torch.stack(list(metrics.values())).double()  # [n_metrics]
-        sums = self._seen.setdefault(tuple(metrics), _Sums(len(metrics), self.device))
+        names = tuple(metrics)
+        if names not in self._seen:
+            self._seen[names] = _Sums(len(names), self.device)
+        sums = self._seen[names]
         sums.total += values
         sums.count += 1
         sums.first_bad = torch.where(values.isfinite(), sums.first_bad, sums.first_bad.clamp(max=step))

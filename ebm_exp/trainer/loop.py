@@ -87,6 +87,8 @@ class Trainer:
             raise ValueError(f"batch_size must be at most {dataset.n_train}, the training points, got {batch_size}")
         if objective.buffer is not None and objective.buffer.size < batch_size:
             raise ValueError(f"batch_size must be at most buffer.size, {objective.buffer.size}, got {batch_size}")
+        if objective.buffer is None and sampling.init == "buffer":
+            raise ValueError("sampling.init=buffer needs an objective with a buffer; use noise or data")
         self.dataset, self.energy, self.objective, self.optimizer = dataset, energy, objective, optimizer
         self.sampling, self.evaluators, self.logger = sampling, evaluators, logger
         self.run_dir, self.group, self.seed, self.device = run_dir, group, seed, device
@@ -214,13 +216,7 @@ class Trainer:
 
     def _evaluate(self, row: dict[str, float]) -> bool:
         """Add ``eval/…`` to the row; True when the optimized metric is the lowest so far."""
-        if self.evaluators:
-            n = max(evaluator.n_samples for evaluator in self.evaluators.values())
-            x, y = report.fresh_samples(self, n) if n else (self.dataset.train(0), None)
-            for evaluator in self.evaluators.values():
-                k = evaluator.n_samples
-                values = evaluator(self.ema.energy, x[:k], None if y is None else y[:k])
-                row |= {f"eval/{name}": value for name, value in values.items()}
+        row |= report.evaluate(self)
         value = row.get(self.optimized_metric or "")
         if value is None or not math.isfinite(value) or (self.best and value >= self.best["value"]):
             return False

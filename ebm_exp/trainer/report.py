@@ -14,6 +14,7 @@ from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
 from ebm_exp.objective.base import ObjectiveOutput
 from ebm_exp.sampler.fresh import Samples
 from ebm_exp.trainer.schedule import TO_ZERO
+from ebm_exp.types import Minibatch
 
 if TYPE_CHECKING:
     from ebm_exp.trainer.loop import Trainer
@@ -62,11 +63,28 @@ def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
 
 
 def fresh_samples(trainer: "Trainer", n: int) -> Samples:
-    """n fresh chains from the averaged energy, the same seed each time: pictures of one run can be compared."""
-    buffer = (
-        trainer.objective.buffer.recent(n) if trainer.sampling.init == "buffer" and trainer.objective.buffer else None
-    )
-    return trainer.sampling.draw(trainer.ema.energy, n, trainer.seed, buffer)
+    """n fresh chains from the averaged energy, the same seed each time: pictures of one run can be compared.
+
+    Early in training a buffer may hold fewer than n points to start from: they are then taken in turn.
+    """
+    start, buffer = None, trainer.objective.buffer
+    if trainer.sampling.init == "buffer" and buffer is not None:
+        held = buffer.recent(n)
+        turn = torch.arange(n, device=trainer.device) % len(held.x)
+        start = Minibatch(held.x[turn], None if held.y is None else held.y[turn])
+    return trainer.sampling.draw(trainer.ema.energy, n, trainer.seed, start)
+
+
+def evaluate(trainer: "Trainer") -> dict[str, float]:
+    """What the evaluators say of fresh chains, by ``eval/<name>``; each sees as many of the same chains as it wants."""
+    row: dict[str, float] = {}
+    n = max((evaluator.n_samples for evaluator in trainer.evaluators.values()), default=0)
+    x, y = fresh_samples(trainer, n) if n else (trainer.dataset.train(0), None)
+    for evaluator in trainer.evaluators.values():
+        k = evaluator.n_samples
+        values = evaluator(trainer.ema.energy, x[:k], None if y is None else y[:k])
+        row |= {f"eval/{name}": value for name, value in values.items()}
+    return row
 
 
 def draw_pictures(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dict[str, Path]:
@@ -82,8 +100,7 @@ def draw_pictures(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dic
         panels = {"data": data.train(n)}
         if buffer is not None:
             panels["buffer"] = buffer.recent(n).x
-        fresh = min(n, buffer.n_filled) if sampling.init == "buffer" and buffer is not None else n
-        panels[f"fresh chains, {sampling.n_steps} steps from {sampling.init}"] = fresh_samples(trainer, fresh).x
+        panels[f"fresh chains, {sampling.n_steps} steps from {sampling.init}"] = fresh_samples(trainer, n).x
         sample_panels(samples, panels, data.domain)
     energy_histogram(histogram, output.e_pos, output.e_neg, f"step {step:,}")
     return {"samples/fresh": samples, "samples/energy": histogram}

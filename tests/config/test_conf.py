@@ -49,12 +49,18 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
     return ["dataset.n_train=500", "dataset.n_test=100"] if "half_width" in node else []
 
 
-def run_two_steps(config: dict, tmp_path: Path) -> None:
+@pytest.fixture(scope="session")
+def classifiers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where experiments on the same data find the classifier that one of them trained."""
+    return tmp_path_factory.mktemp("classifiers")
+
+
+def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     if "root" in config["dataset"]:
         config["dataset"]["root"] = str(tmp_path)
     for node in config["evaluator"].values():
         if node.get("features") == "classifier" or node["_target_"].endswith("ClassShare"):
-            node["cache_dir"] = str(tmp_path)
+            node["cache_dir"] = str(classifiers)
     validate(config)
     parts = Parts(config, run_dir=tmp_path / "run", group=None)
     trainer = parts["trainer"]
@@ -69,7 +75,7 @@ def run_two_steps(config: dict, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_runs_two_steps(experiment: str, tmp_path: Path) -> None:
+def test_every_experiment_runs_two_steps(experiment: str, tmp_path: Path, classifiers: Path) -> None:
     """debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there.
 
     Networks of convolutions have an eighth of their widths, faces half the side; the slow test has the whole ones.
@@ -79,13 +85,13 @@ def test_every_experiment_runs_two_steps(experiment: str, tmp_path: Path) -> Non
         config["energy"]["channels"] = [max(width // 8, 8) for width in config["energy"]["channels"]]
     if "size" in config["dataset"]:
         config["dataset"]["stand_in"]["shape"][1:] = [config["dataset"]["size"] // 2] * 2
-    run_two_steps(config, tmp_path)
+    run_two_steps(config, tmp_path, classifiers)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", [experiment for experiment in EXPERIMENTS if experiment[11:] in PUBLISHED])
-def test_every_published_network_runs_two_steps(experiment: str, tmp_path: Path) -> None:
-    run_two_steps(composed(experiment, "debug=smoke"), tmp_path)
+def test_every_published_network_runs_two_steps(experiment: str, tmp_path: Path, classifiers: Path) -> None:
+    run_two_steps(composed(experiment, "debug=smoke"), tmp_path, classifiers)
 
 
 @pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice.startswith("dataset=")])

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ebm_exp.augmentation import Pictures
 from ebm_exp.buffer import InPlace, Reservoir
 from ebm_exp.dataset import Gaussian, Synthetic
-from ebm_exp.energy import MLP, Energy
+from ebm_exp.energy import MLP, Energy, MultiScale
 from ebm_exp.objective import PCD, ImprovedCD, NearestNeighbour
 from ebm_exp.random import generator
 from ebm_exp.regularization import Combined, EnergyL2, SpectralNorm
@@ -186,3 +187,22 @@ def test_it_says_what_it_needs() -> None:
     make(estimate={"min_filled": 64}, entropy_weight=0.0)
     with pytest.raises(ValueError, match="GibbsWithGradients moves in flips"):
         ImprovedCD(GibbsWithGradients(4, DATA.domain), make().buffer, Combined(), NearestNeighbour(**ESTIMATE))
+
+
+@pytest.mark.gpu
+def test_a_step_asks_nothing_of_the_device() -> None:
+    device = torch.device("cuda")
+    data = Synthetic("synthetic", device, 0, shape=(1, 16, 16), classes=2, n_train=200, n_test=10)
+    energy = MultiScale((1, 16, 16), (8, 8, 16), 1, 2, 1).to(device)
+    sampler = Langevin(2.0, 3, data.domain, noise_std=0.02, noise_first=True, clamp=True)
+    buffer = Reservoir(64, data, device, 0, Pictures(data.domain), reinit_probability=0.1)
+    objective = ImprovedCD(sampler, buffer, Combined(l2=EnergyL2(0.1)), NearestNeighbour(**ESTIMATE), kl_batch=8)
+    for step in range(3):
+        points, noise = data.batch(step, 16, 0), generator(device, step)
+        torch.cuda.set_sync_debug_mode("error" if step else "default")  # the first step may set up what it needs
+        try:
+            output = objective(energy, points, noise)
+            output.loss.mean().backward()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert output.metrics["train/entropy"].isfinite()
