@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 from ebm_exp.buffer import Buffer
 from ebm_exp.energy import Energy
 from ebm_exp.energy.base import context_of, frozen
-from ebm_exp.objective.contrastive_divergence import Negatives, ContrastiveDivergence
+from ebm_exp.objective.contrastive_divergence import ContrastiveDivergence, Negatives
 from ebm_exp.objective.entropy import NearestNeighbour
 from ebm_exp.regularization import Combined
 from ebm_exp.sampler.base import Sampler

@@ -58,7 +58,7 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
     assert loaded.config["sampler"]["step_size"] == 0.5
     assert loaded.draw(3).x.shape == (3, 1, 8, 8)
     assert load_run(run, device="cpu", checkpoint=6).step == 6
-    with pytest.raises(UserError, match="run: .* has no 5 checkpoint"):
+    with pytest.raises(UserError, match=r"run: .* has no 5 checkpoint"):
         load_run(run, device="cpu", checkpoint=5)
     again = cli("train.py", *TINY, "trainer.max_steps=6", f"hydra.run.dir={tmp_path}/run")
     assert again.returncode == 2

@@ -82,9 +82,11 @@ ICD = {  # yilundu/improved_contrastive_divergence
     "temperature": 5e-9,
 }
 PUBLISHED: dict[str, dict[str, Any]] = {
-    "igebm_cifar10": IGEBM | {"channels": [128, 256, 512], "blocks": 3, "dropout": 0.5, "pool": "sum", "leak": 0.2}
+    "igebm_cifar10": IGEBM
+    | {"channels": [128, 256, 512], "blocks": 3, "dropout": 0.5, "pool": "sum", "leak": 0.2}
     | {"max_steps": 121_200},
-    "igebm_cifar10_cond": IGEBM | {"channels": [128, 256, 256], "blocks": 2, "dropout": 0.0, "conditional": True}
+    "igebm_cifar10_cond": IGEBM
+    | {"channels": [128, 256, 256], "blocks": 2, "dropout": 0.0, "conditional": True}
     | {"max_steps": 74_700},
     "igebm_imagenet32": IGEBM
     | {"channels": [256, 512, 1024], "blocks": 3, "conditional": True, "batch": 32, "size": 32},
@@ -173,5 +175,5 @@ CARRIED: dict[str, dict[str, Any]] = {  # to data that their papers do not have:
     "igebm_fashion_mnist": PUBLISHED["igebm_mnist"],
     "icd_fashion_mnist": {key: ICD[key] for key in ICD if key not in ("kl_batch", "crop_scale", "jitter")}
     | {"kl_batch": 32, "grey_probability": 0.0},
-    "icd_digits": {key: ICD[key] for key in ("K", "coefficient", "noise", "lr", "betas", "entropy_weight", "restarts")},
+    "icd_digits": {key: ICD[key] for key in ("K", "lr", "betas", "entropy_weight", "restarts", "buffer")},
 }
