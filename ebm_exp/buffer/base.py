@@ -21,7 +21,7 @@ class BufferDraw(NamedTuple):
 
     x: Tensor  # [batch, *event]
     y: Tensor | None  # [batch], the labels that the chains run under; None for an energy without labels
-    age: Tensor  # [batch], training steps since the chain started
+    age: Tensor  # [batch], training steps that the chain ran
     slots: Tensor  # [batch], where they came from
 
 
@@ -42,7 +42,7 @@ class Buffer(nn.Module, ABC):
 
     x: Tensor
     y: Tensor | None
-    age: Tensor  # training steps since the chain started
+    age: Tensor  # training steps that the chain ran
     written: Tensor  # how often the buffer had been written to when this slot was
 
     def __init__(
