@@ -23,16 +23,16 @@ def main(config: dict[str, Any], launch: Launch) -> None:
             run, Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
         )
     sampling, sampler = run.parts["sampling"], run.parts["sampler"]
-    law = "T" if sampler.exact else "noise ratio"
+    kind = "T" if sampler.exact else "effective temperature (approximate: clamped)"
     print(
-        f"{type(sampler).__name__}, {law} {sampler.temperature:.3g}: chains of {sampling.n_steps:,} steps from "
+        f"{type(sampler).__name__}, {kind} {sampler.temperature:.3g}: chains of {sampling.n_steps:,} steps from "
         f"{sampling.init}, {config['weights']} weights of step {run.step:,}"
     )
     print("  ".join(f"{name} {value:.4g}" for name, value in outcome.metrics.items()))
     for name, path in outcome.files.items():
         print(f"{name:<12}{path}")
-    pictures = {name: path for name, path in outcome.files.items() if path.suffix in (".png", ".gif")}
-    for line in run.log_drawing(launch.run_dir, outcome.metrics, pictures):
+    images = {name: path for name, path in outcome.files.items() if path.suffix in (".png", ".gif")}
+    for line in run.log_drawing(launch.run_dir, outcome.metrics, images):
         print(f"dashboard   {line}")
 
 

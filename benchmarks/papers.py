@@ -2,7 +2,7 @@
 
 Each method trains for five minutes on one thread, two at a time. Judged are 1,000 chains of the replay buffer that go
 on for ten steps, at equal time and at equal gradient evaluations, the fewest that a method of the
-same seed made in its five minutes; and fresh chains from noise. One classifier, of pictures in [−1, 1], judges all.
+same seed made in its five minutes; and fresh chains from noise. One classifier, of images in [−1, 1], judges all.
 """
 
 import argparse
@@ -46,13 +46,13 @@ def train(method: str, seed: int, root: str, run_dir: Path) -> None:
         [sys.executable, "train.py", f"experiment={experiment}", *overrides, f"seed={seed}", f"dataset.root={root}",
          f"hydra.run.dir={run_dir}", "logger.mode=disabled", "evaluator=none", "optimized_metric=null",
          f"trainer.max_minutes={MINUTES}", "trainer.max_steps=1000000", f"trainer.checkpoint_every_steps={EVERY}",
-         "trainer.keep_checkpoints=1000000", "trainer.picture_every_steps=1000000"],
+         "trainer.keep_checkpoints=1000000", "trainer.image_every_steps=1000000"],
         cwd=ROOT, check=True, capture_output=True, text=True, env=ONE_THREAD,
     )  # fmt: skip
 
 
 class Judge:
-    """Fréchet distance and classes, by the classifier of the pictures in [−1, 1]."""
+    """Fréchet distance and classes, by the classifier of the images in [−1, 1]."""
 
     def __init__(self, root: str) -> None:
         torch.set_num_threads(1)
@@ -73,7 +73,7 @@ class Judge:
 
 
 def rescaled(run: LoadedRun, x: Tensor) -> Tensor:
-    """Pictures of the run's domain in [−1, 1]."""
+    """Images of the run's domain in [−1, 1]."""
     domain = run.parts["domain"]
     return (x - domain.centre) / domain.half_width
 
@@ -143,14 +143,14 @@ def report(rows: dict[str, Any]) -> None:
         f"seeds. Judged: {N_BUFFER:,} chains of the buffer, {N_BUFFER_STEPS} steps on; fresh: {N_FRESH} chains of "
         f"{N_FRESH_STEPS} steps from uniform noise; both by averaged weights. Fréchet: distance to the training split "
         "in the features of one classifier for all; classes: exp of the entropy of their shares, of 10; confidence: "
-        "mean top probability. Gradients: evaluations of ∇E by training chains, per picture. Equal gradients: the last "
+        "mean top probability. Gradients: evaluations of ∇E by training chains, per image. Equal gradients: the last "
         "checkpoint within the fewest of a seed's methods. `python -m benchmarks.papers`, "
         + "; ".join(sorted({r["machine"] for r in rows.values()}))
     )
     write_block("papers", f"{protocol}.\n\n{table(header, lines)}")
 
 
-def pictures(rows: dict[str, Any], seed: int) -> None:
+def images(rows: dict[str, Any], seed: int) -> None:
     """Chains of the buffers side by side: the methods, and what is left without a part of improved CD."""
     for name, shown in (("methods", list(METHODS)[:3]), ("ablations", list(METHODS)[2:])):
         panels, domain = {}, Domain(-1.0, 1.0, (1, 28, 28))
@@ -187,7 +187,7 @@ def main() -> None:
         for key, job in equal.items():
             rows[key]["equal"] = job.result()
     report(add("papers", {key: {k: v for k, v in row.items() if k != "run_dir"} for key, row in rows.items()}))
-    pictures(rows, asked.seeds[0])
+    images(rows, asked.seeds[0])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Kernels on laws that are known, beside those of ebmkit and torchebm: ``python -m benchmarks.samplers``.
+"""Kernels on distributions that are known, beside those of ebmkit and torchebm: ``python -m benchmarks.samplers``.
 
 4,096 chains from uniform points of the box ±3, 1,000 gradients each, of which the first half is burn-in. Every kernel
 begins with the step size that ours of its kind adapted to in a run before; ours go on adapting in burn-in, the others

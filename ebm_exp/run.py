@@ -164,19 +164,19 @@ class LoadedRun(Run):
         except ValueError as error:
             raise UserError(str(error)) from error
 
-    def log_drawing(self, folder: Path, metrics: Mapping[str, float], pictures: Mapping[str, Path]) -> list[str]:
+    def log_drawing(self, folder: Path, metrics: Mapping[str, float], images: Mapping[str, Path]) -> list[str]:
         """Log what was drawn to W&B as a run of type ``sample`` in this run's group; returns where to look.
 
         Args:
             folder: where the files are.
             metrics: numbers by name, logged as ``samples/<name>``.
-            pictures: files by name, likewise.
+            images: files by name, likewise.
         """
         logger, name = self.parts["logger"], "/".join(self.path.resolve().parts[-2:])
         group = self.summary().get("group")
         logger.start(self.config, None, f"{name} {folder.name}", group, folder, job_type="sample")
         logger.log({f"samples/{key}": value for key, value in metrics.items()}, self.step)
-        logger.log_pictures({f"samples/{key}": path for key, path in pictures.items()}, self.step)
+        logger.log_images({f"samples/{key}": path for key, path in images.items()}, self.step)
         logger.finish(0)
         return logger.hint()
 

@@ -1,4 +1,4 @@
-"""What every augmentation is: a random change of each picture, one transition of a Langevin chain.
+"""What every augmentation is: a random change of each image, one transition of a Langevin chain.
 
 A chain that goes on from a replay buffer starts at a = A(x), x a drawn point, A drawn anew for each (Du et al. 2021,
 arXiv 2012.01316): A moves between modes that gradients do not connect.

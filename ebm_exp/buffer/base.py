@@ -33,7 +33,7 @@ class Buffer(nn.Module, ABC):
         dataset: gives the domain, labels and ``reinit_from: data``.
         device: where the columns live.
         seed: names the first filling.
-        conditional: keep each chain's label; a fresh chain takes one from the data's law of labels.
+        conditional: keep each chain's label; a fresh chain takes one from the data's distribution of labels.
         reinit_probability: each drawn chain starts afresh with this probability.
         reinit_from: ``uniform`` on the domain, ``normal`` around its centre, or ``data`` (noisy training points).
         augmentation: a change of held points on their way out, so that a chain never starts quite where one ended.
@@ -130,7 +130,7 @@ class Buffer(nn.Module, ABC):
         return self.augmentation(self._decode(self.x[index]), generator, "bank")
 
     def recent(self, n: int) -> Minibatch:
-        """At most n held points with their labels, spread evenly over the slots: a picture of the buffer."""
+        """At most n held points with their labels, spread evenly over the slots: an image of the buffer."""
         held = max(self.n_filled, 1)
         slots = torch.arange(min(n, held), device=self.x.device) * held // min(n, held)
         return Minibatch(self._decode(self.x[slots]), None if self.y is None else self.y[slots])

@@ -23,8 +23,8 @@ class Dataset:
         n_classes: number of classes, 0 without labels.
         noise_std: Gaussian noise added to every training batch, in units of the domain.
         dequantize: add uniform noise of one level's width, so that the levels tile the domain evenly.
-        clamp_noise: clamp noisy points to the domain (a picture's value range; not a toy's plotting box).
-        horizontal_flip: mirror each training picture with probability ½.
+        clamp_noise: clamp noisy points to the domain (an image's value range; not a toy's plotting box).
+        horizontal_flip: mirror each training image with probability ½.
         device: where batches are needed.
         resident: keep the points on the device; null: when they fill at most half of its free memory.
     """
@@ -48,7 +48,7 @@ class Dataset:
         resident: bool | None = None,
     ) -> None:
         if horizontal_flip and len(domain.event_shape) != 3:
-            raise ValueError("horizontal_flip=true needs pictures [channels, height, width]")
+            raise ValueError("horizontal_flip=true needs images [channels, height, width]")
         if dequantize and train.dtype != torch.uint8:
             raise ValueError("dequantize=true needs data stored in levels")
         self.name, self.domain, self.n_classes = name, domain, n_classes
@@ -116,7 +116,7 @@ class Dataset:
         return self._gather(index.to(self._train.device), generator)
 
     def random_labels(self, n: int, generator: torch.Generator) -> Tensor:
-        """n labels ``[n]`` of the training data's law.
+        """n labels ``[n]`` of the training data's distribution.
 
         Raises:
             ValueError: for data without labels.
@@ -126,10 +126,10 @@ class Dataset:
         return self.train_labels[torch.randint(self.n_train, (n,), generator=generator, device=self.device)]
 
     def log_prob(self, x: Tensor) -> PerSample:
-        """Log-density ``[batch]`` of the data's law in nats; ``has_density`` tells whether it is known.
+        """Log-density ``[batch]`` of the data's distribution in nats; ``has_density`` tells whether it is known.
 
         Raises:
-            TypeError: for data of unknown law.
+            TypeError: for data of unknown distribution.
         """
         raise TypeError(f"the density of {self.name} is not known")
 

@@ -1,4 +1,4 @@
-"""Picture files to one uint8 array, once: decoded, resized, cropped, and kept in a file that is mapped afterwards."""
+"""Image files to one uint8 array, once: decoded, resized, cropped, and kept in a file that is mapped afterwards."""
 
 import hashlib
 import logging
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 _LOG = logging.getLogger(__name__)
-_TASK = 64  # pictures that a worker takes at once
+_TASK = 64  # images that a worker takes at once
 
 
 def decoded(
@@ -25,7 +25,7 @@ def decoded(
     n_workers: int,
     crop: int | None = None,
 ) -> Tensor:
-    """All pictures ``[n, C, size, size]``, uint8, as a copy-on-write map of the cache file.
+    """All images ``[n, C, size, size]``, uint8, as a copy-on-write map of the cache file.
 
     The cache is named by paths, sizes and times of the files, so a change decodes anew. It is written under another
     name first: a decoding that is stopped leaves nothing that would be read.
@@ -39,15 +39,15 @@ def decoded(
         crop: side of the middle square that is cut out before resizing; None: nothing is cut.
 
     Raises:
-        ValueError: naming a file that is no readable picture.
+        ValueError: naming a file that is no readable image.
     """
     digest = hashlib.sha256(repr((size, channels, crop)).encode())
     for file in files:
         stat = os.stat(file)
         digest.update(f"{os.path.abspath(file)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    path = cache_dir / f"pictures-{digest.hexdigest()[:16]}.npy"
+    path = cache_dir / f"images-{digest.hexdigest()[:16]}.npy"
     if not path.is_file():
-        _LOG.info("decoding %s pictures, once, into %s", f"{len(files):,}", path)
+        _LOG.info("decoding %s images, once, into %s", f"{len(files):,}", path)
         cache_dir.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
@@ -71,7 +71,7 @@ def _decode_all(files: Sequence[str], size: int, channels: str, crop: int | None
         return stop - start
 
     with Progress(disable=not sys.stdout.isatty(), transient=True) as bar, ThreadPoolExecutor(n_workers) as pool:
-        task = bar.add_task("decoding pictures", total=len(files))
+        task = bar.add_task("decoding images", total=len(files))
         try:
             for done in pool.map(work, range(0, len(files), _TASK)):
                 bar.update(task, advance=done)
@@ -86,13 +86,13 @@ def _decode(file: str, size: int, channels: str, crop: int | None) -> np.ndarray
 
     try:
         with Image.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB" if channels == "rgb" else "L")
+            image = ImageOps.exif_transpose(opened).convert("RGB" if channels == "rgb" else "L")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"root: {file} cannot be read as a picture ({str(error).splitlines()[0]})") from None
+        raise ValueError(f"root: {file} cannot be read as an image ({str(error).splitlines()[0]})") from None
     if crop is not None:
-        left, top = (picture.width - crop) // 2, (picture.height - crop) // 2
-        picture = picture.crop((left, top, left + crop, top + crop))
-    if picture.size != (size, size):
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(picture)
+        left, top = (image.width - crop) // 2, (image.height - crop) // 2
+        image = image.crop((left, top, left + crop, top + crop))
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+    pixels = np.asarray(image)
     return pixels.transpose(2, 0, 1) if channels == "rgb" else pixels[None]

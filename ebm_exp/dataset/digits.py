@@ -19,7 +19,7 @@ class Digits(Dataset):
             and stand in for the test set too.
         noise_std: data noise, in units of the value range.
         dequantize: uniform noise of one grey level.
-        horizontal_flip: mirror each training picture with probability ½.
+        horizontal_flip: mirror each training image with probability ½.
         value_range: what black and white become.
     """
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Domain:
-    """The box [low, high] in every dimension of ``event_shape``; log Z, chains and pictures all refer to it.
+    """The box [low, high] in every dimension of ``event_shape``; log Z, chains and images all refer to it.
 
     Raises:
         ValueError: when low is not below high.
@@ -41,7 +41,7 @@ class Domain:
         return x.normal_(self.centre, self.half_width, generator=generator).clamp_(self.low, self.high)
 
     def reflect(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Points that left the box, folded back at its walls, and −1 where the direction of flight turned, else 1."""
+        """Points that left the box, folded back at its walls, and −1 where their direction turned, else 1."""
         width = self.high - self.low
         u = torch.remainder(x - self.low, 2 * width)
         return self.low + width - (u - width).abs(), torch.where(u > width, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Any folder of pictures."""
+"""Any folder of images."""
 
 import os
 from pathlib import Path
@@ -16,29 +16,29 @@ from ebm_exp.types import NonNegative, PositiveInt, Probability
 
 
 class ImageFolder(Dataset):
-    """Pictures in ``<root>/train/<class>/`` and ``<root>/test/<class>/``, in ``<root>/<class>/``, or flat.
+    """Images in ``<root>/train/<class>/`` and ``<root>/test/<class>/``, in ``<root>/<class>/``, or flat.
 
-    Without class folders there are no labels. Files that do not end like a picture are ignored.
+    Without class folders there are no labels. Files that do not end like an image are ignored.
 
     Args:
         name: the run directory's name.
         device: where batches are needed.
         root: the folder.
-        size: side of the pictures; the shorter side is resized to it, the middle is cut out.
+        size: side of the images; the shorter side is resized to it, the middle is cut out.
         channels: ``rgb`` or ``grey``.
         test_share: held out when there is no test folder, by a split that is the same for every seed.
         value_range: what black and white become.
         noise_std: data noise, in units of the value range.
         dequantize: uniform noise of one grey level.
-        horizontal_flip: mirror each training picture with probability ½.
+        horizontal_flip: mirror each training image with probability ½.
         classes: only these, by name or number.
-        n_train, n_test: only so many pictures.
+        n_train, n_test: only so many images.
         n_workers: threads that decode; null: one per CPU core.
-        cache_dir: where decoded pictures are kept.
+        cache_dir: where decoded images are kept.
         resident: keep all on the device; null: when they fit.
 
     Raises:
-        ValueError: when there is no picture, one cannot be read, or a subset is not there.
+        ValueError: when there is no image, one cannot be read, or a subset is not there.
     """
 
     def __init__(
@@ -102,9 +102,9 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", 
 
 
 def _listed(folder: Path) -> tuple[list[str], list[int], list[str]]:
-    """Picture files in order, their labels and the names of the classes (none for a flat folder)."""
+    """Image files in order, their labels and the names of the classes (none for a flat folder)."""
 
-    def pictures(within: Path) -> list[str]:
+    def images(within: Path) -> list[str]:
         return sorted(
             os.path.join(at, file)
             for at, _, found in os.walk(within)
@@ -112,14 +112,14 @@ def _listed(folder: Path) -> tuple[list[str], list[int], list[str]]:
             if file.lower().endswith(EXTENSIONS)
         )
 
-    by_class = {each.name: pictures(each) for each in sorted(folder.iterdir()) if each.is_dir()}
+    by_class = {each.name: images(each) for each in sorted(folder.iterdir()) if each.is_dir()}
     by_class = {name: files for name, files in by_class.items() if files}
     if by_class:
         files = [file for each in by_class.values() for file in each]
         return files, [k for k, each in enumerate(by_class.values()) for _ in each], list(by_class)
-    files = pictures(folder)
+    files = images(folder)
     if not files:
-        raise ValueError(f"root: {folder} holds no pictures ({', '.join(EXTENSIONS)})")
+        raise ValueError(f"root: {folder} holds no images ({', '.join(EXTENSIONS)})")
     return files, [], []
 
 

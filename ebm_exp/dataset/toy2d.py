@@ -1,4 +1,4 @@
-"""Laws in the plane whose density is known, so that a model can be judged by more than its looks.
+"""Distributions in the plane whose density is known, so that a model can be judged by more than its looks.
 
 Mixtures and curves with Gaussian noise of standard deviation s. A curve c(t) with weight w(t) has the density
 ∫ N(x; c(t), s²) w(t) dt, by Gauss–Legendre quadrature: a logsumexp over nodes c(t_i), whose number follows from s.
@@ -52,7 +52,7 @@ class Toy2D(Dataset):
 
     @abstractmethod
     def sample(self, n: int, g: torch.Generator) -> Batch:
-        """n independent points ``[n, 2]`` of the law, on the CPU."""
+        """n independent points ``[n, 2]`` of the distribution, on the CPU."""
 
     def _blur(self, x: Tensor, g: torch.Generator) -> Tensor:
         return x + self.noise * torch.randn(x.shape, generator=g)

@@ -21,7 +21,7 @@ _IDX = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-_CELEBA_CROP = 140  # the face, as in the published pictures of 64×64
+_CELEBA_CROP = 140  # the face, as in the published images of 64×64
 
 
 class Vision(Dataset):
@@ -38,12 +38,12 @@ class Vision(Dataset):
         noise_std: data noise, in units of the value range.
         dequantize: uniform noise of one grey level.
         clamp_noise: clamp noisy points to the value range.
-        horizontal_flip: mirror each training picture with probability ½.
+        horizontal_flip: mirror each training image with probability ½.
         classes: only these, by name or number.
-        n_train, n_test: only so many pictures.
-        size: side of CelebA's pictures, the middle 140 pixels of the aligned ones; the others have their own.
+        n_train, n_test: only so many images.
+        size: side of CelebA's images, the middle 140 pixels of the aligned ones; the others have their own.
         attribute: of CelebA, e.g. ``Smiling``: two classes, without and with; null: no labels.
-        cache_dir: where CelebA's decoded pictures are kept.
+        cache_dir: where CelebA's decoded images are kept.
         resident: keep all on the device; null: when they fit.
 
     Raises:

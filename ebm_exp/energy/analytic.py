@@ -1,4 +1,4 @@
-"""Energies of known law: targets to judge samplers and estimators by, and small families with a known optimum.
+"""Energies of known distribution: targets to judge samplers and estimators by, and small families with a known optimum.
 
 A point has d numbers x₁ … x_d, whatever its event shape. E is not normalised: p(x) = exp(−E(x))/Z over all of space,
 with log Z in nats; on a data set's box it is the same where the mass outside is negligible. Parameters are trainable:
@@ -62,7 +62,7 @@ class Analytic(Energy):
 class Gaussian(Analytic):
     """E = ½|z|², z₁ = u₁, zᵢ = (uᵢ − ρuᵢ₋₁)/√(1 − ρ²), u = (x − mean)/std: neighbours have correlation ρ.
 
-    This is the stationary AR(1) law, Cov(uᵢ, uⱼ) = ρ^|i−j|; in the plane, any Gaussian.
+    This is the stationary AR(1) distribution, Cov(uᵢ, uⱼ) = ρ^|i−j|; in the plane, any Gaussian.
     log Z = (d/2) log 2π + Σ log stdᵢ + (d − 1)/2 · log(1 − ρ²).
 
     Args:

@@ -1,4 +1,4 @@
-"""A plain convolutional energy for pictures."""
+"""A plain convolutional energy for images."""
 
 from itertools import pairwise
 from typing import Literal
@@ -19,18 +19,18 @@ class Conv(Energy):
     4×4 pixels to the hidden layer where ours leaves 3×3.
 
     Args:
-        event_shape: ``(channels, height, width)`` of a picture.
-        channels: output channels of each convolution; each but the first halves the picture.
+        event_shape: ``(channels, height, width)`` of an image.
+        channels: output channels of each convolution; each but the first halves the image.
         width: units of the hidden layer; None: no such layer.
-        kernel: of the convolutions of stride 2: 4 rounds halves of the picture down, 3 up.
+        kernel: of the convolutions of stride 2: 4 rounds halves of the image down, 3 up.
         activation: applied after each layer but the last.
-        stem_kernel, stem_stride, stem_padding: of the first convolution; with a stride, chains on large pictures cost
+        stem_kernel, stem_stride, stem_padding: of the first convolution; with a stride, chains on large images cost
             a fraction.
         conditional: take labels y ``[batch]``, see ``ClassAffine``.
         n_classes: number of classes of the data.
 
     Raises:
-        ValueError: when points are no pictures or too small to be halved so often, channels is empty, or there are no
+        ValueError: when points are no images or too small to be halved so often, channels is empty, or there are no
             labels to condition on.
     """
 
@@ -49,7 +49,7 @@ class Conv(Energy):
     ) -> None:
         super().__init__()
         if len(event_shape) != 3:
-            raise ValueError(f"conv needs pictures [channels, height, width], the data set has points {event_shape}")
+            raise ValueError(f"conv needs images [channels, height, width], the data set has points {event_shape}")
         if not channels:
             raise ValueError("channels: needs at least one convolution")
         self.context = ("y",) if conditional else ()
@@ -60,11 +60,11 @@ class Conv(Energy):
         self.affines = nn.ModuleList([ClassAffine(n_classes, n) for n in channels] if conditional else [])
         side = [(n + 2 * stem_padding - stem_kernel) // stem_stride + 1 for n in event_shape[1:]]
         if min(side) < 1:
-            raise ValueError(f"stem_kernel: {stem_kernel} is larger than padded pictures of {event_shape[1:]}")
+            raise ValueError(f"stem_kernel: {stem_kernel} is larger than padded images of {event_shape[1:]}")
         most = min(side).bit_length() - 1 if kernel == 4 else (min(side) - 1).bit_length()
         if len(halvings) > most:
             raise ValueError(
-                f"channels: {len(halvings)} halvings are too many for pictures of {event_shape[1:]}, "
+                f"channels: {len(halvings)} halvings are too many for images of {event_shape[1:]}, "
                 f"which the first convolution makes {tuple(side)}: at most {most}"
             )
         for _ in halvings:

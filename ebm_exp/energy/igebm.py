@@ -1,7 +1,7 @@
 """The residual network of Du & Mordatch 2019 (their ResNet32): h ← φ(↓(skip(h) + W₂ φ(W₁ h))).
 
 base: a 3×3 convolution, then blocks 128↓ 128 256↓ 256 256↓ 256, pooled over space, a linear unit: 5.05 million
-parameters on RGB pictures. ↓ averages 2×2 pixels. Spectral normalisation is a matter of ``regularization=``; with its
+parameters on RGB images. ↓ averages 2×2 pixels. Spectral normalisation is a matter of ``regularization=``; with its
 bounded form W₂ can start near zero (std 1e-10), so that a block begins as its skip path. The plain form W/σ blows that
 start up to norm one: it then only picks a direction.
 
@@ -26,15 +26,15 @@ from ebm_exp.types import Batch, PerSample, PositiveInt, Probability
 
 
 class IGEBM(Energy):
-    """A residual energy for pictures.
+    """A residual energy for images.
 
     Args:
-        event_shape: ``(channels, height, width)`` of a picture; each stage halves it.
+        event_shape: ``(channels, height, width)`` of an image; each stage halves it.
         channels: width of each stage; the first is the stem's too.
-        blocks: residual blocks per stage; the first of a stage halves the picture.
+        blocks: residual blocks per stage; the first of a stage halves the image.
         pool: ``sum`` (published) or ``mean`` over space.
         skip: where the skip path is a convolution: ``width``, where the width changes (published), or ``halving``,
-            also in each block that halves the picture.
+            also in each block that halves the image.
         skip_kernel: of those convolutions.
         stem_stride: of the first convolution (published: 1); with 2, chains cost a quarter.
         activation: φ; published: leaky ReLU 0.2, swish for 128×128 models.
@@ -43,7 +43,7 @@ class IGEBM(Energy):
         n_classes: number of classes of the data.
 
     Raises:
-        ValueError: when points are no pictures or too small to be halved so often, channels is empty, or there are no
+        ValueError: when points are no images or too small to be halved so often, channels is empty, or there are no
             labels to condition on.
     """
 
@@ -63,14 +63,14 @@ class IGEBM(Energy):
     ) -> None:
         super().__init__()
         if len(event_shape) != 3:
-            raise ValueError(f"igebm needs pictures [channels, height, width], the data set has points {event_shape}")
+            raise ValueError(f"igebm needs images [channels, height, width], the data set has points {event_shape}")
         if not channels:
             raise ValueError("channels: needs at least one stage")
         side = (min(event_shape[1:]) - 1) // stem_stride + 1
         if side < 2 ** len(channels):
             most = side.bit_length() - 1
             raise ValueError(
-                f"channels: {len(channels)} halvings are too many for pictures of {event_shape[1:]}, at most {most}"
+                f"channels: {len(channels)} halvings are too many for images of {event_shape[1:]}, at most {most}"
             )
         self.context = ("y",) if conditional else ()
         self.activation = nn.LeakyReLU(0.2) if activation is None else activation

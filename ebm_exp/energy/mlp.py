@@ -1,4 +1,4 @@
-"""A fully connected energy, for points and for pictures of a few pixels."""
+"""A fully connected energy, for points and for images of a few pixels."""
 
 import math
 from itertools import pairwise

@@ -1,6 +1,6 @@
 """The multi-scale energy of Du et al. 2021 (arXiv 2012.01316): E(x) = Σᵢ Eᵢ(↓ⁱx), a sum of towers.
 
-↓ averages 3×3 pixels with stride 2. Tower i reads the picture after i of them and leaves away the last i stages, so
+↓ averages 3×3 pixels with stride 2. Tower i reads the image after i of them and leaves away the last i stages, so
 that all towers end at one resolution. A tower is a 3×3 convolution, its stages, one more φ, the mean over space and a
 linear unit. A stage applies its blocks and then widens:
 
@@ -8,9 +8,9 @@ linear unit. A stage applies its blocks and then widens:
     h ← φ(↓(W h))
 
 norm is instance normalisation up to 128 channels, group normalisation with 32 groups above. The tower of the whole
-picture attends to all its pixels once: h ← h + γ V softmax(QᵀK), γ zero at first.
+image attends to all its pixels once: h ← h + γ V softmax(QᵀK), γ zero at first.
 
-The defaults have 6,561,620 parameters on RGB pictures. The published network's 6,643,044 are these, 2,576 biases that
+The defaults have 6,561,620 parameters on RGB images. The published network's 6,643,044 are these, 2,576 biases that
 instance normalisation or the softmax cancels, and 78,848 of class maps, which it builds also without classes.
 ``multiscale_large`` (26,456,772) is their network for 128×128, whose two lower towers begin with 128 channels where
 ours begin with 64.
@@ -31,13 +31,13 @@ _INSTANCE_NORM_UP_TO, _GROUPS = 128, 32
 
 
 class MultiScale(Energy):
-    """A sum of residual energies of a picture and of its reductions.
+    """A sum of residual energies of an image and of its reductions.
 
     Args:
-        event_shape: ``(channels, height, width)`` of a picture.
-        channels: width of the first convolution, then what each stage widens to; each stage halves the picture.
+        event_shape: ``(channels, height, width)`` of an image.
+        channels: width of the first convolution, then what each stage widens to; each stage halves the image.
         blocks: residual blocks per stage: one number, or one per stage.
-        n_scales: towers: the whole picture, its half, its quarter, …
+        n_scales: towers: the whole image, its half, its quarter, …
         attention_after: the stage (from 1) of the first tower that self-attention follows; None: nowhere.
         stem_stride: of each tower's first convolution (published: 1); with 2, chains cost a quarter.
         activation: φ.
@@ -45,7 +45,7 @@ class MultiScale(Energy):
         n_classes: number of classes of the data.
 
     Raises:
-        ValueError: when points are no pictures or too small for so many stages, the numbers of stages, blocks, scales
+        ValueError: when points are no images or too small for so many stages, the numbers of stages, blocks, scales
             and attention do not fit together, a width cannot be normalised or attended to, or there are no labels to
             condition on.
     """
@@ -65,7 +65,7 @@ class MultiScale(Energy):
         super().__init__()
         if len(event_shape) != 3:
             raise ValueError(
-                f"multiscale needs pictures [channels, height, width], the data set has points {event_shape}"
+                f"multiscale needs images [channels, height, width], the data set has points {event_shape}"
             )
         if len(channels) < 2:
             raise ValueError("channels: needs at least two widths, the first convolution's and one stage's")
@@ -74,7 +74,7 @@ class MultiScale(Energy):
         most = ((max(event_shape[1:]) - 1) // stem_stride).bit_length()
         if n_stages > most:
             raise ValueError(
-                f"channels: {n_stages} stages are too many for pictures of {event_shape[1:]}, as normalisation "
+                f"channels: {n_stages} stages are too many for images of {event_shape[1:]}, as normalisation "
                 f"needs more than one pixel: at most {most}"
             )
         per_stage = (blocks,) * n_stages if isinstance(blocks, int) else tuple(blocks)
@@ -130,8 +130,8 @@ class _Tower(nn.Module):
         n_classes: int | None,
     ) -> None:
         super().__init__()
-        picture, stem, *_ = channels
-        layers: list[nn.Module] = [nn.Conv2d(picture, stem, 3, stem_stride, padding=1), activation]
+        image, stem, *_ = channels
+        layers: list[nn.Module] = [nn.Conv2d(image, stem, 3, stem_stride, padding=1), activation]
         for k, (n_in, n_out) in enumerate(pairwise(channels[1:])):
             layers += [_Block(n_in, activation, n_classes) for _ in range(blocks[k])]
             layers += [nn.Conv2d(n_in, n_out, 3, padding=1), nn.AvgPool2d(3, stride=2, padding=1), activation]

@@ -1,4 +1,4 @@
-"""An energy given what was observed of a point: the law of the point under the model and the observation, by Bayes.
+"""An energy given what was observed of a point: the posterior of the point under the model, by Bayes.
 
 The observation is context, so that every chain has its own.
 """
@@ -43,7 +43,7 @@ class Denoising(Energy):
     Args:
         energy: E.
         noise_std: σ.
-        temperature: T of the model's law exp(−E/T).
+        temperature: T of the model's distribution exp(−E/T).
     """
 
     def __init__(self, energy: Energy, noise_std: Positive, temperature: Positive) -> None:

@@ -1,4 +1,4 @@
-"""Energies of known law whose log Z is an integral on the line: a double well, a ring (see ``analytic.py``).
+"""Energies of known distribution whose log Z is an integral on the line: a double well, a ring (see ``analytic.py``).
 
 A density known by its logarithm at even nodes gives log Z by Simpson's rule and samples by its inverse distribution
 function.

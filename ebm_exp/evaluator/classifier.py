@@ -30,7 +30,7 @@ _SAID: set[Path] = set()  # files whose accuracy the log has told
 
 
 class Network(nn.Module):
-    """Three convolutions for pictures, two layers for other points, then 128 features and a linear head."""
+    """Three convolutions for images, two layers for other points, then 128 features and a linear head."""
 
     num_features = 128
 

@@ -28,7 +28,7 @@ MOST = 1024  # pixels that are compared; the cost of a distance grows as their c
 class Pixels(nn.Module):
     """Features that are the components themselves, in double precision: ``[batch, *event]`` → ``[batch, d]``.
 
-    Pictures of more than 1,024 components are averaged over squares of ``pool`` pixels, the smallest that leave so few.
+    Images of more than 1,024 components are averaged over squares of ``pool`` pixels, the smallest that leave so few.
     """
 
     def __init__(self, event_shape: tuple[int, ...]) -> None:

@@ -2,7 +2,7 @@
 
 log Z = log ∫ exp(−E(x)/T) dx over the domain, by the midpoint rule on n² cells; its error is estimated by the rule on
 (n/2)² cells, whose error is four times as large for a smooth energy. Then NLL = mean E(x)/T + log Z over held-out
-points, and where the data's law p is known, KL(p‖model) = mean log p(x) + NLL.
+points, and where the data's distribution p is known, KL(p‖model) = mean log p(x) + NLL.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy: a distance of laws that also sees what mean and covariance do not.
+"""Maximum mean discrepancy: a distance of distributions that also sees what mean and covariance do not.
 
 MMD² = E k(x, x′) + E k(y, y′) − 2 E k(x, y),  k(x, y) = exp(−|x − y|²/(2σ²))
 
@@ -21,8 +21,8 @@ MEDIAN_MULTIPLES = (0.25, 0.5, 1.0, 2.0)
 class MMD(Evaluator):
     """``mmd2``: unbiased MMD² between samples and the test split, the mean over bandwidths; 0 is best.
 
-    Unbiased means that for samples of the data's own law it is often negative. It can sit at this floor while the
-    weights of modes are wrong: judge a density by its likelihood too.
+    Unbiased means that for samples of the data's own distribution it is often negative. It can sit at this floor while
+    the weights of modes are wrong: judge a density by its likelihood too.
 
     Args:
         dataset: gives the test split; its first use computes the reference's own term, which is kept.

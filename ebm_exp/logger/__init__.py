@@ -1,4 +1,4 @@
-"""What a run tells: rows of JSON, Weights & Biases, a progress line, pictures."""
+"""What a run tells: rows of JSON, Weights & Biases, a progress line, images."""
 
 from ebm_exp.logger.console import Progress
 from ebm_exp.logger.jsonl import Jsonl

@@ -1,4 +1,4 @@
-"""The pictures of a run, as files. matplotlib is imported where it draws; nothing here keeps state."""
+"""The images of a run, as files. matplotlib is imported where it draws; nothing here keeps state."""
 
 import math
 from pathlib import Path
@@ -13,13 +13,13 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
 _DATA, _MODEL, _DPI = "#1f6fb4", "#d9662b", 120
-_CELL, _SIDE = 40, 480  # pixels: least longer side of one picture, side of a whole mosaic to aim at
-_SEPARATOR = (84, 120, 156)  # tinted, so that no grey value of a picture passes for it
+_CELL, _SIDE = 40, 480  # pixels: least longer side of one image, side of a whole mosaic to aim at
+_SEPARATOR = (84, 120, 156)  # tinted, so that no grey value of an image passes for it
 _MAX_FRAMES = 60
 
 
 def mosaic(x: Batch, domain: Domain, n_max: int = 64, n_columns: int | None = None) -> np.ndarray:
-    """Pictures ``[n, C, H, W]`` side by side in one uint8 array ``[height, width, 3]``, enlarged, lines between.
+    """Images ``[n, C, H, W]`` side by side in one uint8 array ``[height, width, 3]``, enlarged, lines between.
 
     At most ``n_max`` are shown, in ``n_columns`` columns (None: as square as it gets), by whole multiples of a pixel.
     One channel is grey, three are RGB, of any other number the first is shown.
@@ -34,16 +34,16 @@ def mosaic(x: Batch, domain: Domain, n_max: int = 64, n_columns: int | None = No
     n_rows = math.ceil(len(levels) / n_columns)
     height, width = levels.shape[2] + 2, levels.shape[3] + 2
     canvas = np.full((n_rows * height + 2, n_columns * width + 2, 3), _SEPARATOR, dtype=np.uint8)
-    pictures = levels.permute(0, 2, 3, 1).numpy()
+    images = levels.permute(0, 2, 3, 1).numpy()
     for i in range(n_rows * n_columns):
         row, column = divmod(i, n_columns)
         top, left = row * height + 2, column * width + 2
-        canvas[top : top + height - 2, left : left + width - 2] = pictures[i] if i < len(pictures) else 255
+        canvas[top : top + height - 2, left : left + width - 2] = images[i] if i < len(images) else 255
     return canvas
 
 
 def sample_panels(path: Path, panels: dict[str, Batch], domain: Domain) -> None:
-    """Grids of up to 64 pictures side by side under their titles, all at one scale."""
+    """Grids of up to 64 images side by side under their titles, all at one scale."""
     if len(domain.event_shape) == 3:
         n_columns = math.ceil(math.sqrt(min(64, max(len(x) for x in panels.values()))))
         shown = {title: mosaic(x, domain, n_columns=n_columns) for title, x in panels.items()}
@@ -52,25 +52,25 @@ def sample_panels(path: Path, panels: dict[str, Batch], domain: Domain) -> None:
             title: x[:64].flatten(1).detach().float().cpu().clamp(domain.low, domain.high).numpy()
             for title, x in panels.items()
         }
-    width = max(_SIDE * 3 // 4, *(picture.shape[1] for picture in shown.values()))
-    pictures = len(domain.event_shape) == 3
-    height = max(picture.shape[0] for picture in shown.values()) if pictures else _SIDE
+    width = max(_SIDE * 3 // 4, *(image.shape[1] for image in shown.values()))
+    images = len(domain.event_shape) == 3
+    height = max(image.shape[0] for image in shown.values()) if images else _SIDE
     gap, top = 24, 48  # in pixels, like all of this layout: a mosaic on paper keeps its pixels whole
     total = gap + (width + gap) * len(shown), top + height + gap
     figure = _figure(total[0] / _DPI, total[1] / _DPI)
     figure.set_layout_engine("none")
-    for i, (title, picture) in enumerate(shown.items()):
-        w, h = (picture.shape[1], picture.shape[0]) if pictures else (width, height)
+    for i, (title, image) in enumerate(shown.items()):
+        w, h = (image.shape[1], image.shape[0]) if images else (width, height)
         left, bottom = gap + (width + gap) * i, total[1] - top - h
         axes = figure.add_axes((left / total[0], bottom / total[1], w / total[0], h / total[1]))
-        axes.imshow(picture, interpolation="nearest", aspect="auto", cmap="gray", vmin=domain.low, vmax=domain.high)
+        axes.imshow(image, interpolation="nearest", aspect="auto", cmap="gray", vmin=domain.low, vmax=domain.high)
         axes.set_axis_off()
         axes.set_title(title, fontsize=11, loc="left")
     _write(figure, path)
 
 
 def sample_grid(path: Path, x: Batch, domain: Domain) -> None:
-    """One grid of up to 256 pictures, or a scatter plot of points in the plane."""
+    """One grid of up to 256 images, or a scatter plot of points in the plane."""
     if domain.event_shape == (2,):
         figure = _figure(5, 5)
         _scatter(figure.add_subplot(), x, domain)
@@ -174,7 +174,7 @@ def heat_maps(path: Path, energies: dict[str, tuple[EnergyFn, float]], domain: D
 
 
 def chain_gif(path: Path, frames: Tensor, domain: Domain, ms_per_frame: int = 80) -> None:
-    """Chains as they move: frames ``[n_frames, n, *event]``, the last held for a second; 36 pictures, or all points.
+    """Chains as they move: frames ``[n_frames, n, *event]``, the last held for a second; 36 images, or all points.
 
     Of more than 60 frames, 60 evenly spread ones are shown, first and last among them.
     """
@@ -183,10 +183,10 @@ def chain_gif(path: Path, frames: Tensor, domain: Domain, ms_per_frame: int = 80
     if len(frames) > _MAX_FRAMES:
         frames = frames[np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int)]
     if len(domain.event_shape) == 3:
-        pictures = [Image.fromarray(mosaic(x, domain, 36)) for x in frames]
+        images = [Image.fromarray(mosaic(x, domain, 36)) for x in frames]
     else:
-        pictures = [_scatter_image(x, domain) for x in frames]
-    palette = [picture.convert("P", palette=Image.Palette.ADAPTIVE) for picture in pictures]
+        images = [_scatter_image(x, domain) for x in frames]
+    palette = [image.convert("P", palette=Image.Palette.ADAPTIVE) for image in images]
     durations = [ms_per_frame] * (len(palette) - 1) + [1000]
     palette[0].save(path, save_all=True, append_images=palette[1:], duration=durations, loop=0)
 

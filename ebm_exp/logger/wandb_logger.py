@@ -90,12 +90,12 @@ class WandbRun:
         if self._run is not None:
             self._run.log({"step": step} | metrics)
 
-    def log_pictures(self, pictures: dict[str, Path], step: int) -> None:
+    def log_images(self, images: dict[str, Path], step: int) -> None:
         """PNG or GIF files by metric name."""
         if self._run is not None:
             import wandb
 
-            self._run.log({"step": step} | {name: wandb.Image(str(path)) for name, path in pictures.items()})
+            self._run.log({"step": step} | {name: wandb.Image(str(path)) for name, path in images.items()})
 
     def summary(self, values: dict[str, Any]) -> None:
         """Single values of the whole run, e.g. the best metric, beside W&B's own last values."""

@@ -22,7 +22,7 @@ class Chain(Mode):
     energy, and the means of what the sampler reports (acceptance, gradient norm, displacement, …).
 
     Args:
-        n_frames: pictures in the film.
+        n_frames: images in the film.
     """
 
     def __init__(self, n_frames: PositiveInt = 40) -> None:
@@ -49,9 +49,9 @@ class Chain(Mode):
         if n_steps - half >= 4 and trace.shape[1] >= 2:
             numbers |= mixing(trace[half:])._asdict()
         folder, domain = request.folder, run.parts["dataset"].domain
-        film, picture, report = folder / "chain.gif", folder / "energy.png", folder / "diagnostics.json"
+        film, image, report = folder / "chain.gif", folder / "energy.png", folder / "diagnostics.json"
         chain_gif(film, torch.stack(frames), domain)
-        energy_trace(picture, trace)
+        energy_trace(image, trace)
         report.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
         saved = save(folder, samples, run.energies(samples), energy_trace=trace.float().cpu().numpy())
-        return Outcome({"chain": film, "energy": picture, "samples": saved, "diagnostics": report}, numbers)
+        return Outcome({"chain": film, "energy": image, "samples": saved, "diagnostics": report}, numbers)

@@ -16,7 +16,7 @@ CELLS = 600  # per side, where log Z is by quadrature
 
 
 class Compose(Mode):
-    """``compose.png``: in the plane the density of each run, of the composition and its chains; else their pictures.
+    """``compose.png``: in the plane the density of each run, of the composition and its chains; else their images.
 
     The first run gives box, sampler and temperature.
 
@@ -45,19 +45,19 @@ class Compose(Mode):
         target = self.energy(runs, temperature)
 
         samples = run.draw(request.n, request.seed, request.watch, request.label, target)
-        picture = request.folder / "compose.png"
+        image = request.folder / "compose.png"
         names = [each.parts["dataset"].name for each in runs]
         metrics = {}
         if dataset.event_shape == (2,) and not target.context:
             temperatures = [each.parts["sampler"].temperature for each in runs]
             energies = {name: (r.energy, t) for name, r, t in zip(_told_apart(names), runs, temperatures, strict=True)}
-            heat_maps(picture, energies | {self.operation: (target, temperature)}, dataset.domain, samples.x)
+            heat_maps(image, energies | {self.operation: (target, temperature)}, dataset.domain, samples.x)
             metrics["log_z"] = float(log_z(target, dataset, temperature, CELLS))
         else:
             panels = {name: r.draw(request.n, request.seed).x for name, r in zip(_told_apart(names), runs, strict=True)}
-            sample_panels(picture, panels | {self.operation: samples.x}, dataset.domain)
+            sample_panels(image, panels | {self.operation: samples.x}, dataset.domain)
         energy = target(samples.x, **context_of(target, y=samples.y)).detach()
-        return Outcome({"compose": picture, "samples": save(request.folder, samples, energy)}, metrics)
+        return Outcome({"compose": image, "samples": save(request.folder, samples, energy)}, metrics)
 
     def energy(self, runs: tuple[LoadedRun, ...], temperature: float) -> Energy:
         """The composed energy at T, of the averaged (or whatever loaded) weights of the runs.

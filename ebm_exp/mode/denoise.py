@@ -33,9 +33,9 @@ class Denoise(Mode):
         start = noisy.clamp(dataset.domain.low, dataset.domain.high)
 
         samples = run.draw(n, request.seed, request.watch, request.label, target, start=start, noisy=noisy)
-        picture = request.folder / "denoise.png"
+        image = request.folder / "denoise.png"
         panels = {"data": clean, f"with noise {self.noise_std:g}": noisy, "denoised": samples.x}
-        sample_panels(picture, panels, dataset.domain)
+        sample_panels(image, panels, dataset.domain)
 
         def psnr(x: Tensor) -> float:
             width = dataset.domain.high - dataset.domain.low
@@ -43,4 +43,4 @@ class Denoise(Mode):
 
         metrics = {"psnr_noisy": psnr(noisy), "psnr": psnr(samples.x)}
         saved = save(request.folder, samples, run.energies(samples))
-        return Outcome({"denoise": picture, "samples": saved}, metrics)
+        return Outcome({"denoise": image, "samples": saved}, metrics)

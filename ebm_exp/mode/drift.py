@@ -35,6 +35,6 @@ class Drift(Mode):
             request.progress(step)
 
         samples = run.draw(request.n, request.seed, watch, request.label)
-        picture = request.folder / "drift.png"
-        sample_panels(picture, panels, run.parts["dataset"].domain)
-        return Outcome({"drift": picture, "samples": save(request.folder, samples, run.energies(samples))}, metrics)
+        image = request.folder / "drift.png"
+        sample_panels(image, panels, run.parts["dataset"].domain)
+        return Outcome({"drift": image, "samples": save(request.folder, samples, run.energies(samples))}, metrics)

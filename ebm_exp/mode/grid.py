@@ -9,7 +9,7 @@ from ebm_exp.types import EnergyFn
 
 
 class Grid(Mode):
-    """``samples.npz`` and a picture of all."""
+    """``samples.npz`` and an image of all."""
 
     def __call__(self, run: LoadedRun, request: Request) -> Outcome:
         """Draw, and write files to the request's folder."""
@@ -21,7 +21,7 @@ class Grid(Mode):
 
         samples = run.draw(request.n, request.seed, watch, request.label)
         energy = run.energies(samples)
-        picture = request.folder / "samples.png"
-        sample_grid(picture, samples.x, run.parts["dataset"].domain)
+        image = request.folder / "samples.png"
+        sample_grid(image, samples.x, run.parts["dataset"].domain)
         metrics = {"energy": float(energy.mean())} | {name: float(v) for name, v in last["info"].metrics().items()}
-        return Outcome({"grid": picture, "samples": save(request.folder, samples, energy)}, metrics)
+        return Outcome({"grid": image, "samples": save(request.folder, samples, energy)}, metrics)

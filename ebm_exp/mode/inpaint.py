@@ -1,4 +1,4 @@
-"""Pictures of which a part is hidden, completed by chains that keep the rest."""
+"""Images of which a part is hidden, completed by chains that keep the rest."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from ebm_exp.types import Probability
 
 
 class Inpaint(Mode):
-    """``inpaint.png``: held-out pictures, what was seen of them, and what chains from noise made of the rest.
+    """``inpaint.png``: held-out images, what was seen of them, and what chains from noise made of the rest.
 
     ``error`` is the mean squared error of hidden components, ``error_of_noise`` that of the chains' starts.
 
     Args:
         mask: what is hidden: the ``left`` half, the ``centre`` (half of each side), ``random`` components, or a
-            picture file whose bright half is hidden.
+            image file whose bright half is hidden.
         share: of components that ``random`` hides.
     """
 
@@ -34,7 +34,7 @@ class Inpaint(Mode):
         """Draw, and write files to the request's folder."""
         dataset = run.parts["dataset"]
         if len(dataset.event_shape) != 3:
-            raise UserError(f"mode: inpaint needs pictures, {dataset.name} has points {dataset.event_shape}")
+            raise UserError(f"mode: inpaint needs images, {dataset.name} has points {dataset.event_shape}")
         n = min(request.n, dataset.n_test)
         known = dataset.test(n)
         target = Inpainting(run.energy, self._hidden(dataset.domain, request.seed).to(known.device))
@@ -43,16 +43,16 @@ class Inpaint(Mode):
         drawn = run.draw(n, request.seed, request.watch, request.label, target, start=start, known=known)
         samples = drawn._replace(x=target.completed(drawn.x, known))
         seen = target.completed(torch.full_like(known, dataset.domain.centre), known)
-        picture = request.folder / "inpaint.png"
+        image = request.folder / "inpaint.png"
         panels = {"data": known, "seen": seen, f"completed, {run.parts['sampling'].n_steps} steps": samples.x}
-        sample_panels(picture, panels, dataset.domain)
+        sample_panels(image, panels, dataset.domain)
         hidden = target.mask.expand_as(known)
         metrics = {
             "error": float((samples.x - known)[hidden].square().mean()),
             "error_of_noise": float((start - known)[hidden].square().mean()),
         }
         saved = save(request.folder, samples, run.energies(samples), mask=target.mask.cpu().numpy())
-        return Outcome({"inpaint": picture, "samples": saved}, metrics)
+        return Outcome({"inpaint": image, "samples": saved}, metrics)
 
     def _hidden(self, domain: Domain, seed: int) -> Tensor:
         """``[*event]``, true where a component is hidden."""
@@ -75,10 +75,10 @@ def _from_file(path: Path, width: int, height: int) -> Tensor:
     from PIL import Image
 
     if not path.is_file():
-        raise UserError(f"mask: must be left, centre, random or a picture file, got {path}")
+        raise UserError(f"mask: must be left, centre, random or an image file, got {path}")
     try:
         with Image.open(path) as opened:
             grey = opened.convert("L").resize((width, height))
     except OSError as error:
-        raise UserError(f"mask: {path} cannot be read as a picture ({str(error).splitlines()[0]})") from None
+        raise UserError(f"mask: {path} cannot be read as an image ({str(error).splitlines()[0]})") from None
     return torch.from_numpy(np.asarray(grey) > 127)

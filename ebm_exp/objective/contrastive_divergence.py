@@ -1,6 +1,6 @@
 """Contrastive divergence: lower the energy of data, raise the energy of samples of the model.
 
-∇θ L = E_data[∇θ E(x⁺)] − E_q[∇θ E(x⁻)],  q: the law of chains of K steps            (Hinton 2002)
+∇θ L = E_data[∇θ E(x⁺)] − E_q[∇θ E(x⁻)],  q: the distribution of chains of K steps            (Hinton 2002)
 
 With q = p_θ this is the gradient of the negative log-likelihood at T = 1. Three choices of where chains start:
 

@@ -39,8 +39,8 @@ class Sampler(nn.Module, ABC):
     """
 
     n_steps: int
-    temperature: float  # T of the law that the kernel is built to sample
-    exact: bool  # False when a clamp may act, so that the temperature is only a noise ratio
+    temperature: float  # T of the distribution that the kernel is built to sample
+    exact: bool  # False when a clamp may act: the temperature is then only an effective one
     discrete: bool = False  # True: points have two levels, the ends of the domain
 
     @abstractmethod

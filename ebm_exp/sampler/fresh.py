@@ -29,7 +29,7 @@ class FreshChains:
 
     Args:
         sampler: the kernel.
-        dataset: gives the domain, the law of labels and, for ``init: data``, the starting points.
+        dataset: gives the domain, the distribution of labels and, for ``init: data``, the starting points.
         n_steps: length of each chain.
         init: ``noise`` (uniform on the domain), ``data`` (noisy training points) or ``buffer`` (negatives of training).
         n_adapt: steps of each chain in which a sampler that can adapts its step size; null: half of the chain.
@@ -67,7 +67,7 @@ class FreshChains:
             watch: called with (step from 1, energy, state, info) after every step of the chains that run first
                 together, at least 64 (or all); the energy is the target of these chains.
             y: labels ``[n]`` to draw under, for a class-conditional energy; by default those of the starting points,
-                or random ones of the data's law for chains from noise.
+                or random ones of the data's distribution for chains from noise.
             start: where the chains start ``[n, *event]``, whatever ``init`` says.
             context: what the energy needs beside labels, each ``[n, …]``.
 

@@ -1,14 +1,14 @@
-"""A leapfrog flight and its acceptance: what ``hmc`` and ``mala`` have in common.
+"""A leapfrog trajectory and its acceptance: what ``hmc`` and ``mala`` have in common.
 
 p ~ N(0, T·M),  H(x, p) = E(x) + pᵀM⁻¹p/2; L leapfrog steps of size ε,                       (Neal 2011, Eq. 5.18–5.20)
 
     p ← p − (ε/2) g(x),   x ← x + ε M⁻¹p,   p ← p − (ε/2) g(x),   g = ∇E,
 
 ends at (x′, p′), which each chain accepts for itself with probability min(1, exp(−(H(x′, p′) − H(x, p))/T)). One step
-with ε = √λ is the Langevin step x − (λ/2)∇E + N(0, λT). At a wall of the box a flight is reflected, x and p: that
-preserves volume and can be reversed, so the law stays exact. So does any other vector field g: the limit on drift
-shortens g where a step would be longer than the noise can undo (a truncated drift: Roberts & Tweedie 1996, section
-1.4.2).
+with ε = √λ is the Langevin step x − (λ/2)∇E + N(0, λT). At a wall of the box a trajectory is reflected, x and p: that
+preserves volume and can be reversed, so the distribution stays exact. So does any other vector field g: the limit on
+drift shortens g where a step would be longer than the noise can undo (a truncated drift: Roberts & Tweedie 1996,
+section 1.4.2).
 """
 
 import math
@@ -125,7 +125,7 @@ class Hamiltonian(Sampler):
         change = p.square() - p0.square()
         kinetic = (change if self.mass is None else change / self.mass).flatten(1).sum(1) / 2
         log_acceptance = -(e - state.e + kinetic) / t
-        accepted = noise.accept.log() < log_acceptance  # a flight out of the floating-point numbers: NaN, refused
+        accepted = noise.accept.log() < log_acceptance  # a trajectory out of the floating-point numbers: NaN, refused
         acceptance = torch.where(log_acceptance.isnan(), 0.0, log_acceptance.clamp(max=0).exp())
         there = per_chain(accepted, x)
         new = state._replace(

@@ -1,4 +1,4 @@
-"""Hamiltonian Monte Carlo: long flights (Duane et al. 1987; Neal 2011); see ``hamiltonian.py``."""
+"""Hamiltonian Monte Carlo: long trajectories (Duane et al. 1987; Neal 2011); see ``hamiltonian.py``."""
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.sampler.hamiltonian import Hamiltonian
@@ -15,7 +15,7 @@ class HMC(Hamiltonian):
         temperature: T.
         n_leapfrog: L.
         mass: the diagonal of M, one number for all components or one for each.
-        jitter: each flight's ε is multiplied by a number from [1 − jitter, 1 + jitter], so that no chain returns to
+        jitter: each trajectory's ε is multiplied by a number from [1 − jitter, 1 + jitter], so that no chain returns to
             where it was time after time (Neal 2011, section 3.2).
         drift_limit: longest drift of a step, in lengths of its noise; null: no limit.
         target_acceptance: what a step size adapts to; .65 is best for Gaussians in many dimensions (Beskos et al.

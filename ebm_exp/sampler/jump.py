@@ -3,8 +3,8 @@
 x′ ~ q,  accepted with probability min(1, p(x′) q(x) / (p(x) q(x′)))                       (Tierney 1994, section 2.3.3)
 
 One step is ``n_jumps`` proposals, then ``n_local`` steps of the kernel. q is uniform on the box, or a mixture of
-Gaussians fitted to the training data once, with a tenth of the uniform law mixed in so that p/q stays bounded where
-it is low. Jumps are for few dimensions: the share that is accepted falls exponentially with their number.
+Gaussians fitted to the training data once, with a tenth of the uniform distribution mixed in so that p/q stays bounded
+where it is low. Jumps are for few dimensions: the share that is accepted falls exponentially with their number.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 x ← x − (λ/2) ∇E(x) + ω,  ω ~ N(0, noise_std²)                                  (Welling & Teh, ICML 2011, Eq. 4)
 
-With noise_std = √λ the chain approximates p(x) ∝ exp(−E(x)) with a bias of order λ: on N(0, σ²) its law is exactly
+With noise_std = √λ the chain approximates p(x) ∝ exp(−E(x)) with a bias of order λ: on N(0, σ²) it samples exactly
 N(0, σ²/(1 − λ/(4σ²))). With other noise it is the chain of step noise_std² at T = noise_std²/λ. A decaying step,
 
 λ_t = a (b + t)^−γ = λ (1 + t/b)^−γ, λ = a b^−γ, T unchanged,                     (Welling & Teh, section 3)
@@ -69,7 +69,7 @@ class Langevin(Sampler):
 
     Attributes:
         temperature: T = noise_std²/λ.
-        exact: False when a clamp may act; the temperature is then only a noise ratio.
+        exact: False when a clamp may act; the temperature is then only an effective one.
     """
 
     def __init__(

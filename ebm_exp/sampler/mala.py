@@ -1,4 +1,4 @@
-"""The Metropolis-adjusted Langevin algorithm: flights of one step (Roberts & Tweedie 1996); see ``hamiltonian.py``."""
+"""Metropolis-adjusted Langevin: trajectories of one step (Roberts & Tweedie 1996); see ``hamiltonian.py``."""
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.sampler.hamiltonian import Hamiltonian

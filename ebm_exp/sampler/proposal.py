@@ -1,4 +1,4 @@
-"""A law to propose jumps from: Gaussians fitted to the data, a tenth of the uniform law on the box among them."""
+"""A distribution to propose jumps from: Gaussians fitted to the data, with a tenth of uniform points on the box."""
 
 import math
 

@@ -32,7 +32,7 @@ def run_through(
 ) -> Through:
     """Run chains of the sampler's own length from x ``[batch, *event]``; the last ``n_live`` steps carry a graph.
 
-    The law of the chains and their noise are those of ``run_chain``; what the first ``n_chains`` cost more is memory,
+    The chains and their noise are those of ``run_chain``; what the first ``n_chains`` cost more is memory,
     that of one forward and one backward pass per live step.
 
     Args:

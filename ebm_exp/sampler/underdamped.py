@@ -3,8 +3,8 @@
 B: p ← p − (h/2)∇E   A: x ← x + (h/2)p   O: p ← c p + √((1 − c²)T) z, c = e^(−γh)   A   B
                                                                         (Leimkuhler & Matthews 2013, section 2)
 
-It has no acceptance, so its law is of order h² wrong; on a Gaussian x is exact and, at unit stiffness, p has the
-variance T(1 − h²/4). At a wall of the box a flight is reflected. What stands for an acceptance, and h adapts to, is
+It has no acceptance, so its error is of order h²; on a Gaussian x is exact and, at unit stiffness, p has the
+variance T(1 − h²/4). At a wall of the box a trajectory is reflected. What stands for an acceptance, and h adapts to, is
 min(1, exp(−W/T)) with the energy error W = ΔH without the heat of O.
 """
 
@@ -118,11 +118,11 @@ class Underdamped(Sampler):
         h = per_chain(size, state.x)
         p0 = torch.where(state.resting, noise.start * temperature.sqrt(), state.p)
         p = p0 - h / 2 * state.gradient  # B
-        x, p = self._flown(state.x, p, h / 2)  # A
+        x, p = self._move(state.x, p, h / 2)  # A
         before_o, c = p, (-self.friction * h).exp()
         p = c * p + ((1 - c.square()) * temperature).sqrt() * noise.z  # O
         after_o = p
-        x, p = self._flown(x, p, h / 2)  # A
+        x, p = self._move(x, p, h / 2)  # A
         e, gradient = energy_gradient(energy, x)
         p = p - h / 2 * gradient  # B
         kinetic = (before_o.square() - p0.square() + p.square() - after_o.square()).flatten(1).sum(1) / 2
@@ -132,7 +132,7 @@ class Underdamped(Sampler):
         new = UnderdampedState(x, p, resting, e, gradient, state.temperature, state.scale, adapted_size)
         return new, UnderdampedInfo(state.x, x, state.gradient, fidelity, size)
 
-    def _flown(self, x: Batch, p: Tensor, time: Tensor) -> tuple[Batch, Tensor]:
+    def _move(self, x: Batch, p: Tensor, time: Tensor) -> tuple[Batch, Tensor]:
         x = x + time * p
         if not self.reflect:
             return x, p

@@ -1,4 +1,4 @@
-"""Averaged weights: what pictures, evaluators and samples use."""
+"""Averaged weights: what images, evaluators and samples use."""
 
 import copy
 from typing import Any, Generic, TypeVar

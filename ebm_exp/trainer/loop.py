@@ -42,9 +42,9 @@ class Trainer:
         lr_warmup_steps, lr_decay, lr_decay_steps, lr_decay_rate: see ``schedule.lr_factor``.
         gradient_norm_clip: largest norm of the parameters' gradient; null: no clip.
         ema_rate: share of the new weights in the average, per step; 1 follows the weights.
-        log_every_steps, evaluate_every_steps, picture_every_steps, checkpoint_every_steps: intervals.
+        log_every_steps, evaluate_every_steps, image_every_steps, checkpoint_every_steps: intervals.
         keep_checkpoints: the newest so many are kept, and the best.
-        picture_samples: points in each panel of a picture.
+        image_samples: points in each panel of an image.
         n_batches: train on the first so many batches again and again (``debug=overfit``); null: on all data.
         profile_steps: record so many steps with torch's profiler (``debug=profile``).
     """
@@ -76,10 +76,10 @@ class Trainer:
         ema_rate: Probability = 0.002,
         log_every_steps: PositiveInt = 50,
         evaluate_every_steps: PositiveInt = 1000,
-        picture_every_steps: PositiveInt = 1000,
+        image_every_steps: PositiveInt = 1000,
         checkpoint_every_steps: PositiveInt = 500,
         keep_checkpoints: PositiveInt = 2,
-        picture_samples: PositiveInt = 64,
+        image_samples: PositiveInt = 64,
         n_batches: PositiveInt | None = None,
         profile_steps: NonNegativeInt = 0,
     ) -> None:
@@ -98,8 +98,8 @@ class Trainer:
         self.lr_schedule = (lr_warmup_steps, lr_decay, lr_decay_steps, lr_decay_rate)
         self.gradient_norm_clip = float("inf") if gradient_norm_clip is None else gradient_norm_clip
         self.log_every, self.evaluate_every = log_every_steps, evaluate_every_steps
-        self.picture_every, self.checkpoint_every = picture_every_steps, checkpoint_every_steps
-        self.keep_checkpoints, self.picture_samples = keep_checkpoints, picture_samples
+        self.image_every, self.checkpoint_every = image_every_steps, checkpoint_every_steps
+        self.keep_checkpoints, self.image_samples = keep_checkpoints, image_samples
         self.n_batches, self.profile_steps = n_batches, profile_steps
         self.ema = EMA(energy, ema_rate)
         self.params = [p for p in energy.parameters() if p.requires_grad]
@@ -183,8 +183,8 @@ class Trainer:
                     summary["metrics"] = summary.get("metrics", {}) | row
                     rows.write({"step": self.step} | row)
                     self.logger.log(row, self.step)
-                    if last or self.step % self.picture_every == 0:
-                        self.logger.log_pictures(report.draw_pictures(self, self.step, output), self.step)
+                    if last or self.step % self.image_every == 0:
+                        self.logger.log_images(report.draw_images(self, self.step, output), self.step)
                     if save or improved:
                         self._save()
                         self.run.write_summary(summary | {"step": self.step, "best": self.best})

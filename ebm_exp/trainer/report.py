@@ -1,4 +1,4 @@
-"""What a run shows a person: the outline at its start, pictures on the way, versions for the record."""
+"""What a run shows a person: the outline at its start, images on the way, versions for the record."""
 
 import platform
 from importlib.metadata import version
@@ -44,7 +44,7 @@ def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
     """The experiment in a few lines, before it starts."""
     data, sampler = trainer.dataset, trainer.sampling.sampler
     shape = "×".join(map(str, data.event_shape))
-    law = "temperature" if sampler.exact else "noise ratio (a clamp acts: no exact target)"
+    kind = "temperature" if sampler.exact else "effective temperature (approximate: clamped)"
     terms = ", ".join(trainer.objective.regularization.terms) or "none"
     lines = [
         f"run       {trainer.run_dir}",
@@ -52,7 +52,7 @@ def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
         f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
         f"{shape} in [{data.domain.low:g}, {data.domain.high:g}]",
         f"energy    {type(trainer.energy).__name__}: {facts['n_parameters']:,} parameters; regularization: {terms}",
-        f"chain     {type(sampler).__name__}, {sampler.n_steps} steps; {law} {facts['temperature']:.3g}; "
+        f"chain     {type(sampler).__name__}, {sampler.n_steps} steps; {kind} {facts['temperature']:.3g}; "
         f"fresh chains {trainer.sampling.n_steps} steps from {trainer.sampling.init}",
         *(f"judged    {name}: {text}" for name, text in facts["protocol"].items()),
         f"training  {type(trainer.objective).__name__}, batch {trainer.batch_size}, {trainer.max_steps:,} steps",
@@ -63,7 +63,7 @@ def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
 
 
 def fresh_samples(trainer: "Trainer", n: int) -> Samples:
-    """n fresh chains from the averaged energy, the same seed each time: pictures of one run can be compared.
+    """n fresh chains from the averaged energy, the same seed each time: images of one run can be compared.
 
     Early in training a buffer may hold fewer than n points to start from: they are then taken in turn.
     """
@@ -87,8 +87,8 @@ def evaluate(trainer: "Trainer") -> dict[str, float]:
     return row
 
 
-def draw_pictures(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dict[str, Path]:
-    """Write the pictures of this step; returns their files by metric name."""
+def draw_images(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dict[str, Path]:
+    """Write the images of this step; returns their files by metric name."""
     folder, data, sampling = trainer.run_dir / "samples", trainer.dataset, trainer.sampling
     samples, histogram = folder / f"step_{step:08d}.png", folder / f"energy_{step:08d}.png"
     if data.event_shape == (2,):
@@ -96,7 +96,7 @@ def draw_pictures(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dic
         with frozen(trainer.ema.energy):
             density_panels(samples, trainer.ema.energy, data, fresh, sampling.sampler.temperature)
     else:
-        n, buffer = trainer.picture_samples, trainer.objective.buffer
+        n, buffer = trainer.image_samples, trainer.objective.buffer
         panels = {"data": data.train(n)}
         if buffer is not None:
             panels["buffer"] = buffer.recent(n).x
@@ -111,8 +111,8 @@ def say_goodbye(trainer: "Trainer", state: str) -> None:
     run_dir, best = trainer.run_dir, trainer.best
     here = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
     print(f"\n{state} at step {trainer.step:,} after {trainer.elapsed:.0f} s")
-    pictures = {"best picture": best["step"]} if best else {}
-    for label, at in (pictures | {"last picture": trainer.step}).items():
+    images = {"best image": best["step"]} if best else {}
+    for label, at in (images | {"last image": trainer.step}).items():
         if (run_dir / "samples" / f"step_{at:08d}.png").is_file():
             print(f"{label}   {here / 'samples' / f'step_{at:08d}.png'}")
     if best:

@@ -34,7 +34,7 @@ def test_fresh_chains_follow_the_data(cli: Cli, tmp_path: Path, seed: int) -> No
 
 @pytest.mark.slow
 def test_the_gap_stays_small(cli: Cli, tmp_path: Path) -> None:
-    arguments = ("trainer.max_steps=20000", "evaluator=none", "trainer.picture_every_steps=20000")
+    arguments = ("trainer.max_steps=20000", "evaluator=none", "trainer.image_every_steps=20000")
     done = cli(*COMMAND, *arguments, "trainer.log_every_steps=1", f"hydra.run.dir={tmp_path}/run", timeout=1500)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Augmentation: a function of key and purpose, other parameters for each picture, never out of the domain."""
+"""Augmentation: a function of key and purpose, other parameters for each image, never out of the domain."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from ebm_exp.augmentation import Identity, Pictures
+from ebm_exp.augmentation import Identity, Images
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.validate import validate
 from ebm_exp.dataset.domain import Domain
@@ -16,8 +16,8 @@ OFF: dict[str, Any] = {"crop_scale": None, "flip_probability": 0.0, "jitter": No
 BLUR: dict[str, Any] = {"blur_kernel": 5, "blur_probability": 0.5}
 
 
-def pictures(n: int, channels: int = 3, height: int = 16, width: int = 12) -> torch.Tensor:
-    return torch.rand(n, channels, height, width, generator=generator("cpu", "pictures"))
+def images(n: int, channels: int = 3, height: int = 16, width: int = 12) -> torch.Tensor:
+    return torch.rand(n, channels, height, width, generator=generator("cpu", "images"))
 
 
 def domain(x: torch.Tensor, low: float = 0.0, high: float = 1.0) -> Domain:
@@ -25,8 +25,8 @@ def domain(x: torch.Tensor, low: float = 0.0, high: float = 1.0) -> Domain:
 
 
 def test_key_and_purpose_name_the_parameters() -> None:
-    x = pictures(8)
-    augment = Pictures(domain(x), **BLUR)
+    x = images(8)
+    augment = Images(domain(x), **BLUR)
     a = augment(x, generator("cpu", "step", 3), "chain")
     used = generator("cpu", "step", 3)
     torch.rand(10, generator=used)  # what else was drawn does not matter
@@ -36,9 +36,9 @@ def test_key_and_purpose_name_the_parameters() -> None:
 
 
 def test_generators_and_points_are_left_alone() -> None:
-    x, g = pictures(8), generator("cpu", 0)
+    x, g = images(8), generator("cpu", 0)
     before = x.clone(), torch.get_rng_state(), g.get_state()
-    Pictures(domain(x), **BLUR)(x, g, "chain")
+    Images(domain(x), **BLUR)(x, g, "chain")
     assert torch.equal(x, before[0])
     assert torch.equal(torch.get_rng_state(), before[1])
     assert torch.equal(g.get_state(), before[2])
@@ -52,9 +52,9 @@ def test_generators_and_points_are_left_alone() -> None:
         {"blur_kernel": 5, "blur_probability": 1.0},
     ],
 )
-def test_the_same_picture_comes_out_differently(only: dict[str, Any]) -> None:
-    x = pictures(1).expand(16, -1, -1, -1)
-    y = Pictures(domain(x), **(OFF | only))(x, generator("cpu", 0), "chain")
+def test_the_same_image_comes_out_differently(only: dict[str, Any]) -> None:
+    x = images(1).expand(16, -1, -1, -1)
+    y = Images(domain(x), **(OFF | only))(x, generator("cpu", 0), "chain")
     assert len(y.flatten(1).unique(dim=0)) == 16
 
 
@@ -62,31 +62,31 @@ def test_the_same_picture_comes_out_differently(only: dict[str, Any]) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0)])
 def test_shape_dtype_and_domain_are_kept(low: float, high: float, dtype: torch.dtype, channels: int) -> None:
-    x = (low + (high - low) * pictures(64, channels)).to(dtype)
-    y = Pictures(domain(x, low, high), **BLUR)(x, generator("cpu", 0), "chain")
+    x = (low + (high - low) * images(64, channels)).to(dtype)
+    y = Images(domain(x, low, high), **BLUR)(x, generator("cpu", 0), "chain")
     assert (y.shape, y.dtype, y.device) == (x.shape, x.dtype, x.device)
     assert low <= y.min() < y.max() <= high
     assert not y.is_inference()  # a chain differentiates in it
 
 
 def test_domains_differ_by_an_affine_map_alone() -> None:
-    x = pictures(64)
-    unit = Pictures(domain(x), **BLUR)(x, generator("cpu", 0), "chain")
-    symmetric = Pictures(domain(x, -1, 1), **BLUR)(2 * x - 1, generator("cpu", 0), "chain")
+    x = images(64)
+    unit = Images(domain(x), **BLUR)(x, generator("cpu", 0), "chain")
+    symmetric = Images(domain(x, -1, 1), **BLUR)(2 * x - 1, generator("cpu", 0), "chain")
     torch.testing.assert_close(symmetric, 2 * unit - 1, rtol=0, atol=1e-5)
 
 
-def test_half_of_the_pictures_are_mirrored() -> None:
-    x = pictures(4000, 1, 4, 4)
-    y = Pictures(domain(x), **(OFF | {"flip_probability": 0.5}))(x, generator("cpu", 0), "chain")
+def test_half_of_the_images_are_mirrored() -> None:
+    x = images(4000, 1, 4, 4)
+    y = Images(domain(x), **(OFF | {"flip_probability": 0.5}))(x, generator("cpu", 0), "chain")
     mirrored = (y == x.flip(-1)).flatten(1).all(1)
     assert ((y == x).flatten(1).all(1) ^ mirrored).all()
     assert abs(int(mirrored.sum()) - 2000) < 5 * math.sqrt(4000 / 4)
 
 
-def test_share_of_grey_pictures() -> None:
-    x = pictures(3000, 3, 4, 4)
-    y = Pictures(domain(x), **(OFF | {"grey_probability": 0.2}))(x, generator("cpu", 0), "chain")
+def test_share_of_grey_images() -> None:
+    x = images(3000, 3, 4, 4)
+    y = Images(domain(x), **(OFF | {"grey_probability": 0.2}))(x, generator("cpu", 0), "chain")
     grey = (y == y[:, :1]).flatten(1).all(1)
     assert torch.equal(y[~grey], x[~grey])
     assert abs(int(grey.sum()) - 600) < 5 * math.sqrt(3000 * 0.2 * 0.8)
@@ -95,7 +95,7 @@ def test_share_of_grey_pictures() -> None:
 def test_crops_keep_the_share_of_the_area_asked_for() -> None:
     """A ramp of slope 1 per pixel, cropped to the width w of 64 and resized, has slope w/64; scale is the square."""
     ramp = torch.arange(64.0).expand(1500, 1, 64, 64) / 64
-    y = Pictures(domain(ramp), **(OFF | {"crop_scale": (0.25, 0.81), "crop_ratio": (1.0, 1.0)}))(
+    y = Images(domain(ramp), **(OFF | {"crop_scale": (0.25, 0.81), "crop_ratio": (1.0, 1.0)}))(
         ramp, generator("cpu", 0), "chain"
     )
     share = ((y[:, 0, 32, 40] - y[:, 0, 32, 24]) * 64 / 16).square()  # inner pixels: no edge of the crop nearby
@@ -106,15 +106,15 @@ def test_crops_keep_the_share_of_the_area_asked_for() -> None:
     assert abs(float(share.mean()) - (0.25 + 0.81) / 2) < 5 * error + 1e-3
 
 
-def test_the_whole_picture_as_crop_is_the_picture() -> None:
-    x = pictures(8, height=16, width=16)
+def test_the_whole_image_as_crop_is_the_image() -> None:
+    x = images(8, height=16, width=16)
     whole = OFF | {"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0)}
-    assert torch.equal(Pictures(domain(x), **whole)(x, generator("cpu", 0), "chain"), x)
+    assert torch.equal(Images(domain(x), **whole)(x, generator("cpu", 0), "chain"), x)
 
 
-def test_nothing_on_is_the_picture() -> None:
-    x = pictures(8)
-    assert torch.equal(Pictures(domain(x), **OFF)(x, generator("cpu", 0), "chain"), x)
+def test_nothing_on_is_the_image() -> None:
+    x = images(8)
+    assert torch.equal(Images(domain(x), **OFF)(x, generator("cpu", 0), "chain"), x)
 
 
 def test_identity_returns_the_points() -> None:
@@ -124,9 +124,9 @@ def test_identity_returns_the_points() -> None:
 
 def test_one_channel_changes_in_brightness_and_contrast_alone() -> None:
     """Both are affine in a pixel as long as no value reaches a wall."""
-    x = 0.45 + 0.1 * pictures(16, 1)
+    x = 0.45 + 0.1 * images(16, 1)
     jitter = OFF | {"jitter": (0.3, 0.3, 5.0, 0.5), "jitter_probability": 1.0, "grey_probability": 1.0}
-    y = Pictures(domain(x), **jitter)(x, generator("cpu", 0), "chain")
+    y = Images(domain(x), **jitter)(x, generator("cpu", 0), "chain")
     assert not torch.equal(x, y)
     together = torch.corrcoef(torch.cat([x, y]).flatten(1))
     torch.testing.assert_close(together[:16, 16:].diagonal(), torch.ones(16), rtol=0, atol=1e-4)
@@ -135,32 +135,32 @@ def test_one_channel_changes_in_brightness_and_contrast_alone() -> None:
 @pytest.mark.parametrize(
     ("shape", "keys", "message"),
     [
-        ((2,), {}, r"needs pictures \[channels, height, width\], got points of shape \[2\]"),
+        ((2,), {}, r"needs images \[channels, height, width\], got points of shape \[2\]"),
         ((3, 8, 8), {"crop_scale": (0.0, 1.0)}, r"crop_scale must be \[least, greatest\], both > 0, got \[0.0, 1.0\]"),
         ((3, 8, 8), {"crop_scale": (0.9, 0.5)}, "crop_scale must be"),
         ((3, 8, 8), {"crop_ratio": (2.0, 1.0)}, "crop_ratio must be"),
         ((3, 8, 8), {"blur_sigma": (2.0, 1.0)}, "blur_sigma must be"),
-        ((3, 8, 8), {"blur_kernel": 4}, "blur_kernel must be odd and at most the picture's side 8, got 4"),
-        ((3, 8, 20), {"blur_kernel": 9}, "blur_kernel must be odd and at most the picture's side 8, got 9"),
-        ((4, 8, 8), {}, "jitter and grey_probability need pictures of 1 or 3 channels, got 4"),
+        ((3, 8, 8), {"blur_kernel": 4}, "blur_kernel must be odd and at most the image's side 8, got 4"),
+        ((3, 8, 20), {"blur_kernel": 9}, "blur_kernel must be odd and at most the image's side 8, got 9"),
+        ((4, 8, 8), {}, "jitter and grey_probability need images of 1 or 3 channels, got 4"),
     ],
 )
 def test_values_that_do_not_fit(shape: tuple[int, ...], keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
-        Pictures(Domain(0, 1, shape), **keys)
+        Images(Domain(0, 1, shape), **keys)
     assert len(str(error.value).splitlines()) == 1
 
 
 def test_ranges_are_checked_before_building() -> None:
-    node = {"_target_": "ebm_exp.augmentation.Pictures", "jitter": [0.8, 0.8, 0.8, 0.6]}
+    node = {"_target_": "ebm_exp.augmentation.Images", "jitter": [0.8, 0.8, 0.8, 0.6]}
     with pytest.raises(UserError, match=r"^augmentation.jitter\[3\]: must be ≤ 0.5"):
         validate({"name": "x", "seed": 0, "device": "cpu", "optimized_metric": None, "augmentation": node})
 
 
 @pytest.mark.gpu
 def test_on_cuda_nothing_waits_for_the_device() -> None:
-    x = pictures(16).cuda()
-    augment, g = Pictures(domain(x), **BLUR), generator("cuda", 0)
+    x = images(16).cuda()
+    augment, g = Images(domain(x), **BLUR), generator("cuda", 0)
     global_state = torch.cuda.get_rng_state()
     warm = augment(x, g, "chain")
     torch.cuda.set_sync_debug_mode("error")

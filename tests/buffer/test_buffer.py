@@ -176,8 +176,8 @@ def test_a_chain_keeps_its_label_until_it_starts_afresh(kind: type[Buffer]) -> N
         kept += int(old.sum())
     assert kept > 500
     drawn = torch.bincount(buffer.fresh(70_000, generator("cpu", 1)).y, minlength=7) / 70_000
-    law = torch.bincount(LABELLED.train_labels, minlength=7) / LABELLED.n_train
-    assert ((drawn - law).abs() < 5 * (law * (1 - law) / 70_000).sqrt()).all()
+    distribution = torch.bincount(LABELLED.train_labels, minlength=7) / LABELLED.n_train
+    assert ((drawn - distribution).abs() < 5 * (distribution * (1 - distribution) / 70_000).sqrt()).all()
 
 
 def test_no_labels_are_kept_for_an_energy_without() -> None:

@@ -79,7 +79,7 @@ def test_inpainting_keeps_what_is_seen(cli: Cli, trained: Path, tmp_path: Path, 
     digits = load_digits().images[:, None] / 8 - 1
     hidden = drawn["mask"]
     assert {"left": hidden[0, :, :4].all() and not hidden[0, :, 4:].any(), "centre": hidden.sum() == 16}.get(mask, True)
-    seen = {tuple(np.round(picture[~hidden], 4)) for picture in digits}
+    seen = {tuple(np.round(image[~hidden], 4)) for image in digits}
     assert all(tuple(np.round(x[~hidden], 4)) in seen for x in drawn["x"])
     assert Image.open(tmp_path / "a" / "inpaint.png").width > 500
 
@@ -127,7 +127,7 @@ def test_chains_start_where_asked(cli: Cli, trained: Path, tmp_path: Path, init:
         (["{run}", "init=foo"], ["init", "noise"]),
         (["{run}", "label=3"], ["label: MLP is not class-conditional"]),
         (["{run}", "mode=foo"], ["mode", "inpaint"]),
-        (["{run}", "mode=inpaint", "mask=foo"], ["mask: must be left, centre, random or a picture file"]),
+        (["{run}", "mode=inpaint", "mask=foo"], ["mask: must be left, centre, random or an image file"]),
         (["{run}", "mode=denoise", "mode.noise_std=0"], ["mode.noise_std: must be > 0"]),
         (["{run}", "mode=compose", "mode.coefficients=[1,2]"], ["mode.coefficients: needs one for each of the 1 runs"]),
         (["{run}", "mode=compose", "mode.operation=mixture"], ["mode.log_z: is required"]),

@@ -42,7 +42,7 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
     done = cli("train.py", *TINY, "trainer.max_steps=6", f"hydra.run.dir={tmp_path}/run", "sampler.step_size=0.5")
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
-    for line in ("run directory", "last picture", "python sample.py run=", "wandb leet"):
+    for line in ("run directory", "last image", "python sample.py run=", "wandb leet"):
         assert line in done.stdout
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4, 6]

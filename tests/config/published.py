@@ -62,7 +62,7 @@ ICD = {  # yilundu/improved_contrastive_divergence
     "gradient_norm_clip": 0.5,
     "lr_decay": "none",
     "objective": "ImprovedCD",
-    "augmentation": "Pictures",
+    "augmentation": "Images",
     "kl_weight": 1.0,
     "kl_batch": 128,
     "kl_steps": 1,

@@ -87,14 +87,14 @@ def test_domain_must_be_a_box() -> None:
         Domain(1, -1, (2,))
 
 
-def pictures(**more: object) -> Dataset:
+def images(**more: object) -> Dataset:
     x = torch.arange(12 * 2 * 3, dtype=torch.uint8).view(12, 1, 2, 3)
     domain = Domain(0.0, 255.0, (1, 2, 3))
     return Dataset(name="x", domain=domain, train=x, test=x[:5], train_labels=torch.arange(12), n_classes=12, **more)
 
 
-def test_flips_mirror_half_of_the_pictures() -> None:
-    data, n, mirrored = pictures(horizontal_flip=True), 0, 0
+def test_flips_mirror_half_of_the_images() -> None:
+    data, n, mirrored = images(horizontal_flip=True), 0, 0
     for step in range(200):
         x, y = data.batch(step, 12, seed=0)
         plain = data.train()[y]
@@ -102,14 +102,14 @@ def test_flips_mirror_half_of_the_pictures() -> None:
         assert torch.equal(x[~same], plain[~same].flip(-1))
         n, mirrored = n + 12, mirrored + int((~same).sum())
     assert abs(mirrored - n / 2) < 5 * math.sqrt(n / 4)
-    with pytest.raises(ValueError, match="horizontal_flip=true needs pictures"):
+    with pytest.raises(ValueError, match="horizontal_flip=true needs images"):
         Dataset(
             name="x", domain=Domain(0, 1, (2,)), train=torch.zeros(3, 2), test=torch.zeros(3, 2), horizontal_flip=True
         )
 
 
 def test_blocks_are_the_whole_split_in_order() -> None:
-    data = pictures()
+    data = images()
     blocks = list(data.blocks("train", 5))
     assert [len(x) for x, _ in blocks] == [5, 5, 2]
     assert torch.equal(torch.cat([x for x, _ in blocks]), data.train())
@@ -120,7 +120,7 @@ def test_blocks_are_the_whole_split_in_order() -> None:
 @pytest.mark.gpu
 def test_streamed_batches_are_the_resident_ones() -> None:
     device = torch.device("cuda")
-    here, there = pictures(device=device, resident=False), pictures(device=device, resident=False)
+    here, there = images(device=device, resident=False), images(device=device, resident=False)
     for step in range(5):
         x, y = here.batch(step, 4, seed=0)
         assert x.device.type == "cuda"

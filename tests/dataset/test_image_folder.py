@@ -1,4 +1,4 @@
-"""Folders of pictures: layouts, values, the cache, errors."""
+"""Folders of images: layouts, values, the cache, errors."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from ebm_exp.dataset import ImageFolder, decode
 CPU = torch.device("cpu")
 
 
-def picture(path: Path, value: int | tuple[int, int, int], shape: tuple[int, int] = (8, 8)) -> None:
+def image(path: Path, value: int | tuple[int, int, int], shape: tuple[int, int] = (8, 8)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L" if isinstance(value, int) else "RGB", shape, value).save(path)
 
@@ -28,8 +28,8 @@ def test_train_and_test_folders_of_classes(tmp_path: Path) -> None:
     for split, n in (("train", 3), ("test", 2)):
         for k, name in enumerate(("cat", "dog")):
             for i in range(n):
-                picture(root / split / name / f"{i}.png", (10 * k, i, 7))
-    (root / "train" / "cat" / "notes.txt").write_text("no picture")
+                image(root / split / name / f"{i}.png", (10 * k, i, 7))
+    (root / "train" / "cat" / "notes.txt").write_text("no image")
     data = folder(root, tmp_path)
     assert (data.n_train, data.n_test, data.class_names) == (6, 4, ["cat", "dog"])
     assert data.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -42,7 +42,7 @@ def test_train_and_test_folders_of_classes(tmp_path: Path) -> None:
 def test_class_folders_without_a_test_split(tmp_path: Path) -> None:
     for k in range(3):
         for i in range(10):
-            picture(tmp_path / "root" / f"class {k}" / f"{i}.jpg", 20 * (3 * i + k) % 256)
+            image(tmp_path / "root" / f"class {k}" / f"{i}.jpg", 20 * (3 * i + k) % 256)
     data = folder(tmp_path / "root", tmp_path, test_share=0.2, channels="grey")
     again = folder(tmp_path / "root", tmp_path, test_share=0.2, channels="grey")
     assert (data.n_train, data.n_test, data.n_classes) == (24, 6, 3)
@@ -72,14 +72,14 @@ def test_a_flat_folder_is_resized_and_cropped_in_the_middle(tmp_path: Path) -> N
 
 def test_a_second_start_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(5):
-        picture(tmp_path / "root" / f"{i}.png", i)
+        image(tmp_path / "root" / f"{i}.png", i)
     first = folder(tmp_path / "root", tmp_path).train()
     decoded = []
     real = decode._decode
     monkeypatch.setattr(decode, "_decode", lambda file, *rest: decoded.append(file) or real(file, *rest))
     assert torch.equal(folder(tmp_path / "root", tmp_path).train(), first)
     assert decoded == []
-    picture(tmp_path / "root" / "3.png", 200)
+    image(tmp_path / "root" / "3.png", 200)
     os.utime(tmp_path / "root" / "3.png", ns=(1, 1))  # a change of a file is noticed
     changed = folder(tmp_path / "root", tmp_path)
     assert len(decoded) == 5
@@ -87,16 +87,16 @@ def test_a_second_start_reads_the_cache(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_broken_file_is_named_and_leaves_no_cache(tmp_path: Path) -> None:
-    picture(tmp_path / "root" / "good.png", 1)
+    image(tmp_path / "root" / "good.png", 1)
     (tmp_path / "root" / "bad.png").write_bytes((tmp_path / "root" / "good.png").read_bytes()[:40])
-    with pytest.raises(ValueError, match=r"root: .*bad.png cannot be read as a picture"):
+    with pytest.raises(ValueError, match=r"root: .*bad.png cannot be read as an image"):
         folder(tmp_path / "root", tmp_path)
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_what_is_no_folder_of_pictures(tmp_path: Path) -> None:
+def test_what_is_no_folder_of_images(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"root: .*nowhere is not a folder"):
         folder(tmp_path / "nowhere", tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"root: .*empty holds no pictures \(.jpg"):
+    with pytest.raises(ValueError, match=r"root: .*empty holds no images \(.jpg"):
         folder(tmp_path / "empty", tmp_path)

@@ -1,4 +1,4 @@
-"""The laws in the plane: densities that integrate to one and belong to the points."""
+"""The distributions in the plane: densities that integrate to one and belong to the points."""
 
 import math
 from functools import cache

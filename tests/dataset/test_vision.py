@@ -139,9 +139,9 @@ def test_celeba_faces_and_an_attribute(tmp_path: Path, monkeypatch: pytest.Monke
     (folder / "img_align_celeba").mkdir(parents=True)
     names = [f"{i:06d}.jpg" for i in range(1, 7)]
     for i, name in enumerate(names):  # a bright border that the crop takes away
-        picture = np.full((218, 178, 3), 255, np.uint8)
-        picture[39:179, 19:159] = 30 * i
-        Image.fromarray(picture).save(folder / "img_align_celeba" / name, quality=100, subsampling=0)
+        image = np.full((218, 178, 3), 255, np.uint8)
+        image[39:179, 19:159] = 30 * i
+        Image.fromarray(image).save(folder / "img_align_celeba" / name, quality=100, subsampling=0)
     attributes = [[1, -1], [-1, 1], [1, 1], [-1, -1], [1, -1], [-1, 1]]
     rows = [f"{n} {a} {b}" for n, (a, b) in zip(names, attributes, strict=True)]
     texts = {

@@ -1,4 +1,4 @@
-"""Energies of known law: their normaliser, their samples, and what training makes of them."""
+"""Energies of known distribution: their normaliser, their samples, and what training makes of them."""
 
 import math
 
@@ -33,7 +33,7 @@ def test_log_z_is_the_integral(energy: Analytic) -> None:
         assert math.log(total) == pytest.approx(float(energy.log_z), abs=1e-4)
 
 
-def law(energy: Analytic) -> torch.distributions.Distribution:
+def distribution(energy: Analytic) -> torch.distributions.Distribution:
     if isinstance(energy, Gaussian):
         lag, std = torch.arange(energy.d), energy.log_std.exp()
         rho = energy.atanh_correlation.tanh()
@@ -58,7 +58,7 @@ def law(energy: Analytic) -> torch.distributions.Distribution:
 def test_it_is_the_density_torch_knows(energy: Analytic) -> None:
     x = energy.sample(50, generator("cpu", 0))
     assert x.shape == (50, *energy.event_shape)
-    torch.testing.assert_close(energy.log_prob(x), law(energy).log_prob(x.flatten(1)), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(energy.log_prob(x), distribution(energy).log_prob(x.flatten(1)), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("energy", PLANE.values(), ids=PLANE)

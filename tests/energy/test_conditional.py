@@ -1,4 +1,4 @@
-"""Class-conditional networks: one energy at first, one per class once trained; the stem that pictures enter by."""
+"""Class-conditional networks: one energy at first, one per class once trained; the stem that images enter by."""
 
 from collections.abc import Callable
 
@@ -136,7 +136,7 @@ def test_a_strided_stem_reads_28_as_16() -> None:
 
 
 def test_a_stem_that_does_not_fit_is_said() -> None:
-    with pytest.raises(ValueError, match="stem_kernel: 11 is larger than padded pictures"):
+    with pytest.raises(ValueError, match="stem_kernel: 11 is larger than padded images"):
         Conv((1, 8, 8), (4,), stem_kernel=11)
     with pytest.raises(ValueError, match=r"3 halvings are too many .* makes \(4, 4\): at most 2"):
         Conv((1, 8, 8), (4, 4, 4, 4), stem_stride=2)

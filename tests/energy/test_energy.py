@@ -8,7 +8,7 @@ from ebm_exp.energy.base import count_parameters, energy_gradient
 
 ENERGIES = {
     "mlp, points": (lambda: MLP((2,), (8, 8), input_scale=4.0), (2,)),
-    "mlp, pictures": (lambda: MLP((1, 8, 8), (8,)), (1, 8, 8)),
+    "mlp, images": (lambda: MLP((1, 8, 8), (8,)), (1, 8, 8)),
     "conv, 8": (lambda: Conv((1, 8, 8)), (1, 8, 8)),
     "conv, 28": (lambda: Conv((1, 28, 28), (4, 8, 8, 8), 16), (1, 28, 28)),
     "conv, rgb": (lambda: Conv((3, 32, 32), (4, 8), 16), (3, 32, 32)),
@@ -95,9 +95,9 @@ def test_a_conv_halves_as_often_as_there_are_pixels(side: int, kernel: int) -> N
 
 
 def test_conv_says_what_it_needs() -> None:
-    with pytest.raises(ValueError, match="conv needs pictures"):
+    with pytest.raises(ValueError, match="conv needs images"):
         Conv((2,))
-    with pytest.raises(ValueError, match="too many for pictures of"):
+    with pytest.raises(ValueError, match="too many for images of"):
         Conv((1, 8, 8), (4, 4, 4, 4, 4))
     with pytest.raises(ValueError, match=r"4 halvings are too many .* at most 3"):
         Conv((1, 8, 9), (4, 4, 4, 4, 4), kernel=3)

@@ -26,7 +26,7 @@ def awake(energy: IGEBM) -> IGEBM:
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 8, 24), (1, 9, 15)])
-def test_one_number_per_picture_whatever_the_order(shape: tuple[int, ...]) -> None:
+def test_one_number_per_image_whatever_the_order(shape: tuple[int, ...]) -> None:
     energy, x = awake(make(shape)).double(), torch.randn(5, *shape, dtype=torch.float64)
     e = energy(x)
     assert e.shape == (5,)
@@ -164,7 +164,7 @@ def test_the_default_activation_is_the_published_one() -> None:
 
 
 def test_it_says_what_it_needs() -> None:
-    with pytest.raises(ValueError, match="igebm needs pictures"):
+    with pytest.raises(ValueError, match="igebm needs images"):
         IGEBM((2,))
     with pytest.raises(ValueError, match=r"channels: 3 halvings are too many .*at most 2"):
         make((1, 16, 7))

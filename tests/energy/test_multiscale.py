@@ -40,7 +40,7 @@ def in_full_precision(energy: MultiScale, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 8, 24), (1, 9, 15), (1, 3, 3)])
-def test_one_number_per_picture_whatever_the_order(shape: tuple[int, ...]) -> None:
+def test_one_number_per_image_whatever_the_order(shape: tuple[int, ...]) -> None:
     energy, x = make(shape).double(), torch.randn(5, *shape, dtype=torch.float64)
     e = energy(x)
     assert e.shape == (5,)
@@ -221,11 +221,11 @@ def test_energies_are_float32_under_autocast() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shape": (2,)}, "multiscale needs pictures"),
+        ({"shape": (2,)}, "multiscale needs images"),
         ({"channels": (8,)}, "channels: needs at least two widths"),
         (
             {"channels": (8,) * 5, "shape": (1, 8, 5)},
-            r"channels: 4 stages are too many for pictures of \(8, 5\).*at most 3",
+            r"channels: 4 stages are too many for images of \(8, 5\).*at most 3",
         ),
         ({"blocks": (1, 1, 1)}, "blocks: one number or one per stage, got 3 for 2 stages"),
         ({"n_scales": 3}, "n_scales: each scale has one stage less, so with 2 stages at most 2"),

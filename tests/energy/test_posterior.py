@@ -1,4 +1,4 @@
-"""Chains on an energy given an observation have the conditional law."""
+"""Chains on an energy given an observation have the conditional distribution."""
 
 import math
 

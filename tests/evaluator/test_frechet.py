@@ -69,7 +69,7 @@ def test_identical_sets_are_at_zero_even_where_pixels_never_change() -> None:
 
 
 def test_random_samples_agree_within_their_error() -> None:
-    """d² of two samples of one law is about its bias: with n of each, tr Σ/n · (1 + (d + 1)/4) to first order."""
+    """d² of two samples of one distribution is about its bias: tr Σ/n · (1 + (d + 1)/4), to first order in 1/n."""
     n, d, repeats = 500, 3, 60
     g = torch.Generator().manual_seed(0)
     draw = lambda: torch.randn(n, d, generator=g)  # noqa: E731
@@ -123,8 +123,8 @@ def test_importing_evaluators_imports_no_torchmetrics() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_large_pictures_are_compared_by_their_means() -> None:
-    """3×32×32 has too many components: averaged over 2×2 pixels, the distance is that of the averaged pictures."""
+def test_large_images_are_compared_by_their_means() -> None:
+    """3×32×32 has too many components: averaged over 2×2 pixels, the distance is that of the averaged images."""
     g = torch.Generator().manual_seed(0)
     train, samples = (torch.rand(40, 3, 32, 32, generator=g) for _ in range(2))
     large = Frechet(dataset(train), 40)

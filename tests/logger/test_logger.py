@@ -1,4 +1,4 @@
-"""Rows, offline W&B read back, pictures."""
+"""Rows, offline W&B read back, images."""
 
 import json
 import subprocess
@@ -80,11 +80,11 @@ def _inspect(folder: Path, run_id: str) -> dict[str, list[dict[str, Any]]]:
     return records
 
 
-def test_the_group_of_the_config_wins_and_pictures_are_logged(tmp_path: Path) -> None:
+def test_the_group_of_the_config_wins_and_images_are_logged(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     run = WandbRun("offline", group="mine", dir=str(tmp_path))
     run.start({}, None, "x", "the-sweep", tmp_path)
-    run.log_pictures({"samples/fresh": tmp_path / "a.png"}, 7)
+    run.log_images({"samples/fresh": tmp_path / "a.png"}, 7)
     run.finish(0)
     records = _inspect(tmp_path, run.id or "")
     assert records["run"][0]["run_group"] == "mine"
@@ -199,15 +199,15 @@ BOX = Domain(-1, 1, (1, 8, 8))
 
 def test_mosaic_shows_the_values() -> None:
     x = torch.stack([torch.full((1, 8, 8), v) for v in (-1.0, 0.0, 1.0, 5.0)])
-    picture = mosaic(x, BOX)
-    assert picture.shape[2] == 3
-    assert picture.shape[0] == picture.shape[1] == 2 * 240 + 3 * 2  # 30 pixels for one, thin lines between
-    assert [int(picture[h, w, 0]) for h, w in ((9, 9), (9, 400), (400, 9), (400, 400))] == [0, 128, 255, 255]
+    image = mosaic(x, BOX)
+    assert image.shape[2] == 3
+    assert image.shape[0] == image.shape[1] == 2 * 240 + 3 * 2  # 30 pixels for one, thin lines between
+    assert [int(image[h, w, 0]) for h, w in ((9, 9), (9, 400), (400, 9), (400, 400))] == [0, 128, 255, 255]
     colour = mosaic(torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8), Domain(-1, 1, (3, 8, 8)))
     assert colour[10, 10].tolist() == [255, 0, 0]
 
 
-def test_every_picture_is_a_file(tmp_path: Path) -> None:
+def test_every_image_is_a_file(tmp_path: Path) -> None:
     x = BOX.uniform(70, torch.Generator())
     sample_panels(tmp_path / "panels.png", {"data": x, "fresh": x[:5]}, BOX)
     sample_grid(tmp_path / "grid.png", x, BOX)
@@ -218,9 +218,9 @@ def test_every_picture_is_a_file(tmp_path: Path) -> None:
     chain_gif(tmp_path / "chain.gif", torch.stack([x, -x, x]), BOX)
     chain_gif(tmp_path / "points.gif", torch.stack([moons.train(9), moons.train(9) / 2]), moons.domain)
     for name in ("panels", "grid", "energy", "density", "points"):
-        picture = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
-        assert min(picture.shape) > 200
-        assert picture.std() > 5
+        image = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
+        assert min(image.shape) > 200
+        assert image.std() > 5
     assert Image.open(tmp_path / "chain.gif").n_frames == 3
     assert Image.open(tmp_path / "points.gif").n_frames == 2
     ramp = torch.linspace(-1, 1, 100).view(100, 1, 1, 1, 1).expand(100, 1, 1, 8, 8)

@@ -1,4 +1,4 @@
-"""The nearest-neighbour entropy: against laws of known entropy, against brute force, at distance zero."""
+"""The nearest-neighbour entropy: against distributions of known entropy, against brute force, at distance zero."""
 
 import math
 
@@ -28,7 +28,7 @@ def two_gaussians(std: float) -> tuple[Tensor, float]:
     return x + 100 * side, entropy + math.log(2)
 
 
-LAWS = [gaussian(0.1), uniform(1.0), gaussian(0.5), two_gaussians(0.5), gaussian(1.0), uniform(8.0)]
+DISTRIBUTIONS = [gaussian(0.1), uniform(1.0), gaussian(0.5), two_gaussians(0.5), gaussian(1.0), uniform(8.0)]
 
 
 def nats(x: Tensor, k: int) -> tuple[float, float]:
@@ -41,9 +41,9 @@ def nats(x: Tensor, k: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize("k", [1, 4])
 def test_laws_of_known_entropy(k: int) -> None:
-    """Values to five standard errors and the estimate's bias at the edge of a law's support; and their order."""
-    found = [nats(x, k) for x, _ in LAWS]
-    exact = [entropy for _, entropy in LAWS]
+    """Values to five standard errors and the estimate's bias at the edge of a support; and their order."""
+    found = [nats(x, k) for x, _ in DISTRIBUTIONS]
+    exact = [entropy for _, entropy in DISTRIBUTIONS]
     assert exact == sorted(exact)
     for (value, error), known in zip(found, exact, strict=True):
         assert abs(value - known) < 5 * error + 0.1

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ebm_exp.augmentation import Pictures
+from ebm_exp.augmentation import Images
 from ebm_exp.buffer import InPlace, Reservoir
 from ebm_exp.dataset import Gaussian, Synthetic
 from ebm_exp.energy import MLP, Energy, MultiScale
@@ -195,7 +195,7 @@ def test_a_step_asks_nothing_of_the_device() -> None:
     data = Synthetic("synthetic", device, 0, shape=(1, 16, 16), classes=2, n_train=200, n_test=10)
     energy = MultiScale((1, 16, 16), (8, 8, 16), 1, 2, 1).to(device)
     sampler = Langevin(2.0, 3, data.domain, noise_std=0.02, noise_first=True, clamp=True)
-    buffer = Reservoir(64, data, device, 0, Pictures(data.domain), reinit_probability=0.1)
+    buffer = Reservoir(64, data, device, 0, Images(data.domain), reinit_probability=0.1)
     objective = ImprovedCD(sampler, buffer, Combined(l2=EnergyL2(0.1)), NearestNeighbour(**ESTIMATE), kl_batch=8)
     for step in range(3):
         points, noise = data.batch(step, 16, 0), generator(device, step)

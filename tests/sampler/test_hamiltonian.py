@@ -1,4 +1,4 @@
-"""The leapfrog flight itself, the adapted step size, and what is reported."""
+"""The leapfrog trajectory itself, the adapted step size, and what is reported."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def well(x: torch.Tensor) -> torch.Tensor:
     return (x.square() - 1).square().flatten(1).sum(1) + x[:, 0] * x[:, 1]
 
 
-def flight(sampler: HMC, x: torch.Tensor, p: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, ...]:
+def trajectory(sampler: HMC, x: torch.Tensor, p: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, ...]:
     with torch.no_grad():
         state = sampler.double().init(well, x)
         return sampler._leapfrog(well, state, p, torch.full((len(x), 1), epsilon, dtype=torch.float64))[:3]
@@ -25,25 +25,25 @@ def flight(sampler: HMC, x: torch.Tensor, p: torch.Tensor, epsilon: float) -> tu
 
 @pytest.mark.parametrize("drift_limit", [None, 0.1])
 @pytest.mark.parametrize("mass", [1.0, (0.5, 1.0, 4.0)])
-def test_a_flight_can_be_reversed(mass, drift_limit: float | None) -> None:
+def test_a_trajectory_can_be_reversed(mass, drift_limit: float | None) -> None:
     """Also off the walls: many of these points leave the box."""
     sampler = HMC(0.1, 1, BOX, n_leapfrog=15, mass=mass, drift_limit=drift_limit)
     x = BOX.uniform(200, generator("cpu", "x")).double()
     p = 3 * torch.randn(200, 3, generator=generator("cpu", "p"), dtype=torch.float64)
-    there, p_there, _ = flight(sampler, x, p, 0.1)
-    back, p_back, _ = flight(sampler, there, -p_there, 0.1)
+    there, p_there, _ = trajectory(sampler, x, p, 0.1)
+    back, p_back, _ = trajectory(sampler, there, -p_there, 0.1)
     assert float((there - x).abs().max()) > 1
     torch.testing.assert_close(back, x, rtol=0, atol=1e-9)
     torch.testing.assert_close(p_back, -p, rtol=0, atol=1e-9)
 
 
 def test_the_energy_error_is_of_second_order() -> None:
-    """One flight of length 0.8 in 8, 16, 32 steps: each halving of ε divides the error by four."""
+    """One trajectory of length 0.8 in 8, 16, 32 steps: each halving of ε divides the error by four."""
     x = torch.rand(400, 3, generator=generator("cpu", "x"), dtype=torch.float64) - 0.5
     p = torch.randn(400, 3, generator=generator("cpu", "p"), dtype=torch.float64)
     errors = []
     for n in (8, 16, 32):
-        _, p_end, e_end = flight(HMC(0.1, 1, BOX, n_leapfrog=n, reflect=False), x, p, 0.8 / n)
+        _, p_end, e_end = trajectory(HMC(0.1, 1, BOX, n_leapfrog=n, reflect=False), x, p, 0.8 / n)
         change = e_end - well(x) + (p_end.square() - p.square()).sum(1) / 2
         errors.append(float(change.square().mean().sqrt()))
     assert 3.9 < errors[0] / errors[1] < 4.1
@@ -101,7 +101,7 @@ def test_each_chain_decides_for_itself() -> None:
     assert moved[50:].float().mean() > 0.9
 
 
-def test_a_flight_out_of_the_numbers_is_refused() -> None:
+def test_a_trajectory_out_of_the_numbers_is_refused() -> None:
     x = torch.zeros(4, 3)
     energy = lambda x: torch.where(x[:, 0] == 0, x[:, 0], torch.nan * x[:, 0])  # noqa: E731
     chain = run_chain(MALA(0.1, 3, BOX), energy, x, generator("cpu", 0))

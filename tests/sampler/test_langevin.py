@@ -1,4 +1,4 @@
-"""Langevin dynamics against its exact law on a Gaussian."""
+"""Langevin dynamics against its exact distribution on a Gaussian."""
 
 import math
 

@@ -43,7 +43,7 @@ def test_elsewhere_the_error_is_of_second_order() -> None:
 
 
 def test_walls_reflect() -> None:
-    """A free flight in a box stays uniform."""
+    """A free trajectory in a box stays uniform."""
     box = Domain(0, 1, (1,))
     chain = run_chain(
         Underdamped(0.7, 30, box), lambda x: 0 * x.sum(1), box.uniform(N, generator("cpu", "x")), generator("cpu", 0)

@@ -1,4 +1,4 @@
-"""What pictures and evaluators draw from a run in training."""
+"""What images and evaluators draw from a run in training."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Augmentation of pictures by torchvision, in the order of SimCLR (Chen et al. 2020, arXiv 2002.05709, Appendix A).
+"""Augmentation of images by torchvision, in the order of SimCLR (Chen et al. 2020, arXiv 2002.05709, Appendix A).
 
 A = blur ∘ grey ∘ jitter ∘ flip ∘ crop
 """
@@ -16,15 +16,15 @@ from ebm_exp.types import Batch, NonNegative, Positive, PositiveInt, Probability
 HalfTurn = Annotated[float, Ge(0), Le(0.5)]  # share of the circle of hues
 
 
-class Pictures(Augmentation):
+class Images(Augmentation):
     """Crops, mirrors, recolours and blurs; the defaults are the recipe for CIFAR-10 of Du et al. 2021.
 
-    Colours change between black, the domain's lower end, and white, its upper end. On pictures of one channel
+    Colours change between black, the domain's lower end, and white, its upper end. On images of one channel
     brightness and contrast change; saturation, hue and grey have no meaning there and are left out.
 
     Args:
-        domain: pictures ``[channels, height, width]``.
-        crop_scale: least and greatest share of the picture's area that is kept and resized; null: no crop.
+        domain: images ``[channels, height, width]``.
+        crop_scale: least and greatest share of the image's area that is kept and resized; null: no crop.
         crop_ratio: least and greatest width / height of a crop.
         flip_probability: of mirroring left and right.
         jitter: greatest change of brightness, contrast, saturation (factors 1 ± value, not below 0) and hue (± value,
@@ -36,7 +36,7 @@ class Pictures(Augmentation):
         blur_probability: of blurring.
 
     Raises:
-        ValueError: when the data are no pictures or a value does not fit them.
+        ValueError: when the data are no images or a value does not fit them.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class Pictures(Augmentation):
         blur_probability: Probability = 0.5,
     ) -> None:
         if len(domain.event_shape) != 3:
-            raise ValueError(f"needs pictures [channels, height, width], got points of shape {[*domain.event_shape]}")
+            raise ValueError(f"needs images [channels, height, width], got points of shape {[*domain.event_shape]}")
         channels, *size = domain.event_shape
         for name, ends in (("crop_scale", crop_scale), ("crop_ratio", crop_ratio), ("blur_sigma", blur_sigma)):
             if ends is not None and not 0 < ends[0] <= ends[1]:
                 raise ValueError(f"{name} must be [least, greatest], both > 0, got {[*ends]}")
         if blur_kernel is not None and (blur_kernel % 2 == 0 or blur_kernel > min(size)):
-            raise ValueError(f"blur_kernel must be odd and at most the picture's side {min(size)}, got {blur_kernel}")
+            raise ValueError(f"blur_kernel must be odd and at most the image's side {min(size)}, got {blur_kernel}")
         recolours = (jitter is not None and jitter_probability > 0) or grey_probability > 0
         if recolours and channels not in (1, 3):
-            raise ValueError(f"jitter and grey_probability need pictures of 1 or 3 channels, got {channels}")
+            raise ValueError(f"jitter and grey_probability need images of 1 or 3 channels, got {channels}")
 
         from torchvision.transforms import v2  # here, for it takes a second to import
 
@@ -89,8 +89,8 @@ class Pictures(Augmentation):
         with torch.random.fork_rng(devices=[]), torch.inference_mode(), full_precision:
             torch.default_generator.manual_seed(derive_seed("augmentation", generator.initial_seed(), purpose))
             for row in levels:
-                picture = row
+                image = row
                 for transform in self._transforms:
-                    picture = transform(picture)
-                row.copy_(picture)
+                    image = transform(image)
+                row.copy_(image)
         return levels.mul_(high - low).add_(low).clamp_(low, high)

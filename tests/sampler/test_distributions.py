@@ -1,4 +1,4 @@
-"""Kernels that claim an exact law have it: on Gaussians, a mixture, a double well, also where walls reflect them.
+"""Exact kernels have the exact distribution: on Gaussians, a mixture, a double well, also where walls reflect them.
 
 From exact points (invariance) and from uniform ones (mixing); exact moments by quadrature; broken kernels are caught.
 """
@@ -45,7 +45,7 @@ def log_p_on_grid(energy: Energy, domain: Domain, temperature: float, n: int = 1
 
 
 def exact_points(energy: Energy, domain: Domain, temperature: float, g: torch.Generator) -> Tensor:
-    """N independent points of the law on the box, to the width of a cell of the grid."""
+    """N independent points of the distribution on the box, to the width of a cell of the grid."""
     points, log_p = log_p_on_grid(energy, domain, temperature)
     cumulative = log_p.exp().cumsum(0)
     index = torch.searchsorted(cumulative, torch.rand(N, generator=g, dtype=torch.float64) * cumulative[-1])
@@ -81,7 +81,7 @@ def data(domain: Domain) -> Dataset:
     return Dataset(name="points", domain=domain, train=x, test=x)
 
 
-# Steps long enough that a tenth to a half of the flights is refused.
+# Steps long enough that a tenth to a half of the trajectories is refused.
 KERNELS: dict[str, Callable[[Domain], Sampler]] = {
     "mala": lambda box: MALA(0.8, 1, box),
     "mala, drift limit": lambda box: MALA(0.8, 1, box, drift_limit=0.3),
