@@ -3,7 +3,6 @@
 The arguments are looked at before Hydra composes anything.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,16 @@ GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
 LOOKING = {"--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc"}
 # What may change when a run goes on: nothing that changes the mathematics.
 RESUMABLE = re.compile(r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|device|trust|hydra\..+")
+
+
+# Choices inside of others, by where they stand.
+NESTED = {
+    "sampling.start": "start",
+    "buffer.start": "start",
+    "objective.start": "start",
+    "sampler.proposal": "start",
+    "sampler.kernel": "sampler",
+}
 
 
 def _value_of(key: str, arguments: list[str]) -> str | None:
@@ -65,15 +74,23 @@ def sampled(arguments: list[str]) -> str:
     from hydra.core.config_store import ConfigStore
 
     saved = read_run_config(run, _trusted(arguments))
-    # For samplers that are chosen now: that of the run.
-    saved["dataset"].setdefault("chain", {})["temperature"] = _temperature(run, saved)
     own = yaml.safe_load((CONF / "sample.yaml").read_text(encoding="utf-8"))
     defaults: list[Any] = [{"mode": "grid"}]
     own.pop("defaults")
     store = ConfigStore.instance()
+    for i, argument in enumerate(arguments):  # start=… is sampling.start, a choice of its own
+        if argument.startswith("start="):
+            arguments[i] = f"start@sampling.start={argument.removeprefix('start=')}"
     for key in [key for key, value in saved.items() if key in GROUPS and isinstance(value, dict)]:
-        store.store(group=key, name="saved", node=saved.pop(key))
+        node = saved.pop(key)
+        inner = {path: node.pop(path.split(".")[1]) for path in NESTED if path.startswith(f"{key}.")
+                 and isinstance(node.get(path.split(".")[1]), dict)}  # fmt: skip
+        store.store(group=key, name="saved", node=node)
         defaults.append({key: "saved"})
+        for path, part in inner.items():
+            group = NESTED[path]
+            store.store(group=group, name=f"saved_{path.replace('.', '_')}", node=part)
+            defaults.append({f"{group}@{path}": f"saved_{path.replace('.', '_')}"})
     defaults += [{"hydra": "sample"}, "_self_"]
     for key in ("resume", "init_from", "defaults", "hydra"):
         saved.pop(key, None)
@@ -91,14 +108,6 @@ def _split_runs(arguments: list[str]) -> None:
             quoted = ",".join(f"'{path}'" for path in others)
             arguments[i : i + 1] = [f"run='{first}'", f"others=[{quoted}]"]
             return
-
-
-def _temperature(run: str, saved: dict[str, Any]) -> float:
-    """T that a run was trained at."""
-    try:
-        return float(json.loads((Path(run) / "summary.json").read_text(encoding="utf-8"))["temperature"])
-    except (OSError, ValueError, KeyError):  # not begun: what its data set says
-        return float(saved["dataset"]["chain"].get("temperature", 1.0))
 
 
 def _resolved(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """What every data set is: tensors on the device, a domain, and batches that are a function of the step."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator as derived_generator
-from ebm_exp.types import Minibatch, PerSample
+from ebm_exp.types import PerSample, Points, Transform
 
 
 class Dataset:
@@ -84,15 +84,15 @@ class Dataset:
         """The first n held-out points ``[n, *event]`` (all by default), without noise."""
         return self._decode(self._test[:n].to(self.device))
 
-    def blocks(self, split: Literal["train", "test"], size: int) -> Iterator[Minibatch]:
+    def blocks(self, split: Literal["train", "test"], size: int) -> Iterator[Points]:
         """A whole split in order, without noise, at most ``size`` points ``[size, *event]`` decoded at once."""
         points, labels = (self._train, self.train_labels) if split == "train" else (self._test, self.test_labels)
         for i in range(0, len(points), size):
             x = self._decode(points[i : i + size].to(self.device))
-            yield Minibatch(x, None if labels is None else labels[i : i + size])
+            yield Points(x, None if labels is None else labels[i : i + size])
 
-    def batch(self, step: int, size: int, seed: int, rank: int = 0) -> Minibatch:
-        """The training batch of one step, with its noise: a pure function of the arguments.
+    def batch(self, step: int, size: int, seed: int, rank: int = 0, augmentation: Transform | None = None) -> Points:
+        """The training batch of one step, augmented and then with its noise: a pure function of the arguments.
 
         Each epoch is a permutation of its own, so no point is seen twice before all are seen once
         (the last n_train mod size points of a permutation sit out that epoch).
@@ -108,12 +108,26 @@ class Dataset:
             g = derived_generator(home, "epoch", seed, rank, epoch)
             self._order = (epoch, seed, rank), torch.randperm(self.n_train, generator=g, device=home)
         index = self._order[1][position * size : (position + 1) * size]
-        return self._gather(index, derived_generator(self.device, "data noise", seed, rank, step))
+        return self._gather(index, derived_generator(self.device, "data noise", seed, rank, step), augmentation)
 
-    def noisy(self, n: int, generator: torch.Generator) -> Minibatch:
+    def noisy(self, n: int, generator: torch.Generator) -> Points:
         """n random training points ``[n, *event]`` with the noise of training, e.g. to start chains from."""
         index = torch.randint(self.n_train, (n,), generator=generator, device=self.device)
         return self._gather(index.to(self._train.device), generator)
+
+    def facts(self) -> dict[str, Any]:
+        """What a run records of its data: enough to draw samples where the points are not at hand (see ``Absent``)."""
+        counts = [] if self.train_labels is None else torch.bincount(self.train_labels, minlength=self.n_classes)
+        return {
+            "name": self.name,
+            "low": self.domain.low,
+            "high": self.domain.high,
+            "event_shape": list(self.event_shape),
+            "n_classes": self.n_classes,
+            "class_counts": [int(k) for k in counts],
+            "n_train": self.n_train,
+            "n_test": self.n_test,
+        }
 
     def random_labels(self, n: int, generator: torch.Generator) -> Tensor:
         """n labels ``[n]`` of the training data's distribution.
@@ -145,19 +159,22 @@ class Dataset:
             return self.domain.low + x.float() * (width / (self.n_levels - 1))
         return self.domain.low + (x + level_noise) * (width / self.n_levels)
 
-    def _gather(self, index: Tensor, generator: torch.Generator) -> Minibatch:
+    def _gather(self, index: Tensor, generator: torch.Generator, augmentation: Transform | None = None) -> Points:
         x = self._train[index]
         if x.device != self.device:
             x = x.pin_memory().to(self.device, non_blocking=True)
             index = index.pin_memory().to(self.device, non_blocking=True)
-        return Minibatch(self._perturb(x, generator), None if self.train_labels is None else self.train_labels[index])
+        x = self._perturb(x, generator, augmentation)
+        return Points(x, None if self.train_labels is None else self.train_labels[index])
 
-    def _perturb(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def _perturb(self, x: Tensor, generator: torch.Generator, augmentation: Transform | None) -> Tensor:
         if self.horizontal_flip:
             mirrored = torch.rand(len(x), generator=generator, device=x.device) < 0.5
             x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
         levels = torch.rand(x.shape, generator=generator, device=x.device) if self.dequantize else None
         x = self._decode(x, levels)
+        if augmentation is not None:
+            x = augmentation(x, generator, "data")
         if self.noise_std:
             x = x + self.noise_std * torch.randn(x.shape, generator=generator, device=x.device)
             if self.clamp_noise:

@@ -12,7 +12,7 @@ from ebm_exp.dataset.decode import decoded
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.subset import choose_classes, subset
 from ebm_exp.random import generator
-from ebm_exp.types import NonNegative, PositiveInt, Probability
+from ebm_exp.types import NonNegative, PositiveInt, Probability, Provided
 
 
 class ImageFolder(Dataset):
@@ -44,7 +44,7 @@ class ImageFolder(Dataset):
     def __init__(
         self,
         name: str,
-        device: torch.device,
+        device: Provided[torch.device],
         root: str,
         size: PositiveInt = 32,
         channels: Literal["rgb", "grey"] = "rgb",

@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.evaluator.base import Evaluator, check_samples
-from ebm_exp.random import seeded_initialisation
-from ebm_exp.types import Batch, Labels, PositiveInt
+from ebm_exp.random import seed_global
+from ebm_exp.types import Batch, Labels, PositiveInt, Provided
 
 BLOCK = 1024  # points that are classified at once
 N_STEPS, N_EPOCHS, BATCH, LR = 1500, 30, 128, 3e-3  # whichever of steps and epochs ends first
@@ -80,7 +80,7 @@ def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     if dataset.n_classes < 2 or dataset.train_labels is None or dataset.test_labels is None:
         raise ValueError(f"features: classifier needs labels, {dataset.name} has none; use features=pixels")
     path = folder / f"classifier-{dataset.name}-{_digest(dataset)}.pt"
-    with seeded_initialisation("classifier", 0):
+    with seed_global("classifier", 0):
         network = Network(dataset.event_shape, dataset.n_classes).to(dataset.device)
     saved = _read(path)
     if saved is None:
@@ -158,7 +158,7 @@ class ClassShare(Evaluator):
         ValueError: for a data set without labels.
     """
 
-    def __init__(self, dataset: Dataset, n_samples: PositiveInt, cache_dir: str = "outputs/cache") -> None:
+    def __init__(self, dataset: Provided[Dataset], n_samples: PositiveInt, cache_dir: str = "outputs/cache") -> None:
         if dataset.n_classes < 2:
             raise ValueError(
                 f"class_share needs labels, {dataset.name} has none; remove it with ~evaluator.class_share"

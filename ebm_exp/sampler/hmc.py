@@ -1,18 +1,22 @@
 """Hamiltonian Monte Carlo: long trajectories (Duane et al. 1987; Neal 2011); see ``hamiltonian.py``."""
 
+import math
+from typing import Annotated
+
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.sampler.hamiltonian import Hamiltonian
-from ebm_exp.types import NonNegative, Positive, PositiveInt, Probability
+from ebm_exp.types import From, NonNegative, Positive, PositiveInt, Probability
 
 
 class HMC(Hamiltonian):
     """Hamiltonian Monte Carlo.
 
     Args:
-        step_size: ε of the first steps; burn-in and training adapt it.
+        step_size: ε of the first steps, which burn-in and training adapt; null: √λ, λ the step that the data set suggests.
         n_steps: transitions per chain in training.
         domain: the box of the reflections.
-        temperature: T.
+        suggested: λ.
+        temperature: T; null: the experiment's, in sample.py that of the run.
         n_leapfrog: L.
         mass: the diagonal of M, one number for all components or one for each.
         jitter: each trajectory's ε is multiplied by a number from [1 − jitter, 1 + jitter], so that no chain returns to
@@ -29,10 +33,11 @@ class HMC(Hamiltonian):
 
     def __init__(
         self,
-        step_size: Positive,
         n_steps: PositiveInt,
-        domain: Domain,
-        temperature: Positive = 1.0,
+        domain: Annotated[Domain, From("dataset.domain")],
+        step_size: Positive | None = None,
+        suggested: Annotated[Positive, From("suggest.step_size")] = 1.0,
+        temperature: Positive | None = None,
         n_leapfrog: PositiveInt = 10,
         mass: Positive | tuple[Positive, ...] = 1.0,
         jitter: Probability = 0.2,
@@ -42,6 +47,6 @@ class HMC(Hamiltonian):
         reflect: bool = True,
     ) -> None:
         super().__init__(
-            step_size, n_steps, domain, temperature, n_leapfrog, mass, jitter, drift_limit, target_acceptance,
+            math.sqrt(suggested) if step_size is None else step_size, n_steps, domain, temperature, n_leapfrog, mass, jitter, drift_limit, target_acceptance,
             learn_rate, reflect,
         )  # fmt: skip
