@@ -99,7 +99,7 @@ def _dropped_defaults(arguments: list[str], config_name: str) -> list[str]:
         parameters = validate.arguments(validate.locate(path, target))
         if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             continue
-        keys = set(_known_keys(path, arguments, config_name)) - set(parameters) - validate.RESERVED
+        keys = set(_known_keys(path, arguments, config_name)) - set(parameters) - validate.OWN - validate.SUGGESTED
         dropped += [f"~{path}.{key}" for key in sorted(keys) if f"{path}.{key}" not in typed]
     return dropped
 

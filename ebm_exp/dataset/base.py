@@ -117,7 +117,7 @@ class Dataset:
 
     def facts(self) -> dict[str, Any]:
         """What a run records of its data: enough to draw samples where the points are not at hand (see ``Absent``)."""
-        counts = [] if self.train_labels is None else torch.bincount(self.train_labels, minlength=self.n_classes)
+        counts: Any = [] if self.train_labels is None else torch.bincount(self.train_labels, minlength=self.n_classes)
         return {
             "name": self.name,
             "low": self.domain.low,

@@ -23,7 +23,7 @@ class Target:
 
     def __init__(self, energy: Energy) -> None:
         self._live = weakref.ref(energy)
-        shared = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in energy.parameters()}
+        shared: dict[int, Tensor] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in energy.parameters()}
         shared |= {id(b): b.detach() for b in energy.buffers()}
         self._pointers = _pointers(energy)
         self.energy: Energy = copy.deepcopy(energy, shared).eval()

@@ -9,7 +9,7 @@ from ebm_exp.evaluator.grid import log_z
 from ebm_exp.logger.plots import heat_maps, sample_panels
 from ebm_exp.mode.base import Mode, Outcome, Request, save
 from ebm_exp.run.loaded import LoadedRun
-from ebm_exp.types import Finite
+from ebm_exp.types import EnergyFn, Finite
 
 CELLS = 600  # per side, where log Z is by quadrature
 
@@ -50,7 +50,9 @@ class Compose(Mode):
         metrics = {}
         if dataset.event_shape == (2,) and not target.context:
             temperatures = [each.temperature for each in runs]
-            energies = {name: (r.energy, t) for name, r, t in zip(_told_apart(names), runs, temperatures, strict=True)}
+            energies: dict[str, tuple[EnergyFn, float]] = {
+                name: (r.energy, t) for name, r, t in zip(_told_apart(names), runs, temperatures, strict=True)
+            }
             heat_maps(image, energies | {self.operation: (target, temperature)}, dataset.domain, samples.x)
             metrics["log_z"] = float(log_z(target, dataset, temperature, CELLS))
         else:

@@ -154,7 +154,8 @@ class PCD(ContrastiveDivergence):
         return self.buffer.draw(len(batch.x), generator)
 
     def store(self, start: Points | BufferDraw, x: Batch) -> dict[str, Tensor]:
-        assert isinstance(start, BufferDraw) and self.buffer is not None
+        assert isinstance(start, BufferDraw)
+        assert self.buffer is not None
         self.buffer.store(start, x)
         return self.buffer.metrics()
 

@@ -83,7 +83,7 @@ class LoadedRun:
         label: int | Sequence[int] | None = None,
         energy: Energy | None = None,
         sampling: Sampling | None = None,
-        **more: Tensor | None,
+        **more: Tensor,
     ) -> Points:
         """n fresh samples ``[n, *event]`` as the run's ``sampling`` says; the same seed gives the same samples.
 

@@ -75,7 +75,8 @@ class GibbsWithGradients(Sampler):
         return state._replace(x=x, e=e, gradient=gradient)
 
     def draw(self, generator: torch.Generator, x: Batch) -> GibbsNoise:
-        gumbel = -torch.empty_like(x.flatten(1)).exponential_(generator=generator).log()
+        u = torch.rand(x.flatten(1).shape, generator=generator, device=x.device)
+        gumbel = -(-u.log()).log()
         return GibbsNoise(gumbel, torch.rand(len(x), generator=generator, device=x.device))
 
     def step(

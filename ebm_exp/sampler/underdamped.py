@@ -62,28 +62,28 @@ class Underdamped(Sampler):
     """BAOAB.
 
     Args:
-        step_size: h of the first steps, which burn-in and training adapt; null: √λ, λ the step that the data set suggests.
+        step_size: h of the first steps, which burn-in and training adapt; null: √λ, λ the data set's suggestion.
         n_steps: steps per chain in training.
         domain: the box of the reflections.
-        suggested: λ.
         temperature: T; null: the experiment's, in sample.py that of the run.
         friction: γ, per unit of time; a chain forgets its momentum in 1/γ.
         target_fidelity: what a step size adapts to; nothing corrects the error, so it is near 1.
         learn_rate: in training, change of log h per chain and unit of fidelity; 0: the step size stays.
         reflect: at the walls of the box; false: all of space.
+        suggested: λ.
     """
 
     def __init__(
         self,
+        step_size: Positive | None,
         n_steps: PositiveInt,
         domain: Annotated[Domain, From("dataset.domain")],
-        step_size: Positive | None = None,
-        suggested: Annotated[Positive, From("suggest.step_size")] = 1.0,
         temperature: Positive | None = None,
         friction: Positive = 1.0,
         target_fidelity: Probability = 0.95,
         learn_rate: NonNegative = 0.05,
         reflect: bool = True,
+        suggested: Annotated[Positive, From("suggest.step_size")] = 1.0,
     ) -> None:
         super().__init__()
         self.n_steps, self.domain, self.temperature, self.friction = n_steps, domain, temperature, friction

@@ -1,7 +1,7 @@
 """Fresh chains: Markov chains from a start, run with the model alone."""
 
 from math import prod
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -67,6 +67,7 @@ class Chains(Sampling):
         n_adapt = self.n_steps // 2 if self.n_adapt is None else self.n_adapt
         size = CHUNK * max(1, AT_ONCE[device.type] // (CHUNK * prod(self.dataset.event_shape)))
         ends = []
+        everything: dict[str, Any] = dict(context) | {"y": labels}
         for first in range(0, n, size):
             rows = slice(first, min(first + size, n))
             chain = self.engine.run(
@@ -78,8 +79,7 @@ class Chains(Sampling):
                 n_steps=self.n_steps,
                 watch=None if first else watch,
                 n_adapt=n_adapt,
-                y=None if labels is None else labels[rows],
-                **{name: each[rows] for name, each in context.items()},
+                **{name: None if each is None else each[rows] for name, each in everything.items()},  # type: ignore[arg-type]
             )
             ends.append(chain.x)
         return Points(torch.cat(ends), labels)

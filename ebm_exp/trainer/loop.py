@@ -101,7 +101,8 @@ class Trainer:
         self.parts, self.experiment, self.directory, self.logger = parts, experiment, directory, logger
         self.ema = EMA(experiment.energy, experiment.objective, self.ema_rate)
         self.meter = Meter(experiment.engine.device)
-        self.step, self.elapsed, self.best, self.unevaluated = 0, 0.0, None, False
+        self.step, self.elapsed, self.unevaluated = 0, 0.0, False
+        self.best: dict[str, Any] | None = None
         self.base_lr = [each["lr"] for each in experiment.optimizer.param_groups]
         if state is not None:
             self._load(state)
@@ -132,7 +133,8 @@ class Trainer:
         finally:
             summary |= outcome | {"step": self.step, "minutes": round(self.elapsed / 60, 3), "best": self.best}
             directory.write_summary(summary)
-            logger.summary({f"best/{key}": value for key, value in (self.best or {}).items()})
+            best: dict[str, Any] = self.best or {}
+            logger.summary({f"best/{key}": value for key, value in best.items()})
             logger.finish(0 if outcome["state"] in ("finished", "stopped") else 1)
         self.report.tell_where(outcome["state"], self.step, self.elapsed, self.best, logger.hint(), print)
         return self.best["value"] if self.best else None
