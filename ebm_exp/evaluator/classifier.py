@@ -67,12 +67,15 @@ class Features(nn.Module):
         return self.network.features(x).double()
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     """The classifier of a data set, from its file or trained now, and its accuracy on the test split.
 
     It is trained for 1,500 steps of 128 or 30 epochs on the training split with a fixed noise, whatever noise an
     energy is trained with. Where nothing is held out (``digits`` with ``test_share: 0``) the accuracy is that of the
-    training data, and the log says so.
+    training data, and the log says so. Evaluators ask for it where no gradients are kept, or under autocast: neither
+    reaches the training here.
 
     Raises:
         ValueError: for a data set without labels.
@@ -85,8 +88,9 @@ def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     saved = _read(path)
     if saved is None:
         _LOG.info("training the classifier of %s, once for all runs, into %s", dataset.name, path)
-        _train(network, dataset)
-        saved = {"network": network.state_dict(), "accuracy": _accuracy(network, dataset)}
+        with torch.autocast(dataset.device.type, enabled=False):
+            _train(network, dataset)
+            saved = {"network": network.state_dict(), "accuracy": _accuracy(network, dataset)}
         folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         torch.save(saved, temporary)
