@@ -18,6 +18,7 @@ def main(config: dict[str, Any], launch: Launch) -> None:
     run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **chosen)
     others = tuple(load_run(path, config["trust"], config["device"], **chosen) for path in config["others"])
     mode = run.parts.construct("mode", config["mode"])
+    run.parts["logger"]  # refuses its settings before anything is drawn
     with Steps() as steps:
         request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
         outcome = mode(run, request)

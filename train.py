@@ -10,11 +10,13 @@ def main(config: dict[str, Any], launch: Launch) -> float | None:
     from ebm_exp.run.checkpoint import read_state
     from ebm_exp.run.directory import RunDirectory
     from ebm_exp.run.loaded import load_initial_weights
-    from ebm_exp.trainer.build import build
+    from ebm_exp.trainer.build import build, check_data
 
     directory = RunDirectory(launch.run_dir)
     state = read_state(directory, key="resume") if config["resume"] else None
     parts, experiment = build(config, state)
+    if state is not None:
+        check_data(experiment.dataset, directory.summary().get("data", {}))
     if config["init_from"] and state is None:
         load_initial_weights(experiment.energy, config["init_from"])
     if state is None:

@@ -19,6 +19,7 @@ from ebm_exp.config.validate import arguments, arguments_of, coerce, is_node, lo
 from ebm_exp.random import Stream, seed_global
 
 _MISSING = object()
+_MADE_FROM = {"stream": "seed", "suggest": "dataset", "temperature": "objective"}  # what has no node of its own
 
 
 class Parts:
@@ -117,7 +118,7 @@ class Parts:
     def _find(self, where: str) -> Any:
         """What a path of ``From`` leads to, or ``_MISSING``."""
         name, *attributes = where.split(".")
-        if name not in self._built and name not in self._derive and name not in self.config:
+        if name not in self._built and _MADE_FROM.get(name, name) not in self.config:
             return _MISSING
         found = self[name]
         for attribute in attributes:

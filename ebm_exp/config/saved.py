@@ -7,13 +7,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.config.arguments import override, quoted, value_of
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import CONF, read_run_config
 
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
 LOOKING = {"--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc"}
 # What may change when a run goes on: nothing that changes the mathematics.
-RESUMABLE = re.compile(r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|device|trust|hydra\..+")
+RESUMABLE = re.compile(
+    r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|device|trust|hydra\..+|[\w.]+\.(root|path|cache_dir)"
+)
 
 
 # Choices inside of others, by where they stand.
@@ -26,18 +29,13 @@ NESTED = {
 }
 
 
-def _value_of(key: str, arguments: list[str]) -> str | None:
-    values = [a.split("=", 1)[1].strip("'\"") for a in arguments if a.startswith(key + "=")]
-    return values[-1] if values and values[-1] not in ("", "null") else None
-
-
 def _trusted(arguments: list[str]) -> bool:
-    return _value_of("trust", arguments) in ("true", "True")
+    return value_of("trust", arguments) in ("true", "True")
 
 
 def resumed(arguments: list[str]) -> str:
     """Make the saved config of ``resume=<run>`` the primary one, and keep Hydra from writing over the run."""
-    run = _value_of("resume", arguments)
+    run = value_of("resume", arguments)
     if run is None:
         return "train"
     if {"-m", "--multirun"} & set(arguments):
@@ -49,8 +47,8 @@ def resumed(arguments: list[str]) -> str:
             here = _look_up(saved, key)
             raise UserError(
                 f"{key}: cannot change when a run is resumed (the run has {here!r}, asked for {asked!r}); only "
-                "trainer.max_steps, trainer.max_minutes, *_every_steps, logger.* and device may.\n"
-                f"Start a new run from its weights instead: init_from={run} {argument}"
+                "trainer.max_steps, trainer.max_minutes, *_every_steps, *.root, logger.* and device may.\n"
+                f"Start a new run from its weights instead: {override('init_from', run)} {argument}"
             )
     if "hydra" in saved or "defaults" in saved:
         raise UserError(f"resume: {run}/.hydra/config.yaml is not the config of a run (it has a hydra or defaults key)")
@@ -58,14 +56,14 @@ def resumed(arguments: list[str]) -> str:
 
     node = {"defaults": [{"hydra": "train"}, "_self_"], **saved, "resume": None, "trust": False}
     ConfigStore.instance().store(name="resumed_run", node=node)
-    arguments += [f"hydra.run.dir='{Path(run).resolve()}'", "hydra.output_subdir=null"]
+    arguments += [f"hydra.run.dir={quoted(str(Path(run).resolve()))}", "hydra.output_subdir=null"]
     return "resumed_run"
 
 
 def sampled(arguments: list[str]) -> str:
     """Let every group of the saved config of ``run=<run>`` stand as the choice that the command line may replace."""
     _split_runs(arguments)
-    run = _value_of("run", arguments)
+    run = value_of("run", arguments)
     if run is None:
         if not LOOKING & {a.split("=")[0] for a in arguments}:
             raise UserError("run: is required, e.g. run=outputs/digits/2026-11-23_12-00-00")

@@ -6,6 +6,7 @@ are the schema, ranges included, so there is no second one to keep in step.
 
 import importlib
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -121,6 +122,8 @@ def validate(config: Mapping[str, Any]) -> None:
     for key, value in config.items():
         if isinstance(value, Mapping):
             _check(key, value, errors)
+            if key in ("regularization", "evaluator") and not is_node(value):
+                _check_class(key, dict[str, _kind_of(key)], value, errors)  # type: ignore[misc]
     if errors:
         raise UserError("\n".join(errors[:3]))
 
@@ -157,11 +160,11 @@ def _check_arguments(
         parameter = named.get(key, open_ended)
         if parameter is None:
             errors.append(f"{prefix}{key}: unknown key; {nearest(key, settable)}")
-        elif is_node(value):
+        elif (
+            is_node(value) or isinstance(value, Mapping) or (isinstance(value, list) and any(is_node(v) for v in value))
+        ):
             _check(prefix + key, value, errors)
             _check_class(prefix + key, parameter.annotation, value, errors)
-        elif isinstance(value, Mapping) or (isinstance(value, list) and any(is_node(v) for v in value)):
-            _check(prefix + key, value, errors)
         elif parameter is open_ended:
             errors.append(f"{prefix}{key}: must be a part with a _target_, got {value!r}")
         else:
@@ -174,15 +177,35 @@ def _check_arguments(
             errors.append(f"{prefix}{key}: is required")
 
 
-def _check_class(path: str, annotation: Any, node: Mapping[str, Any], errors: list[str]) -> None:
-    try:
-        target = locate(path, node["_target_"])
-    except UserError:
-        return  # reported already
+def _kind_of(part: str) -> type:
+    """What each item of a part that is a mapping must be."""
+    from ebm_exp.evaluator import Evaluator
+    from ebm_exp.regularization import Term
+
+    return {"regularization": Term, "evaluator": Evaluator}[part]
+
+
+def _check_class(path: str, annotation: Any, value: Any, errors: list[str]) -> None:
+    """Refuse a node, or an item of a mapping of nodes, whose class is not of the annotated kind."""
     if typing.get_origin(annotation) is typing.Annotated:
         annotation = typing.get_args(annotation)[0]
-    if inspect.isclass(annotation) and inspect.isclass(target) and not issubclass(target, annotation):
-        errors.append(f"{path}._target_: must be a {annotation.__name__}, {node['_target_']} is not")
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):  # X | None
+        choices = [each for each in typing.get_args(annotation) if each is not type(None)]
+        annotation = choices[0] if len(choices) == 1 else Any
+    if not is_node(value):
+        if isinstance(value, Mapping) and typing.get_origin(annotation) is dict:
+            for key, item in value.items():
+                _check_class(f"{path}.{key}", typing.get_args(annotation)[1], item, errors)
+        return
+    try:
+        target = locate(path, value["_target_"])
+    except UserError:
+        return  # reported already
+    if annotation is Any or not inspect.isclass(annotation) or not inspect.isclass(target):
+        return  # Any is a class, of nothing
+    if not issubclass(target, annotation):
+        article = "an" if annotation.__name__[0] in "AEIOU" else "a"
+        errors.append(f"{path}._target_: must be {article} {annotation.__name__}, {value['_target_']} is not")
 
 
 def _explain(path: str, value: Any, error: ValidationError) -> str:

@@ -1,5 +1,6 @@
 """What every data set is: tensors on the device, a domain, and batches that are a function of the step."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -9,6 +10,8 @@ from torch import Tensor
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.types import PerSample, Points, Transform
+
+FINGERPRINT_BYTES = 2**26  # of each split
 
 
 class Dataset:
@@ -127,7 +130,18 @@ class Dataset:
             "class_counts": [int(k) for k in counts],
             "n_train": self.n_train,
             "n_test": self.n_test,
+            "fingerprint": self.fingerprint(),
         }
+
+    def fingerprint(self) -> str:
+        """12 hex digits of shapes, labels and points, wherever they were read from; of large data, rows all over."""
+        digest = hashlib.sha256()
+        for points, labels in ((self._train, self.train_labels), (self._test, self.test_labels)):
+            digest.update(repr((tuple(points.shape), str(points.dtype))).encode())
+            rows = max(1, len(points) // max(1, FINGERPRINT_BYTES // max(1, points[:1].nbytes)))
+            digest.update(points[::rows].contiguous().cpu().numpy().tobytes())
+            digest.update(b"" if labels is None else labels.cpu().numpy().tobytes())
+        return digest.hexdigest()[:12]
 
     def random_labels(self, n: int, generator: torch.Generator) -> Tensor:
         """n labels ``[n]`` of the training data's distribution.

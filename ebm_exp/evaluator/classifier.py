@@ -169,6 +169,8 @@ class ClassShare(Evaluator):
             )
         self.dataset, self.n_samples, self.cache_dir = dataset, n_samples, Path(cache_dir)
         self._network: Network | None = None
+        shares = (f"class_share_{k}" for k in range(dataset.n_classes if dataset.n_classes <= 20 else 0))
+        self.produces = ("class_confidence", "class_smallest", "class_agreement", *shares)
 
     @property
     def protocol(self) -> str:

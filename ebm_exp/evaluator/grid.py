@@ -45,6 +45,7 @@ class Grid(Evaluator):
         if dataset.event_shape != (2,):
             raise ValueError(f"a grid needs points in the plane, {dataset.name} has points {dataset.event_shape}")
         self.dataset, self.temperature, self.n = dataset, temperature, n
+        self.produces = ("log_z", "log_z_error", "nll", *(("kl", "kl_se") if dataset.has_density else ()))
 
     @property
     def protocol(self) -> str:

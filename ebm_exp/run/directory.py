@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.config.arguments import override
 from ebm_exp.config.errors import UserError
 
 FORMAT = 2  # of configs and checkpoints; a run of another format cannot be read
@@ -38,7 +39,8 @@ class RunDirectory:
         try:
             self.summary_file.open("x").close()
         except FileExistsError:
-            raise UserError(f"hydra.run.dir: {self.path} holds a run already; go on with resume={self.path}") from None
+            go_on = override("resume", self.path)
+            raise UserError(f"hydra.run.dir: {self.path} holds a run already; go on with {go_on}") from None
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace summary.json as a whole, so that a reader never meets half of one."""

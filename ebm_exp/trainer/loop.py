@@ -136,7 +136,7 @@ class Trainer:
             best: dict[str, Any] = self.best or {}
             logger.summary({f"best/{key}": value for key, value in best.items()})
             logger.finish(0 if outcome["state"] in ("finished", "stopped") else 1)
-        self.report.tell_where(outcome["state"], self.step, self.elapsed, self.best, logger.hint(), print)
+        self.report.tell_where(outcome["state"], self.step, self.max_steps, self.elapsed, self.best, logger.hint())
         return self.best["value"] if self.best else None
 
     def _loop(

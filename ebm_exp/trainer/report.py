@@ -1,7 +1,6 @@
 """What a run shows a person: the outline at its start, images and scores on the way, where to look at its end."""
 
 import platform
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from ebm_exp import __version__
+from ebm_exp.config.arguments import override
 from ebm_exp.energy.base import count_parameters
 from ebm_exp.evaluator import Evaluator
 from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
@@ -115,25 +115,27 @@ class Report:
         return files
 
     def tell_where(
-        self, state: str, step: int, seconds: float, best: dict[str, Any] | None, hints: list[str],
-        say: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self, state: str, step: int, max_steps: int, seconds: float, best: dict[str, Any] | None, hints: list[str]
+    ) -> None:
         """Where to look at what a run left, and how to go on from it."""
         run_dir, ends_at = self.directory.path, self.experiment.schedule.ends_at
         here = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
-        say(f"\n{state} at step {step:,} after {seconds:.0f} s")
+        print(f"\n{state} at step {step:,} after {seconds:.0f} s")
         for label, at in (({"best image": best["step"]} if best else {}) | {"last image": step}).items():
             if self.directory.image("step", at).is_file():
-                say(f"{label}     {here / 'samples' / self.directory.image('step', at).name}")
+                print(f"{label}     {here / 'samples' / self.directory.image('step', at).name}")
         if best:
-            say(f"best {best['metric']}  {best['value']:.4g} at step {best['step']:,}")
-        say(f"run directory  {here}")
-        say(f"draw samples   python sample.py run={here}")
+            print(f"best {best['metric']}  {best['value']:.4g} at step {best['step']:,}")
+        print(f"run directory  {here}")
+        print(f"draw samples   python sample.py {override('run', here)}")
+        resume = override("resume", here)
         if state == "stopped":
-            say(f"go on          python train.py resume={here}")
+            print(f"go on          python train.py {resume}")
+        elif step < max_steps:  # the clock ended it
+            print(f"go on          python train.py {resume} trainer.max_minutes={2 * seconds / 60:.3g}")
         elif ends_at is None or step < ends_at:
-            say(f"go on          python train.py resume={here} trainer.max_steps={2 * max(step, 1)}")
+            print(f"go on          python train.py {resume} trainer.max_steps={2 * step}")
         else:  # the learning rate has decayed to 0: going on would change nothing
-            say(f"train more     python train.py init_from={here}")
+            print(f"train more     python train.py {override('init_from', here)}")
         for line in hints:
-            say(f"dashboard      {line}")
+            print(f"dashboard      {line}")

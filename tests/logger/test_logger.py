@@ -73,7 +73,7 @@ def test_every_image_is_a_file(tmp_path: Path) -> None:
     x = BOX.uniform(70, torch.Generator())
     sample_panels(tmp_path / "panels.png", {"data": x, "fresh": x[:5]}, BOX)
     sample_grid(tmp_path / "grid.png", x, BOX)
-    energy_histogram(tmp_path / "energy.png", torch.randn(50), torch.randn(50) + 1, "step 1")
+    energy_histogram(tmp_path / "energy.png", {"data": torch.randn(50), "negatives": torch.randn(50) + 1}, "step 1")
     moons = TwoMoons("two_moons", torch.device("cpu"), 0, half_width=2.5, n_train=500, n_test=10)
     density_panels(tmp_path / "density.png", lambda p: -moons.log_prob(p), moons, moons.train(100), 1.0)
     sample_grid(tmp_path / "points.png", moons.train(100), moons.domain)
@@ -103,5 +103,6 @@ def test_panels_share_one_scale_and_show_at_most_64(tmp_path: Path) -> None:
     assert (tmp_path / "many.png").read_bytes() == (tmp_path / "few.png").read_bytes()
     sample_panels(tmp_path / "rows.png", {"a": torch.zeros(5, 7)}, Domain(-1, 1, (7,)))
     assert Image.open(tmp_path / "rows.png").width > 300
-    energy_histogram(tmp_path / "energy.png", torch.tensor([1.0, float("nan")]), torch.tensor([2.0, 3.0]), "x")
+    some = {"data": torch.tensor([1.0, float("nan")]), "negatives": torch.tensor([2.0, 3.0])}
+    energy_histogram(tmp_path / "energy.png", some, "x")
     assert (tmp_path / "energy.png").stat().st_size > 1000
