@@ -51,6 +51,8 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"dataset={'celeba' if 'large' in choice else 'cifar10'}", f"dataset.root={tmp_path}", "stand_in=true"]
     if choice in ("energy=mixture", "evaluator=grid"):
         return ["dataset=gaussian"]
+    if choice in ("evaluator=classifier", "evaluator=mmd"):  # the metric that is optimized must be one of theirs
+        return ["optimized_metric=eval/" + ("mmd2" if choice == "evaluator=mmd" else "frechet_classifier")]
     return ["dataset.n_train=500", "dataset.n_test=100"] if "half_width" in node else []
 
 
@@ -101,15 +103,15 @@ def test_every_published_network_runs_two_steps(experiment: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice.startswith("dataset=")])
-def test_the_temperature_of_a_chain_follows(choice: str) -> None:
+def test_temperature_and_step_of_a_chain_follow(choice: str, tmp_path: Path) -> None:
     """T and the step of Hamiltonian kernels are not written beside the λ and noise that they follow from."""
-    chain = composed(choice)["dataset"]["chain"]
+    own = [choice, *fitting(choice, tmp_path)]
+    chain = composed(*own)["dataset"]["chain"]
     step, noise = chain["step_size"], chain["noise_std"]
     assert not {"temperature", "epsilon"} & set(chain)
     assert Suggestions(chain).temperature == pytest.approx(1.0 if noise is None else noise**2 / step)
-    if noise is not None:
-        for sampler in ("langevin", "underdamped"):
-            assert Parts(composed(choice, f"sampler={sampler}"))["sampler"].step_size > 0
+    kernel = Parts(composed(*own, "sampler=underdamped"))["sampler"]
+    assert kernel.log_step.exp().item() == pytest.approx(step**0.5)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -118,7 +120,7 @@ def test_every_mode_composes_and_builds(mode: str) -> None:
         config = OmegaConf.to_container(compose("sample", overrides=[mode, "run=somewhere", "output_dir=somewhere"]))
     node = OmegaConf.to_container(OmegaConf.create(config), resolve=True)["mode"]
     validate({"mode": node, "name": "", "seed": 0, "device": "cpu", "optimized_metric": None})
-    assert isinstance(Parts({"mode": node})["mode"], Mode)
+    assert isinstance(Parts({"mode": node, "seed": 0, "device": "cpu"})["mode"], Mode)
 
 
 @pytest.mark.parametrize("choice", CHOICES)

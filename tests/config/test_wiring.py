@@ -3,7 +3,6 @@
 import functools
 import sys
 import types
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
@@ -67,13 +66,12 @@ class Lacking:
 
 
 @pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classes above as a package of the user's."""
     module = types.ModuleType("my_parts")
     for kind in (Plain, Asking, Named, Owner, First, Second, Third, Lacking):
         setattr(module, kind.__name__, kind)
     monkeypatch.setitem(sys.modules, "my_parts", module)
-    yield
 
 
 def node(kind: str, **arguments: Any) -> dict[str, Any]:
@@ -83,14 +81,14 @@ def node(kind: str, **arguments: Any) -> dict[str, Any]:
 def test_a_circle_of_parts_is_named() -> None:
     config = TOP | {"first": node("First"), "second": node("Second"), "third": node("Third")}
     validate(config)
-    with pytest.raises(UserError, match="first: a circle of parts.*: first → second → third → first"):
+    with pytest.raises(UserError, match=r"first: a circle of parts.*: first → second → third → first"):
         Parts(config)["first"]
-    with pytest.raises(UserError, match="third: a circle of parts.*: third → first → second → third"):
+    with pytest.raises(UserError, match=r"third: a circle of parts.*: third → first → second → third"):
         Parts(config)["third"]
 
 
 def test_a_buffer_that_begins_from_itself_is_a_circle() -> None:
-    with pytest.raises(UserError, match="buffer: a circle of parts.*: buffer → buffer"):
+    with pytest.raises(UserError, match=r"buffer: a circle of parts.*: buffer → buffer"):
         build(composed("start@buffer.start=buffer"))
 
 
@@ -142,7 +140,7 @@ def test_names_of_suggestions_are_names_like_others_elsewhere(place: str) -> Non
     assert isinstance(built.network, nn.Tanh)
     assert isinstance(built.chain, Langevin)
     assert (built.group, built.path, built.node) == ("mine", "p", "n")
-    with pytest.raises(UserError, match="own.chain: is required"):
+    with pytest.raises(UserError, match=r"own.chain: is required"):
         validate(TOP | {"own": {k: v for k, v in given.items() if k != "chain"}})
 
 
@@ -159,7 +157,7 @@ def test_partial_gives_a_constructor() -> None:
     kernel = parts["kernel"](step_size=0.5)
     assert isinstance(kernel, Langevin)
     assert (kernel.step_size, kernel.n_steps) == (0.5, 3)
-    with pytest.raises(UserError, match="kernel.step: unknown key"):
+    with pytest.raises(UserError, match=r"kernel.step: unknown key"):
         validate(TOP | {"kernel": config["kernel"] | {"step": 1}})
 
 
