@@ -37,7 +37,7 @@ def measure(name: str, seed: int, run_dir: Path, *overrides: str) -> dict[str, A
     run = load_run(run_dir)
     dataset = run.parts["dataset"]
     x = dataset.sample(N_POINTS, generator("cpu", "benchmark", name, seed))
-    temperature = run.parts["sampler"].temperature
+    temperature = run.temperature
     with torch.no_grad():
         ratio = dataset.log_prob(x).double() + run.energy(x).double() / temperature
     kl = ratio + log_z(run.energy, dataset, temperature, 1000)
@@ -47,9 +47,11 @@ def measure(name: str, seed: int, run_dir: Path, *overrides: str) -> dict[str, A
         "kl": float(kl.mean()),
         "kl_se": float(kl.std()) / math.sqrt(N_POINTS),
         "mmd2": judge(run.energy, run.draw(N_CHAINS, seed=1).x)["mmd2"],
-        "largest_gap": max(abs(row["train/energy_gap"]) for row in rows if row["step"] > 500),
+        "largest_gap": max(
+            abs(row["train/energy_gap"]) for row in rows if row["step"] > 500 and "train/energy_gap" in row
+        ),
         "steps": run.step,
-        "training_s": rows[-1]["time/minutes"] * 60,
+        "training_s": max(row.get("time/minutes", 0.0) for row in rows) * 60,
         "command_s": seconds,
         "machine": machine(),
     }

@@ -21,9 +21,12 @@ from torch import Tensor
 from benchmarks.results import add, machine, table, write_block
 from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.energy import DoubleWell, Energy, Funnel, Gaussian, Mixture
+from ebm_exp.energy.base import freeze
 from ebm_exp.random import generator
 from ebm_exp.sampler import HMC, MALA, Jump, Langevin, Sampler, Tempering, Underdamped, run_chain
+from ebm_exp.sampler.chain import start_control
 from ebm_exp.sampler.diagnostics import mixing
+from ebm_exp.start import Uniform
 
 N_CHAINS, N_GRADIENTS, LEAPFROG = 4096, 1000, 10
 BOX = Domain(-6, 6, (2,))
@@ -68,10 +71,12 @@ def ours(make: Callable[[], Sampler], per_step: int) -> Callable[[Energy, Tensor
     def run(energy: Energy, start: Tensor) -> Made:
         n_steps = N_GRADIENTS // per_step
         kept: list[Tensor] = []
-        chain = run_chain(
-            make(), energy, start, generator("cpu", 0), n_steps,
-            lambda step, state, info: kept.append(state.x) if step > n_steps // 2 else None, n_adapt=n_steps // 2,
-        )  # fmt: skip
+        sampler = make()
+        with freeze(energy):
+            chain = run_chain(
+                sampler, energy, start, generator("cpu", 0), start_control(sampler, 1.0, start.device), n_steps,
+                lambda step, _, state, info: kept.append(state.x) if step > n_steps // 2 else None, n_steps // 2,
+            )  # fmt: skip
         assert chain.info is not None
         metrics = chain.info.metrics()
         return Made(
@@ -85,10 +90,13 @@ def adapted_step(make: Callable[[], Sampler], energy: Energy, start: Tensor) -> 
     """The median step size that chains adapt to."""
     sizes: list[Tensor] = []
 
-    def watch(step: int, state: Any, info: Any) -> None:
+    def watch(step: int, energy: Any, state: Any, info: Any) -> None:
         sizes.append(info.step_size)
 
-    run_chain(make(), energy, start[:512], generator("cpu", 1), 400, watch, 400)
+    sampler = make()
+    with freeze(energy):
+        control = start_control(sampler, 1.0, start.device)
+        run_chain(sampler, energy, start[:512], generator("cpu", 1), control, 400, watch, 400)
     return float(sizes[-1].median())
 
 
@@ -149,7 +157,7 @@ def kernels(energy: Energy, start: Tensor) -> dict[str, Callable[[Energy, Tensor
         "hmc": ours(lambda: HMC(hmc, 1, BOX, n_leapfrog=LEAPFROG, **quiet), LEAPFROG),
         "hmc (ebmkit)": ebmkit(lambda: ebm.samplers.HMC(hmc, LEAPFROG), LEAPFROG + 1),
         "hmc (torchebm)": torchebm(lambda model: peer.HamiltonianMonteCarlo(model, hmc, LEAPFROG), LEAPFROG + 1),
-        "jump (mala, uniform)": ours(lambda: Jump(MALA(mala, 1, BOX, **quiet), 1, data, n_local=4), 5),
+        "jump (mala, uniform)": ours(lambda: Jump(MALA(mala, 1, BOX, **quiet), 1, Uniform(data), BOX, n_local=4), 5),
         "tempering (mala, 5 replicas, ebmkit)": ebmkit(
             lambda: ebm.samplers.ParallelTempering(
                 ebm.samplers.MALA(mala / 2), (1.0, 2.0, 4.0, 8.0, 16.0), swap_every=3

@@ -38,7 +38,7 @@ def test_default_run_draws_digits(
 ) -> None:
     done = cli("train.py", f"seed={seed}", f"hydra.run.dir={tmp_path}/run", "logger.mode=disabled")
     assert done.returncode == 0, done.stderr
-    drawn = cli("sample.py", f"run={tmp_path}/run", "n_samples=1000", "init=noise", f"output_dir={tmp_path}/drawn")
+    drawn = cli("sample.py", f"run={tmp_path}/run", "n_samples=1000", "start=uniform", f"output_dir={tmp_path}/drawn")
     assert drawn.returncode == 0, drawn.stderr
     distance, confidence, smallest = judge(np.load(tmp_path / "drawn" / "samples.npz")["x"])
     print(f"seed {seed}: Fréchet {distance:.3f}, confidence {confidence:.3f}, smallest class {smallest:.3f}")

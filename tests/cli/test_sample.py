@@ -109,11 +109,11 @@ def test_what_is_drawn_joins_the_run_in_its_dashboard(cli: Cli, tmp_path: Path) 
     assert list((folders[1] / "files" / "media" / "images" / "samples").glob("grid_*.png"))
 
 
-@pytest.mark.parametrize("init", ["data", "buffer"])
-def test_chains_start_where_asked(cli: Cli, trained: Path, tmp_path: Path, init: str) -> None:
-    done = cli("sample.py", f"run={trained}", f"init={init}", "sampler.step_size=1e-6", f"output_dir={tmp_path}/a")
+@pytest.mark.parametrize(("start", "words"), [("data", "from data"), ("buffer", "from the buffer")])
+def test_chains_start_where_asked(cli: Cli, trained: Path, tmp_path: Path, start: str, words: str) -> None:
+    done = cli("sample.py", f"run={trained}", f"start={start}", "sampler.step_size=1e-6", f"output_dir={tmp_path}/a")
     assert done.returncode == 0, done.stderr
-    assert f"from {init}" in done.stdout
+    assert words in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_chains_start_where_asked(cli: Cli, trained: Path, tmp_path: Path, init:
         (["{run}", "sampler.stepsize=1"], ["sampler.stepsize", "step_size"]),
         (["{run}", "n_samples=0"], ["n_samples", "> 0"]),
         (["{run}", "sampler=foo"], ["sampler", "langevin"]),
-        (["{run}", "init=foo"], ["init", "noise"]),
+        (["{run}", "start=foo"], ["start", "uniform"]),
         (["{run}", "label=3"], ["label: MLP is not class-conditional"]),
         (["{run}", "mode=foo"], ["mode", "inpaint"]),
         (["{run}", "mode=inpaint", "mask=foo"], ["mask: must be left, centre, random or an image file"]),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -60,9 +61,11 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
     assert load_run(run, device="cpu", checkpoint=6).step == 6
     with pytest.raises(UserError, match=r"run: .* has no 5 checkpoint"):
         load_run(run, device="cpu", checkpoint=5)
-    again = cli("train.py", *TINY, "trainer.max_steps=6", f"hydra.run.dir={tmp_path}/run")
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    again = cli("train.py", *TINY, "trainer.max_steps=6", "seed=1", f"hydra.run.dir={tmp_path}/run")
     assert again.returncode == 2
     assert "holds a run already" in again.stderr
+    assert before == {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -76,9 +79,12 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
         ("resume=/nowhere", ["resume", "/nowhere"]),
         ("init_from=/nowhere", ["init_from", "/nowhere"]),
         ("augmentation=flip", ["augmentation", "crop_flip"]),
-        ("objective=improved_cd objective.kl_steps=21", ["objective: kl_steps", "sampler.n_steps, 20"]),
+        ("objective=improved_cd objective.terms.kl.through=21", ["objective: kl: through", "sampler.n_steps, 20"]),
         ("objective=improved_cd buffer.size=900", ["objective: entropy", "buffer.size is 900"]),
-        ("objective=improved_cd objective.entropy.eps=0", ["objective.entropy.eps", "> 0"]),
+        ("objective=improved_cd objective.terms.entropy.eps=0", ["objective.terms.entropy.eps", "> 0"]),
+        ("resume=", ["resume: is empty (unset variable?)"]),
+        ("dataset=image_folder", ["dataset.root: is required"]),
+        ("optimized_metric=eval/typo", ["optimized_metric: eval/typo", "eval/frechet_pixels"]),
         ("energy=multiscale", ["energy: channels", "at most 3"]),
         ("trainer.max_steps=-5", ["trainer.max_steps", "> 0"]),
         ("trainer.batch_size=5000", ["trainer: batch_size", "1797"]),
@@ -115,8 +121,9 @@ def kill_at_checkpoint(arguments: list[str], checkpoint: Path) -> None:
 
 
 IMPROVED = [
-    *("objective=improved_cd", "buffer=reservoir", "augmentation=crop_flip", "objective.kl_batch=8"),
-    *("objective.kl_steps=2", "objective.entropy.bank_size=8", "objective.entropy.min_filled=40"),
+    *("objective=improved_cd", "buffer=reservoir", "augmentation=crop_flip", "objective.terms.kl.through_chains=8"),
+    "objective.terms.kl.through=2",
+    *("objective.terms.entropy.bank_size=8", "objective.terms.entropy.min_filled=40"),
 ]
 
 
@@ -140,7 +147,8 @@ def test_kill_and_resume_equals_an_uninterrupted_run(cli: Cli, tmp_path: Path, c
     assert hydra_before == {f.name: f.read_bytes() for f in (broken / ".hydra").iterdir()}
     a, b = (torch.load(d / "checkpoints" / "step_00000020.pt", weights_only=True) for d in (whole, broken))
     assert b["wandb_id"] == id_before == json.loads((broken / "summary.json").read_text())["wandb_id"]
-    for part in ("energy", "ema", "optimizer", "buffer", "sampler"):
+    assert {"energy", "objective", "optimizer", "buffer", "sampler"} <= set(a["parts"])
+    for part in ("parts", "ema", "meter"):
         torch.testing.assert_close(a[part], b[part], rtol=0, atol=0, equal_nan=False)
     rows = [
         [
@@ -183,6 +191,25 @@ def test_multirun_gives_runs_of_their_own_in_one_group(cli: Cli, tmp_path: Path)
     assert len(ids) == 4
     assert {run["id"] for run in runs} == ids
     assert all(str(sweep) in run["text"] for run in runs)
+
+
+def test_a_run_ended_by_the_clock_goes_on_as_printed(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "a run, by=the clock"
+    limits = ("trainer.max_steps=100000", "trainer.max_minutes=0.02", "schedule=constant", "logger.mode=disabled")
+    done = cli("train.py", *TINY, *limits, f"hydra.run.dir='{run}'")
+    assert done.returncode == 0, done.stderr
+    step = json.loads((run / "summary.json").read_text())["step"]
+    (printed,) = [line for line in done.stdout.splitlines() if line.startswith("go on")]
+    arguments = shlex.split(printed)[4:]
+    assert cli("train.py", *arguments).returncode == 0
+    assert json.loads((run / "summary.json").read_text())["step"] > step
+
+
+def test_a_terminal_without_unicode(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = cli("train.py", *TINY, "trainer.max_steps=2", f"hydra.run.dir={tmp_path}/run")
+    assert done.returncode == 0, done.stderr
+    assert "1?8?8" in done.stdout
 
 
 def test_a_non_finite_run_fails_and_says_where(cli: Cli, tmp_path: Path) -> None:
