@@ -159,7 +159,10 @@ class Parts:
 
     def _optimizer(self) -> Any:
         groups = self["objective"].parameter_groups(self["energy"])
-        return self.construct("optimizer", self.config["optimizer"], params=groups)
+        optimizer = self.construct("optimizer", self.config["optimizer"], params=groups)
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]  # what a schedule scales, saved with the group
+        return optimizer
 
 
 class Suggestions:

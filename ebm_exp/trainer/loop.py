@@ -103,7 +103,6 @@ class Trainer:
         self.meter = Meter(experiment.engine.device)
         self.step, self.elapsed, self.unevaluated = 0, 0.0, False
         self.best: dict[str, Any] | None = None
-        self.base_lr = [each["lr"] for each in experiment.optimizer.param_groups]
         if state is not None:
             self._load(state)
         self.report = Report(experiment, directory, self.ema.energy, self.image_samples)
@@ -176,8 +175,8 @@ class Trainer:
         """One optimizer step; no host synchronisation."""
         ex, device = self.experiment, self.experiment.engine.device
         factor = ex.schedule(self.step)
-        for group, lr in zip(ex.optimizer.param_groups, self.base_lr, strict=True):
-            group["lr"] = lr * factor
+        for group in ex.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
         index = self.step if self.n_batches is None else self.step % self.n_batches
         batch = ex.dataset.batch(index, self.batch_size, ex.stream.seed, ex.stream.rank, ex.data_augmentation)
         ex.optimizer.zero_grad(set_to_none=True)

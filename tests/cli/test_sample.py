@@ -58,13 +58,13 @@ def test_chains_as_a_film_with_diagnostics(cli: Cli, trained: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "sampler", ["mala", "hmc", "underdamped", "annealed", "tempering", "jump sampler.proposal=mixture"]
+    "sampler", ["mala", "hmc", "underdamped", "annealed", "tempering", "jump start@sampler.proposal=mixture"]
 )
 def test_another_sampler_at_the_temperature_of_the_run(cli: Cli, trained: Path, tmp_path: Path, sampler: str) -> None:
     arguments = [f"sampler={sampler.split()[0]}", *sampler.split()[1:], "n_steps=6", f"output_dir={tmp_path}/a"]
     done = cli("sample.py", f"run={trained}", *arguments)
     assert done.returncode == 0, done.stderr
-    assert ", T 0.0002:" in done.stdout
+    assert ", temperature 0.0002:" in done.stdout
     assert ("fidelity" if sampler == "underdamped" else "acceptance") in done.stdout
     assert np.abs(np.load(tmp_path / "a" / "samples.npz")["x"]).max() <= 1
 

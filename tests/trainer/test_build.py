@@ -25,7 +25,6 @@ def train(*overrides: str, n_steps: int = 6) -> dict[str, torch.Tensor]:
     trainer = parts["trainer"]
     trainer.experiment, trainer.meter, trainer.step = experiment, Meter("cpu"), 0
     trainer.ema = EMA(experiment.energy, experiment.objective, 0.1)
-    trainer.base_lr = [group["lr"] for group in experiment.optimizer.param_groups]
     for _ in range(n_steps):
         trainer._update()
         trainer.step += 1
