@@ -1,5 +1,6 @@
 """What every data set is: tensors on the device, a domain, and batches that are a function of the step."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Literal
 
@@ -10,6 +11,8 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.types import Minibatch, PerSample
 
+_HASHED_BYTES = 2**28  # of a split in the fingerprint: all of CIFAR, .2 s
+
 
 class Dataset:
     """Points, labels and their domain, resident on the device where they fit, streamed from the host otherwise.
@@ -17,16 +20,21 @@ class Dataset:
     Args:
         name: the word of the command line; it names the run's directory.
         domain: the box the data lies in, which gives the event shape too.
-        train, test: points ``[n, *event]``, float in the domain, or uint8 levels 0 … n_levels − 1.
-        train_labels, test_labels: ``[n]`` integers, or None.
+        train, test: points ``[n, *event]``, float32 in the domain, or uint8 levels 0 … n_levels − 1.
+        train_labels, test_labels: ``[n]`` integers 0 … n_classes − 1, or None.
         n_levels: number of grey levels of uint8 data; level k stands for low + k·(high − low)/(n_levels − 1).
         n_classes: number of classes, 0 without labels.
         noise_std: Gaussian noise added to every training batch, in units of the domain.
         dequantize: add uniform noise of one level's width, so that the levels tile the domain evenly.
-        clamp_noise: clamp noisy points to the domain (an image's value range; not a toy's plotting box).
+        clamp_noise: clamp noisy points to the domain (an image's value range; not a toy's plotting box, which points
+            may lie outside of).
         horizontal_flip: mirror each training image with probability ½.
         device: where batches are needed.
         resident: keep the points on the device; null: when they fill at most half of its free memory.
+
+    Raises:
+        ValueError: for points of another type or shape, NaN or infinite, outside the domain; for labels of another
+            number or range.
     """
 
     def __init__(
@@ -51,6 +59,11 @@ class Dataset:
             raise ValueError("horizontal_flip=true needs images [channels, height, width]")
         if dequantize and train.dtype != torch.uint8:
             raise ValueError("dequantize=true needs data stored in levels")
+        for split, x, y in (("train", train, train_labels), ("test", test, test_labels)):
+            if split == "train" or test is not train:
+                _check_points(split, x, domain, n_levels, clamp_noise)
+            if y is not None:
+                _check_labels(f"{split}_labels", y, len(x), n_classes)
         self.name, self.domain, self.n_classes = name, domain, n_classes
         self.device = torch.device(device)
         self.n_levels, self.noise_std = n_levels, noise_std
@@ -60,8 +73,8 @@ class Dataset:
             resident = _fits(train.nbytes + test.nbytes, self.device)
         home = self.device if resident else torch.device("cpu")
         self._train, self._test = train.to(home), test.to(home)
-        self.train_labels = None if train_labels is None else train_labels.to(self.device)
-        self.test_labels = None if test_labels is None else test_labels.to(self.device)
+        self.train_labels = None if train_labels is None else train_labels.to(self.device, torch.int64)
+        self.test_labels = None if test_labels is None else test_labels.to(self.device, torch.int64)
         self._order: tuple[tuple[int, int, int], Tensor] | None = None
 
     @property
@@ -125,6 +138,23 @@ class Dataset:
             raise ValueError(f"{self.name} has no labels")
         return self.train_labels[torch.randint(self.n_train, (n,), generator=generator, device=self.device)]
 
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits that name the data: points and labels of both splits, as they are stored.
+
+        Where they came from and where they are kept does not matter. Of a split of more than 256 MiB, its size and
+        points spread evenly over it count.
+        """
+        digest = hashlib.sha256(b"held out" if self.holds_out else b"no test split")
+        for x in (self._train, self.train_labels, *([self._test, self.test_labels] if self.holds_out else [])):
+            if x is None:
+                digest.update(b"no labels")
+                continue
+            digest.update(f"{tuple(x.shape)} {x.dtype}".encode())
+            n = max(1, min(len(x), _HASHED_BYTES * len(x) // max(x.nbytes, 1)))
+            spread = x if n == len(x) else x[torch.arange(n, device=x.device) * len(x) // n]
+            digest.update(spread.contiguous().cpu().numpy().data)
+        return digest.hexdigest()[:12]
+
     def log_prob(self, x: Tensor) -> PerSample:
         """Log-density ``[batch]`` of the data's distribution in nats; ``has_density`` tells whether it is known.
 
@@ -167,3 +197,44 @@ class Dataset:
 
 def _fits(n_bytes: int, device: torch.device) -> bool:
     return device.type != "cuda" or 2 * n_bytes <= torch.cuda.mem_get_info(device)[0]
+
+
+def _check_points(split: str, x: Tensor, domain: Domain, n_levels: int, bounded: bool) -> None:
+    """Refuse what training would take without a word: one pass over the points, none over 256 levels."""
+    if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.uint8):
+        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"{split}: must be a tensor of float32, or of uint8 levels, got {got}")
+    if tuple(x.shape[1:]) != tuple(domain.event_shape) or x.ndim == 0:
+        raise ValueError(f"{split}: must be points {list(domain.event_shape)}, the domain's, got {list(x.shape[1:])}")
+    if len(x) == 0:
+        raise ValueError(f"{split}: holds no points")
+    if x.is_meta or (x.dtype == torch.uint8 and n_levels == 256):
+        return
+    low, high = (float(end) for end in x.aminmax())
+    if x.dtype == torch.uint8:
+        if high >= n_levels:
+            raise ValueError(f"{split}: must be levels 0 … {n_levels - 1}, got {high:.0f}")
+        return
+    if not (low > -float("inf") and high < float("inf")):
+        n_bad = int((~x.isfinite()).flatten(1).any(1).sum())
+        raise ValueError(f"{split}: {n_bad:,} of {len(x):,} points hold NaN or infinite values")
+    rounding = 1e-6 * max(domain.high - domain.low, abs(domain.low), abs(domain.high))
+    if bounded and (low < domain.low - rounding or high > domain.high + rounding):
+        raise ValueError(
+            f"{split}: must be in the domain [{domain.low:g}, {domain.high:g}], got values from {low:g} to {high:g} "
+            "(clamp_noise=False allows points outside)"
+        )
+
+
+def _check_labels(key: str, y: Tensor, n: int, n_classes: int) -> None:
+    if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex():
+        raise ValueError(f"{key}: must be a tensor of integers, got {getattr(y, 'dtype', type(y).__name__)}")
+    if tuple(y.shape) != (n,):
+        raise ValueError(f"{key}: must be [{n}], one for each point, got {list(y.shape)}")
+    if y.is_meta:
+        return
+    low, high = (int(end) for end in y.aminmax())
+    if n_classes == 0:
+        raise ValueError(f"{key}: n_classes is 0, the labels are {low} … {high}")
+    if low < 0 or high >= n_classes:
+        raise ValueError(f"{key}: must be 0 … {n_classes - 1} (n_classes={n_classes}), got {low} … {high}")
