@@ -34,7 +34,8 @@ class ImageFolder(Dataset):
         size: side of the images; the shorter side is resized to it, the middle is cut out.
         channels: ``rgb`` or ``grey``; null: grey when every file is (palettes count as colour), rgb otherwise.
         background: ``white`` or ``black``: what transparent pixels lie on.
-        test_share: held out when there is no test folder, by a split that is the same for every seed.
+        test_share: held out when there is no test folder, by a split that is the same for every seed; with 0 the
+            training images stand in.
         value_range: what black and white become.
         noise_std: data noise, in units of the value range.
         dequantize: uniform noise of one grey level.
@@ -93,10 +94,11 @@ class ImageFolder(Dataset):
         train, test = _split(x, y, None if second is None else n_first, test_share)
         chosen = choose_classes(classes, names)
         self.class_names = names if chosen is None else [names[k] for k in chosen]
-        (train_x, train_y), (test_x, test_y) = (
-            subset(*train, chosen, n_train, "train"),
-            subset(*test, chosen, n_test, "test"),
-        )
+        held_out = test[0] is not train[0]
+        if n_test is not None and not held_out:
+            raise ValueError(f"n_test: nothing is held out (test_share={test_share:g}, {n_first} images), got {n_test}")
+        train_x, train_y = subset(*train, chosen, n_train, "train")
+        test_x, test_y = subset(*test, chosen, n_test, "test") if held_out else (train_x, train_y)
         super().__init__(
             name=name,
             domain=Domain(value_range[0], value_range[1], tuple(x.shape[1:])),

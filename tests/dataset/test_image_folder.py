@@ -243,3 +243,11 @@ def test_transparent_files_lie_on_the_background(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (200, 30, 90, 0)).save(tmp_path / "root" / "a.png")
     assert folder(tmp_path / "root", tmp_path).train().unique().tolist() == [255]
     assert folder(tmp_path / "root", tmp_path, background="black").train().unique().tolist() == [0]
+
+
+def test_where_nothing_is_held_out_the_training_images_stand_in(tmp_path: Path) -> None:
+    root = layout(tmp_path / "root", *[f"{i}.png" for i in range(10)])
+    data = folder(root, tmp_path, test_share=0.0, n_train=4)
+    assert (data.n_train, data.n_test, data.holds_out) == (4, 4, False)
+    with pytest.raises(ValueError, match="n_test: nothing is held out"):
+        folder(root, tmp_path, test_share=0.0, n_test=4)
