@@ -6,8 +6,8 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/python train.py
 
-test: .venv/installed
-	$(BIN)/python -m pytest
+test: .venv/installed  # two workers of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m "slow"

@@ -8,31 +8,30 @@ from ebm_exp.config.entry import Launch, run_entry_point
 def main(config: dict[str, Any], launch: Launch) -> None:
     """Load what was trained, let the mode draw, and say and log what it left."""
     from ebm_exp.logger.console import Steps
-    from ebm_exp.mode import Request
-    from ebm_exp.run import LoadedRun, load_run
+    from ebm_exp.mode import Request, log_outcome
+    from ebm_exp.run.loaded import LoadedRun, load_run
+    from ebm_exp.sampler.base import describe_temperature
 
-    for key in ("n_steps", "init"):
-        if config[key] is not None:
-            config["sampling"][key] = config[key]
+    if config["n_steps"] is not None:
+        config["sampling"]["n_steps"] = config["n_steps"]
     chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
     run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **chosen)
     others = tuple(load_run(path, config["trust"], config["device"], **chosen) for path in config["others"])
     mode = run.parts.construct("mode", config["mode"])
+    run.parts["logger"]  # refuses its settings before anything is drawn
     with Steps() as steps:
-        outcome = mode(
-            run, Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
-        )
+        request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
+        outcome = mode(run, request)
     sampling, sampler = run.parts["sampling"], run.parts["sampler"]
-    kind = "T" if sampler.exact else "effective temperature (approximate: clamped)"
+    temperature = run.temperature if sampler.temperature is None else sampler.temperature
     print(
-        f"{type(sampler).__name__}, {kind} {sampler.temperature:.3g}: chains of {sampling.n_steps:,} steps from "
-        f"{sampling.init}, {config['weights']} weights of step {run.step:,}"
+        f"{type(sampler).__name__}, {describe_temperature(sampler, temperature)}: {sampling.describe()}, "
+        f"{config['weights']} weights of step {run.step:,}"
     )
     print("  ".join(f"{name} {value:.4g}" for name, value in outcome.metrics.items()))
     for name, path in outcome.files.items():
         print(f"{name:<12}{path}")
-    images = {name: path for name, path in outcome.files.items() if path.suffix in (".png", ".gif")}
-    for line in run.log_drawing(launch.run_dir, outcome.metrics, images):
+    for line in log_outcome(run, launch.run_dir, outcome):
         print(f"dashboard   {line}")
 
 

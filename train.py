@@ -7,19 +7,21 @@ from ebm_exp.config.entry import Launch, run_entry_point
 
 def main(config: dict[str, Any], launch: Launch) -> float | None:
     """One training run; returns the best value of ``optimized_metric`` for a sweep."""
-    from ebm_exp.config.build import Parts
-    from ebm_exp.run import Run, initial_weights
+    from ebm_exp.run.checkpoint import read_state
+    from ebm_exp.run.directory import RunDirectory
+    from ebm_exp.run.loaded import load_initial_weights
+    from ebm_exp.trainer.build import build, check_data
 
-    run, state = Run(launch.run_dir), None
-    parts = Parts(config, run_dir=launch.run_dir, group=launch.group)
-    if config["resume"]:
-        state = run.state(key="resume")
-    elif config["init_from"]:
-        initial_weights(parts["energy"], config["init_from"])
-    trainer = parts["trainer"]
+    directory = RunDirectory(launch.run_dir)
+    state = read_state(directory, key="resume") if config["resume"] else None
+    parts, experiment = build(config, state)
+    if state is not None:
+        check_data(experiment.dataset, directory.summary().get("data", {}))
+    if config["init_from"] and state is None:
+        load_initial_weights(experiment.energy, config["init_from"])
     if state is None:
-        run.create()
-    return trainer.fit(config, state)
+        directory.create()
+    return parts["trainer"].fit(parts, experiment, directory, parts["logger"], launch.group, state)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
-"""The vocabulary of signatures: shapes for readers and tests, ranges for the command line."""
+"""The vocabulary of signatures: shapes for readers and tests, ranges for the command line, and what is filled in."""
 
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, TypeVar
 
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Float, Int
 from pydantic import AllowInfNan
-from torch import Tensor
+from torch import Generator, Tensor
 
 Batch = Float[Tensor, "batch *event"]  # points of the data space
 PerSample = Float[Tensor, " batch"]  # one number per point: an energy, a loss
 Labels = Int[Tensor, " batch"]
 EnergyFn = Callable[[Tensor], Tensor]  # Batch -> PerSample, every context bound
+Transform = Callable[[Tensor, Generator, str], Tensor]  # Batch -> Batch, its numbers named by generator and purpose
 
 Finite = Annotated[float, AllowInfNan(False)]
 Positive = Annotated[float, Gt(0), AllowInfNan(False)]
@@ -21,8 +23,27 @@ PositiveInt = Annotated[int, Gt(0)]
 NonNegativeInt = Annotated[int, Ge(0)]
 
 
-class Minibatch(NamedTuple):
-    """Training points with their labels (None for a data set without classes)."""
+@dataclass(frozen=True)
+class From:
+    """Marks a constructor's parameter that the rest of the experiment fills, unless its own node gives it.
+
+    Args:
+        path: a part and attributes of it, e.g. ``dataset.n_classes``; empty: the part of the parameter's own name.
+    """
+
+    path: str = ""
+
+
+T = TypeVar("T")
+Provided = Annotated[T, From()]  # sampler: Provided[Sampler] is the experiment's one sampler
+
+EventShape = Annotated[tuple[int, ...], From("dataset.event_shape")]
+NClasses = Annotated[int, From("dataset.n_classes")]
+Conditional = Annotated[bool, From("energy.conditional")]  # whether chains run under labels
+
+
+class Points(NamedTuple):
+    """Data, samples, starts of chains: points with their labels, if they have any."""
 
     x: Tensor  # [batch, *event]
-    y: Tensor | None  # [batch], integers
+    y: Tensor | None = None  # [batch], integers

@@ -30,7 +30,10 @@ def record(run_dir: Path) -> dict[str, Any]:
     import torch
 
     rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    rows = [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+    by_step: dict[int, dict[str, Any]] = {}  # a step's scores may stand in a row of their own
+    for row in rows:
+        by_step.setdefault(row["step"], {}).update({k: v for k, v in row.items() if not k.startswith("time/")})
+    rows = list(by_step.values())
     state = torch.load(max((run_dir / "checkpoints").glob("step_*.pt")), weights_only=True)
     digests: dict[str, str] = {}
 

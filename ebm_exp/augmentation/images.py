@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from ebm_exp.augmentation.base import Augmentation
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import derive_seed
-from ebm_exp.types import Batch, NonNegative, Positive, PositiveInt, Probability
+from ebm_exp.types import Batch, From, NonNegative, Positive, PositiveInt, Probability
 
 HalfTurn = Annotated[float, Ge(0), Le(0.5)]  # share of the circle of hues
 
@@ -41,7 +41,7 @@ class Images(Augmentation):
 
     def __init__(
         self,
-        domain: Domain,
+        domain: Annotated[Domain, From("dataset.domain")],
         crop_scale: tuple[Probability, Probability] | None = (0.08, 1.0),
         crop_ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3),
         flip_probability: Probability = 0.5,

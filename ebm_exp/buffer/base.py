@@ -5,15 +5,16 @@ What is drawn may be augmented first, a transition of its own between chains (Du
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ebm_exp.augmentation import Augmentation, Identity
-from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator as derived_generator
-from ebm_exp.types import Batch, Minibatch, PositiveInt, Probability
+from ebm_exp.start.base import Start
+from ebm_exp.types import Batch, Conditional, From, Points, PositiveInt, Probability, Provided
 
 
 class BufferDraw(NamedTuple):
@@ -30,12 +31,12 @@ class Buffer(nn.Module, ABC):
 
     Args:
         size: number of slots.
-        dataset: gives the domain, labels and ``reinit_from: data``.
+        start: where chains begin, at first and when they are reinitialised.
+        domain: the box of the points.
         device: where the columns live.
         seed: names the first filling.
-        conditional: keep each chain's label; a fresh chain takes one from the data's distribution of labels.
-        reinit_probability: each drawn chain starts afresh with this probability.
-        reinit_from: ``uniform`` on the domain, ``normal`` around its centre, or ``data`` (noisy training points).
+        conditional: keep each chain's label; a reinitialised chain takes that of its start.
+        reinit_probability: each drawn chain is reinitialised with this probability.
         augmentation: a change of held points on their way out, so that a chain never starts quite where one ended.
         storage: ``uint8`` keeps 256 levels of the domain, a quarter of the memory; values are rounded to the nearest.
     """
@@ -48,23 +49,22 @@ class Buffer(nn.Module, ABC):
     def __init__(
         self,
         size: PositiveInt,
-        dataset: Dataset,
-        device: torch.device,
-        seed: int,
-        augmentation: Augmentation | None = None,
-        conditional: bool = False,
+        start: Start,
+        domain: Annotated[Domain, From("dataset.domain")],
+        device: Provided[torch.device],
+        seed: Provided[int],
+        augmentation: Provided[Augmentation | None] = None,
+        conditional: Conditional = False,
         reinit_probability: Probability = 0.05,
-        reinit_from: Literal["uniform", "normal", "data"] = "uniform",
         storage: Literal["float32", "uint8"] = "float32",
     ) -> None:
         super().__init__()
-        self.size, self.dataset, self.seed, self.conditional = size, dataset, seed, conditional
+        self.size, self.domain, self.seed, self.conditional = size, domain, seed, conditional
         self.augmentation = augmentation or Identity()
-        self.reinit_probability, self.reinit_from = reinit_probability, reinit_from
-        self.storage = storage
-        x, y = self.fresh(size, derived_generator(device, "buffer", seed))
+        self.start, self.reinit_probability, self.storage = start, reinit_probability, storage
+        x, y = start.draw(size, derived_generator(device, "buffer", seed))
         self.register_buffer("x", self._encode(x))
-        self.register_buffer("y", y)
+        self.register_buffer("y", y if conditional else None)
         self.register_buffer("age", torch.zeros(size, dtype=torch.int32, device=device))
         self.register_buffer("written", torch.zeros(size, dtype=torch.int32, device=device))
         self.n_stored = 0  # points ever stored: known on the host, for every draw stores as many as it drew
@@ -90,15 +90,6 @@ class Buffer(nn.Module, ABC):
         self.n_stored += len(x)
         self._last = draw, x
 
-    def fresh(self, n: int, generator: torch.Generator) -> Minibatch:
-        """n new starting points ``[n, *event]``, with labels when they are kept."""
-        if self.reinit_from == "data":
-            start = self.dataset.noisy(n, generator)
-            return start if self.conditional else Minibatch(start.x, None)
-        domain = self.dataset.domain
-        x = domain.uniform(n, generator) if self.reinit_from == "uniform" else domain.normal(n, generator)
-        return Minibatch(x, self.dataset.random_labels(n, generator) if self.conditional else None)
-
     def draw(self, n: int, generator: torch.Generator) -> BufferDraw:
         """n starting points, no slot twice, held ones augmented; all are fresh while fewer than n are held.
 
@@ -107,16 +98,16 @@ class Buffer(nn.Module, ABC):
         """
         if n > self.size:
             raise ValueError(f"buffer.size: must be at least the number of chains per step, {n}, got {self.size}")
-        fresh = self.fresh(n, generator)
-        restarted = torch.rand(n, generator=generator, device=self.x.device) < self.reinit_probability
+        fresh = self.start.draw(n, generator)
+        reinitialised = torch.rand(n, generator=generator, device=self.x.device) < self.reinit_probability
         if self.n_filled < n:
             slots = torch.arange(n, device=self.x.device)
             return BufferDraw(fresh.x, fresh.y, torch.zeros_like(self.age[:n]), slots)
         index = torch.randperm(self.n_filled, generator=generator, device=self.x.device)[:n]
         held = self.augmentation(self._decode(self.x[index]), generator, "start")
-        x = torch.where(restarted.view(-1, *[1] * (fresh.x.dim() - 1)), fresh.x, held)
-        y = None if self.y is None or fresh.y is None else torch.where(restarted, fresh.y, self.y[index])
-        return BufferDraw(x, y, torch.where(restarted, 0, self.age[index]), index)
+        x = torch.where(reinitialised.view(-1, *[1] * (fresh.x.dim() - 1)), fresh.x, held)
+        y = None if self.y is None or fresh.y is None else torch.where(reinitialised, fresh.y, self.y[index])
+        return BufferDraw(x, y, torch.where(reinitialised, 0, self.age[index]), index)
 
     def bank(self, n: int, generator: torch.Generator) -> Batch:
         """n different held points ``[n, *event]``, augmented: what samples are compared with.
@@ -129,18 +120,21 @@ class Buffer(nn.Module, ABC):
         index = torch.randperm(self.n_filled, generator=generator, device=self.x.device)[:n]
         return self.augmentation(self._decode(self.x[index]), generator, "bank")
 
-    def recent(self, n: int) -> Minibatch:
-        """At most n held points with their labels, spread evenly over the slots: an image of the buffer."""
+    def recent(self, n: int) -> Points:
+        """At most n held points with their labels, spread evenly over the slots: a look at the buffer."""
         held = max(self.n_filled, 1)
-        slots = torch.arange(min(n, held), device=self.x.device) * held // min(n, held)
-        return Minibatch(self._decode(self.x[slots]), None if self.y is None else self.y[slots])
+        return self.read(torch.arange(min(n, held), device=self.x.device) * held // min(n, held))
+
+    def read(self, slots: Tensor) -> Points:
+        """The points ``[n, *event]`` of some slots ``[n]``, with their labels."""
+        return Points(self._decode(self.x[slots]), None if self.y is None else self.y[slots])
 
     def metrics(self) -> dict[str, Tensor]:
         """What the buffer holds, and what the newest step did to it.
 
         ``buffer/age``: mean training steps that the held chains ran; ``buffer/staleness``: mean training steps since
         the held points were stored, so how far they lag behind the model; ``buffer/filled``: share of slots held;
-        ``buffer/restarted``: share of the drawn chains that started afresh; ``buffer/moved``: share of components that
+        ``buffer/reinitialised``: share of the drawn chains that were; ``buffer/moved``: share of components that
         moved by more than 1/255 of the domain's width: near 0 the chains stand still.
         """
         held = slice(max(self.n_filled, 1))
@@ -151,21 +145,21 @@ class Buffer(nn.Module, ABC):
         }
         if self._last is not None:
             draw, x = self._last
-            level = (self.dataset.domain.high - self.dataset.domain.low) / 255
-            values["buffer/restarted"] = (draw.age == 0).float().mean()
+            level = (self.domain.high - self.domain.low) / 255
+            values["buffer/reinitialised"] = (draw.age == 0).float().mean()
             values["buffer/moved"] = ((x - draw.x).abs() > level).float().mean()
         return values
 
     def _encode(self, x: Batch) -> Tensor:
         if self.storage == "float32":
             return x
-        domain = self.dataset.domain
+        domain = self.domain
         return ((x - domain.low) * (255 / (domain.high - domain.low))).round_().clamp_(0, 255).to(torch.uint8)
 
     def _decode(self, x: Tensor) -> Batch:
         if self.storage == "float32":
             return x
-        domain = self.dataset.domain
+        domain = self.domain
         return domain.low + x.float() * ((domain.high - domain.low) / 255)
 
     def get_extra_state(self) -> dict[str, Any]:

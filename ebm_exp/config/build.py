@@ -1,10 +1,12 @@
 """From a config to objects: the only place that instantiates.
 
-A constructor receives what it names: what the config says under its node, and beside it, by name, what follows from
-the rest of the experiment (the data's event shape, the one sampler, the one buffer, …), each built once and only when
-somebody asks for it.
+A constructor receives what the config says under its node. Beside that, a parameter marked with ``From`` (or
+``Provided``) is filled from the rest of the experiment: a part, or an attribute of one. Each part is built once, and
+only when somebody asks for it.
 """
 
+import functools
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,8 +15,11 @@ import torch
 from torch import nn
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.validate import PROVIDED, RESERVED, arguments, coerce, is_node, locate
-from ebm_exp.random import seeded_initialisation
+from ebm_exp.config.validate import arguments, arguments_of, coerce, is_node, locate, source
+from ebm_exp.random import Stream, seed_global
+
+_MISSING = object()
+_MADE_FROM = {"stream": "seed", "suggest": "dataset", "temperature": "objective"}  # what has no node of its own
 
 
 class Parts:
@@ -22,78 +27,170 @@ class Parts:
 
     Args:
         config: a resolved and validated config.
-        given: parts that exist already (``run_dir``, ``group``, a loaded ``energy``, …), by their provided names.
+        state: states of parts by name, which each takes over when it is built: of a checkpoint.
+        absent: what is known of a data set whose files need not be there (``Dataset.facts``); None: they must.
+        given: parts that exist already, by name.
     """
 
-    def __init__(self, config: Mapping[str, Any], **given: Any) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        state: Mapping[str, Any] | None = None,
+        absent: Mapping[str, Any] | None = None,
+        **given: Any,
+    ) -> None:
+        self.config, self.state, self.absent = config, state or {}, absent
         self._built = dict(given)
+        self._building: list[str] = []
         self._derive: dict[str, Callable[[], Any]] = {
             "seed": lambda: self.config["seed"],
-            "optimized_metric": lambda: self.config["optimized_metric"],
+            "stream": lambda: Stream(self.config["seed"]),
             "device": lambda: choose_device(self.config["device"]),
-            "event_shape": lambda: self["dataset"].event_shape,
-            "domain": lambda: self["dataset"].domain,
-            "n_classes": lambda: self["dataset"].n_classes,
+            "suggest": lambda: Suggestions(self.config["dataset"].get("chain", {})),
+            "temperature": lambda: self["objective"].temperature,
             "dataset": self._dataset,
             "energy": self._energy,
-            "sampler": lambda: self.construct("sampler", self.config["sampler"]).to(self["device"]),
-            "conditional": lambda: "y" in self["energy"].context,
-            "params": lambda: [p for p in self["energy"].parameters() if p.requires_grad],
-            "evaluators": lambda: {
-                name: self.construct(f"evaluator.{name}", node) for name, node in self.config["evaluator"].items()
-            },
+            "optimizer": self._optimizer,
         }
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._built:
-            derive = self._derive.get(name)
-            self._built[name] = derive() if derive else self.construct(name, self.config[name])
-        return self._built[name]
+        if name in self._built:
+            return self._built[name]
+        if name in self._building:
+            circle = " → ".join([*self._building[self._building.index(name) :], name])
+            raise UserError(f"{name}: a circle of parts, each needs the next: {circle}")
+        self._building.append(name)
+        try:
+            with seed_global("weights" if name == "energy" else name, self.config["seed"]):
+                part = self._derive[name]() if name in self._derive else self.construct(name, self.config[name])
+        finally:
+            self._building.pop()
+        if isinstance(part, nn.Module):
+            part = part.to(self["device"])
+        if name in self.state:
+            self._load(name, part)
+        self._built[name] = part
+        return part
 
-    def construct(self, path: str, node: Any) -> Any:
-        """The object of one node, its nested nodes first.
+    def stateful(self) -> dict[str, Any]:
+        """The built parts that have a state: what a checkpoint holds."""
+        return {name: part for name, part in self._built.items() if hasattr(part, "load_state_dict")}
+
+    def construct(self, path: str, node: Any, **handed: Any) -> Any:
+        """The object of one node, its nested nodes first; a mapping or list without a target keeps its shape.
 
         Raises:
             UserError: when the constructor refuses its values (a ValueError), naming the path.
         """
         if isinstance(node, list):
             return [self.construct(f"{path}[{i}]", item) for i, item in enumerate(node)]
-        if not is_node(node):
+        if not isinstance(node, Mapping):
             return node
+        if not is_node(node):
+            return {key: self.construct(f"{path}.{key}", item) for key, item in node.items()}
         target = locate(path, node["_target_"])
         parameters = arguments(target)
-        values: dict[str, Any] = {}
-        for key, value in node.items():
-            if key in RESERVED:
-                continue
+        values: dict[str, Any] = dict(handed)
+        for key, value in arguments_of(path, node).items():
             built = self.construct(f"{path}.{key}", value)
-            if built is value and key in parameters:
-                built = coerce(parameters[key].annotation, value)
+            if key in parameters and not isinstance(value, Mapping):
+                built = coerce(parameters[key].annotation, built)
             values[key] = built
-        for key in parameters:
-            if key in PROVIDED and key not in values:
-                values[key] = self[key]
+        provided = {}
+        for key, parameter in parameters.items():
+            where = source(key, parameter)
+            if where is not None and key not in values:
+                found = self._find(where)
+                if found is not _MISSING:
+                    provided[key] = found
+                elif parameter.default is inspect.Parameter.empty:
+                    raise UserError(f"{path}.{key}: is filled from {where}, which this experiment does not have")
+        if node.get("_partial_"):
+            return functools.partial(target, **values, **provided)
         try:
-            return target(**values)
+            part = target(**values, **provided)
         except ValueError as error:
             raise UserError(f"{path}: {error}") from error
+        if isinstance(part, nn.Module):
+            _disown(part, provided)
+        return part
+
+    def _find(self, where: str) -> Any:
+        """What a path of ``From`` leads to, or ``_MISSING``."""
+        name, *attributes = where.split(".")
+        if name not in self._built and _MADE_FROM.get(name, name) not in self.config:
+            return _MISSING
+        found = self[name]
+        for attribute in attributes:
+            found = getattr(found, attribute, _MISSING)
+        return found
+
+    def _load(self, name: str, part: Any) -> None:
+        try:
+            part.load_state_dict(self.state[name])
+        except (RuntimeError, ValueError) as error:
+            detail = str(error).splitlines()
+            reason = detail[min(1, len(detail) - 1)].strip()
+            raise UserError(f"{name}: what the checkpoint holds does not fit: {reason}") from None
 
     def _dataset(self) -> Any:
         node = self.config["dataset"]
-        if not self.config.get("stand_in") or "stand_in" not in node:
-            return self.construct("dataset", node)
+        stand_in = self.config.get("stand_in") and "stand_in" in node
         try:
-            return self.construct("dataset", node | {"download": False} if "download" in node else node)
+            return self.construct("dataset", node | {"download": False} if stand_in and "download" in node else node)
         except UserError as error:
-            logging.getLogger(__name__).warning("%s; a synthetic data set stands in (stand_in=true)", error)
-            return self.construct("dataset.stand_in", node["stand_in"])
+            log = logging.getLogger(__name__)
+            if stand_in:
+                log.warning("%s; a synthetic data set stands in (stand_in=true)", error)
+                return self.construct("dataset.stand_in", node["stand_in"])
+            if self.absent is not None:
+                from ebm_exp.dataset.absent import Absent
+
+                log.warning("%s; the data are not needed to draw samples", error)
+                return Absent(self.absent, self["device"], error)
+            raise
 
     def _energy(self) -> nn.Module:
-        with seeded_initialisation("weights", self.config["seed"]):
-            energy = self.construct("energy", self.config["energy"])
-            prepared: nn.Module = self["regularization"].prepare(energy).to(self["device"])
-            return prepared.to(memory_format=torch.channels_last)  # weights of convolutions: 1.2 × faster on CPUs
+        energy: Any = self.construct("energy", self.config["energy"])
+        for term in self["regularization"].values():
+            energy = term.prepare(energy)
+        # Weights of convolutions in channels-last: 1.2 × faster on CPUs.
+        return energy.to(self["device"]).to(memory_format=torch.channels_last)
+
+    def _optimizer(self) -> Any:
+        groups = self["objective"].parameter_groups(self["energy"])
+        return self.construct("optimizer", self.config["optimizer"], params=groups)
+
+
+class Suggestions:
+    """What a data set suggests to the other parts, by key; T follows from step and noise.
+
+    Args:
+        values: ``chain`` of the data set's node.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("_") or key not in self._values:
+            raise AttributeError(key)
+        return self._values[key]
+
+    @property
+    def temperature(self) -> float:
+        """T = noise_std²/λ, 1 at the consistent noise."""
+        noise_std = self._values.get("noise_std")
+        return 1.0 if noise_std is None else float(noise_std) ** 2 / float(self._values["step_size"])
+
+
+def _disown(part: nn.Module, provided: Mapping[str, Any]) -> None:
+    """Keep modules that were provided out of a part's own: they are trained and saved elsewhere, once."""
+    elsewhere = {id(value) for value in provided.values() if isinstance(value, nn.Module)}
+    for name, module in list(part._modules.items()):
+        if id(module) in elsewhere:
+            del part._modules[name]
+            part.__dict__[name] = module
 
 
 def choose_device(name: str) -> torch.device:
@@ -104,4 +201,6 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda is not available here; use device=auto or device=cpu")
+    if name == "meta":
+        return torch.device("meta")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

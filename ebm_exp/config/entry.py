@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.config.arguments import claim_stamp, quote_home, refuse_empty_paths, refuse_used_directory
 from ebm_exp.config.errors import UserError, nearest
-from ebm_exp.config.saved import GROUPS, resumed, sampled
+from ebm_exp.config.saved import GROUPS, LOOKING, resumed, sampled
 from ebm_exp.config.trust import CONF
 
 
@@ -35,8 +36,15 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a × must not end a run on a terminal that has none
+    arguments = quote_home(sys.argv[1:])
     try:
+        refuse_empty_paths(arguments)
+        if not LOOKING & {a.split("=")[0] for a in arguments}:
+            refuse_used_directory(arguments, "hydra.run.dir" if config_name == "train" else "output_dir")
+            os.environ["EBM_RUN_STAMP"] = claim_stamp()
         primary = (resumed if config_name == "train" else sampled)(arguments)
         arguments += _dropped_defaults(arguments, config_name)
         sys.argv[1:] = arguments
@@ -99,7 +107,7 @@ def _dropped_defaults(arguments: list[str], config_name: str) -> list[str]:
         parameters = validate.arguments(validate.locate(path, target))
         if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             continue
-        keys = set(_known_keys(path, arguments, config_name)) - set(parameters) - validate.RESERVED
+        keys = set(_known_keys(path, arguments, config_name)) - set(parameters) - validate.OWN - validate.SUGGESTED
         dropped += [f"~{path}.{key}" for key in sorted(keys) if f"{path}.{key}" not in typed]
     return dropped
 
@@ -112,17 +120,21 @@ def _explain(error: Exception, arguments: list[str], config_name: str) -> list[s
         group, _, name = error.missing_cfg_file.rpartition("/")
         return [f"{group or 'config'}: there is no {name!r}; {nearest(name, error.options)}"]
     if isinstance(error, OverrideParseException):
-        return [f"{error.override}: cannot be parsed as an override ({error.message.splitlines()[0]})"]
+        key, _, value = str(error.override).partition("=")
+        return [
+            f"{error.override}: cannot be parsed as an override ({error.message.splitlines()[0]})",
+            f"If the value is a text, quote it twice, for the shell and for Hydra: '{key}=\"{value}\"'",
+        ]
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
     unknown = re.search(r"Could not (?:override|append|delete)[^']*'\+?([^'=]+)", str(error))
     if unknown:
         key = unknown.group(1)
         parent, _, name = key.rpartition(".")
         return [f"{key}: unknown key; {nearest(name, _known_keys(parent, arguments, config_name))}"]
+    full_key = re.search(r"full_key: (\S+)", str(error))
     missing = re.search(r"Missing mandatory value: (\S+)", str(error))
     if missing:
-        return [f"{missing.group(1)}: is required"]
-    full_key = re.search(r"full_key: (\S+)", str(error))
+        return [f"{(full_key or missing).group(1)}: is required"]
     return [f"{full_key.group(1)}: {lines[0]}" if full_key else lines[0]]
 
 

@@ -3,32 +3,39 @@
 The arguments are looked at before Hydra composes anything.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.config.arguments import override, quoted, value_of
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import CONF, read_run_config
 
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
 LOOKING = {"--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc"}
 # What may change when a run goes on: nothing that changes the mathematics.
-RESUMABLE = re.compile(r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|device|trust|hydra\..+")
+RESUMABLE = re.compile(
+    r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|device|trust|hydra\..+|[\w.]+\.(root|path|cache_dir)"
+)
 
 
-def _value_of(key: str, arguments: list[str]) -> str | None:
-    values = [a.split("=", 1)[1].strip("'\"") for a in arguments if a.startswith(key + "=")]
-    return values[-1] if values and values[-1] not in ("", "null") else None
+# Choices inside of others, by where they stand.
+NESTED = {
+    "sampling.start": "start",
+    "buffer.start": "start",
+    "objective.start": "start",
+    "sampler.proposal": "start",
+    "sampler.kernel": "sampler",
+}
 
 
 def _trusted(arguments: list[str]) -> bool:
-    return _value_of("trust", arguments) in ("true", "True")
+    return value_of("trust", arguments) in ("true", "True")
 
 
 def resumed(arguments: list[str]) -> str:
     """Make the saved config of ``resume=<run>`` the primary one, and keep Hydra from writing over the run."""
-    run = _value_of("resume", arguments)
+    run = value_of("resume", arguments)
     if run is None:
         return "train"
     if {"-m", "--multirun"} & set(arguments):
@@ -40,8 +47,8 @@ def resumed(arguments: list[str]) -> str:
             here = _look_up(saved, key)
             raise UserError(
                 f"{key}: cannot change when a run is resumed (the run has {here!r}, asked for {asked!r}); only "
-                "trainer.max_steps, trainer.max_minutes, *_every_steps, logger.* and device may.\n"
-                f"Start a new run from its weights instead: init_from={run} {argument}"
+                "trainer.max_steps, trainer.max_minutes, *_every_steps, *.root, logger.* and device may.\n"
+                f"Start a new run from its weights instead: {override('init_from', run)} {argument}"
             )
     if "hydra" in saved or "defaults" in saved:
         raise UserError(f"resume: {run}/.hydra/config.yaml is not the config of a run (it has a hydra or defaults key)")
@@ -49,14 +56,14 @@ def resumed(arguments: list[str]) -> str:
 
     node = {"defaults": [{"hydra": "train"}, "_self_"], **saved, "resume": None, "trust": False}
     ConfigStore.instance().store(name="resumed_run", node=node)
-    arguments += [f"hydra.run.dir='{Path(run).resolve()}'", "hydra.output_subdir=null"]
+    arguments += [f"hydra.run.dir={quoted(str(Path(run).resolve()))}", "hydra.output_subdir=null"]
     return "resumed_run"
 
 
 def sampled(arguments: list[str]) -> str:
     """Let every group of the saved config of ``run=<run>`` stand as the choice that the command line may replace."""
     _split_runs(arguments)
-    run = _value_of("run", arguments)
+    run = value_of("run", arguments)
     if run is None:
         if not LOOKING & {a.split("=")[0] for a in arguments}:
             raise UserError("run: is required, e.g. run=outputs/digits/2026-11-23_12-00-00")
@@ -65,15 +72,23 @@ def sampled(arguments: list[str]) -> str:
     from hydra.core.config_store import ConfigStore
 
     saved = read_run_config(run, _trusted(arguments))
-    # For samplers that are chosen now: that of the run.
-    saved["dataset"].setdefault("chain", {})["temperature"] = _temperature(run, saved)
     own = yaml.safe_load((CONF / "sample.yaml").read_text(encoding="utf-8"))
     defaults: list[Any] = [{"mode": "grid"}]
     own.pop("defaults")
     store = ConfigStore.instance()
+    for i, argument in enumerate(arguments):  # start=… is sampling.start, a choice of its own
+        if argument.startswith("start="):
+            arguments[i] = f"start@sampling.start={argument.removeprefix('start=')}"
     for key in [key for key, value in saved.items() if key in GROUPS and isinstance(value, dict)]:
-        store.store(group=key, name="saved", node=saved.pop(key))
+        node = saved.pop(key)
+        inner = {path: node.pop(path.split(".")[1]) for path in NESTED if path.startswith(f"{key}.")
+                 and isinstance(node.get(path.split(".")[1]), dict)}  # fmt: skip
+        store.store(group=key, name="saved", node=node)
         defaults.append({key: "saved"})
+        for path, part in inner.items():
+            group = NESTED[path]
+            store.store(group=group, name=f"saved_{path.replace('.', '_')}", node=part)
+            defaults.append({f"{group}@{path}": f"saved_{path.replace('.', '_')}"})
     defaults += [{"hydra": "sample"}, "_self_"]
     for key in ("resume", "init_from", "defaults", "hydra"):
         saved.pop(key, None)
@@ -91,14 +106,6 @@ def _split_runs(arguments: list[str]) -> None:
             quoted = ",".join(f"'{path}'" for path in others)
             arguments[i : i + 1] = [f"run='{first}'", f"others=[{quoted}]"]
             return
-
-
-def _temperature(run: str, saved: dict[str, Any]) -> float:
-    """T that a run was trained at."""
-    try:
-        return float(json.loads((Path(run) / "summary.json").read_text(encoding="utf-8"))["temperature"])
-    except (OSError, ValueError, KeyError):  # not begun: what its data set says
-        return float(saved["dataset"]["chain"].get("temperature", 1.0))
 
 
 def _resolved(config: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.run.directory import RunDirectory
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 _REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
@@ -31,6 +32,7 @@ def read_run_config(run: str | Path, trust: bool = False, key: str = "run") -> d
     Raises:
         UserError: when it is no run directory, or its config names what it may not.
     """
+    RunDirectory(run).check_format(key)
     path = Path(run) / ".hydra" / "config.yaml"
     if not path.is_file():
         raise UserError(f"{key}: {run} is not a run directory (it has no .hydra/config.yaml)")
@@ -101,12 +103,29 @@ def _part_classes() -> list[type]:
     from ebm_exp.buffer import Buffer
     from ebm_exp.dataset import Dataset
     from ebm_exp.energy import Energy
+    from ebm_exp.engine import Engine
     from ebm_exp.evaluator import Evaluator
     from ebm_exp.objective import Objective
-    from ebm_exp.regularization import Regularization
+    from ebm_exp.regularization import Term
     from ebm_exp.sampler import Sampler
+    from ebm_exp.sampling import Sampling
+    from ebm_exp.schedule import Schedule
+    from ebm_exp.start import Start
 
-    return [Augmentation, Buffer, Dataset, Energy, Evaluator, Objective, Regularization, Sampler]
+    return [
+        Augmentation,
+        Buffer,
+        Dataset,
+        Energy,
+        Engine,
+        Evaluator,
+        Objective,
+        Sampler,
+        Sampling,
+        Schedule,
+        Start,
+        Term,
+    ]
 
 
 def _without_resolvers(value: Any) -> Any:

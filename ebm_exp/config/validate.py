@@ -6,6 +6,7 @@ are the schema, ranges included, so there is no second one to keep in step.
 
 import importlib
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,20 +16,11 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from ebm_exp.config.errors import UserError, nearest
-from ebm_exp.types import NonNegativeInt, PositiveInt
+from ebm_exp.types import From, NonNegativeInt, PositiveInt
 
-RESERVED = {
-    "_target_",
-    "chain",
-    "network",
-    "evaluation",
-    "stand_in",
-}  # of a data set: defaults that other nodes refer to by interpolation
-PROVIDED = {
-    *("event_shape", "domain", "n_classes", "device", "seed", "dataset", "energy", "sampler", "buffer", "objective"),
-    *("regularization", "optimizer", "params", "sampling", "evaluators", "logger", "run_dir", "group"),
-    *("optimized_metric", "conditional", "augmentation"),
-}
+OWN = {"_target_", "_partial_"}  # keys of a node that are no arguments
+SUGGESTED = {"chain", "network", "evaluation", "stand_in"}  # of a data set alone: what it suggests to other nodes
+GIVEN = {"optimizer": {"params"}}  # arguments that the builder hands to a third party's constructor
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class SampleLevel(TopLevel):
     others: tuple[str, ...] = ()
     n_samples: PositiveInt = 64
     n_steps: PositiveInt | None = None
-    init: Literal["noise", "data", "buffer"] | None = None
+    start: str | None = None
     label: int | tuple[int, ...] | None = None
     weights: Literal["ema", "online"] = "ema"
     checkpoint: Literal["latest", "best"] = "latest"
@@ -88,6 +80,18 @@ def arguments(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {name: p.replace(annotation=hints.get(name, Any)) for name, p in parameters.items()}
 
 
+def source(name: str, parameter: inspect.Parameter) -> str | None:
+    """Where the rest of the experiment fills a parameter from (see ``From``); None: nowhere."""
+    marks = [mark for mark in getattr(parameter.annotation, "__metadata__", ()) if isinstance(mark, From)]
+    return (marks[0].path or name) if marks else None
+
+
+def arguments_of(path: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node gives its constructor, without what a data set suggests to others."""
+    hidden = OWN | SUGGESTED if path == "dataset" else OWN
+    return {key: value for key, value in node.items() if key not in hidden}
+
+
 def is_node(value: Any) -> bool:
     """Whether a value of a config is to be built."""
     return isinstance(value, Mapping) and "_target_" in value
@@ -118,6 +122,8 @@ def validate(config: Mapping[str, Any]) -> None:
     for key, value in config.items():
         if isinstance(value, Mapping):
             _check(key, value, errors)
+            if key in ("regularization", "evaluator") and not is_node(value):
+                _check_class(key, dict[str, _kind_of(key)], value, errors)  # type: ignore[misc]
     if errors:
         raise UserError("\n".join(errors[:3]))
 
@@ -129,8 +135,11 @@ def _check(path: str, value: Any, errors: list[str]) -> None:
         except UserError as error:
             errors.append(str(error))
             return
-        given = {k: v for k, v in value.items() if k not in RESERVED}
-        _check_arguments(path + ".", target, given, errors)
+        unknown = [k for k in value if str(k).startswith("_") and k not in OWN]
+        if unknown:
+            errors.append(f"{path}.{unknown[0]}: is not supported; choose from {', '.join(sorted(OWN))}")
+            return
+        _check_arguments(path + ".", target, arguments_of(path, value), errors, bool(value.get("_partial_")))
     elif isinstance(value, Mapping):
         for key, item in value.items():
             _check(f"{path}.{key}", item, errors)
@@ -139,20 +148,23 @@ def _check(path: str, value: Any, errors: list[str]) -> None:
             _check(f"{path}[{i}]", item, errors)
 
 
-def _check_arguments(prefix: str, target: Callable[..., Any], given: Mapping[str, Any], errors: list[str]) -> None:
+def _check_arguments(
+    prefix: str, target: Callable[..., Any], given: Mapping[str, Any], errors: list[str], partial: bool = False
+) -> None:
     parameters = arguments(target)
     open_ended = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
     named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    settable = set(named) - PROVIDED if prefix else set(named)
+    settable = {name for name, parameter in named.items() if source(name, parameter) is None}
+    handed = GIVEN.get(prefix.removesuffix("."), set())
     for key, value in given.items():
         parameter = named.get(key, open_ended)
         if parameter is None:
             errors.append(f"{prefix}{key}: unknown key; {nearest(key, settable)}")
-        elif is_node(value):
+        elif (
+            is_node(value) or isinstance(value, Mapping) or (isinstance(value, list) and any(is_node(v) for v in value))
+        ):
             _check(prefix + key, value, errors)
             _check_class(prefix + key, parameter.annotation, value, errors)
-        elif isinstance(value, Mapping) or (isinstance(value, list) and any(is_node(v) for v in value)):
-            _check(prefix + key, value, errors)
         elif parameter is open_ended:
             errors.append(f"{prefix}{key}: must be a part with a _target_, got {value!r}")
         else:
@@ -160,18 +172,40 @@ def _check_arguments(prefix: str, target: Callable[..., Any], given: Mapping[str
                 coerce(parameter.annotation, value)
             except ValidationError as error:
                 errors.append(_explain(prefix + key, value, error))
-    for key, parameter in named.items():
-        if parameter.default is parameter.empty and key not in given and (key not in PROVIDED or not prefix):
+    for key in settable - set(given) - handed:
+        if named[key].default is inspect.Parameter.empty and not partial:
             errors.append(f"{prefix}{key}: is required")
 
 
-def _check_class(path: str, annotation: Any, node: Mapping[str, Any], errors: list[str]) -> None:
+def _kind_of(part: str) -> type:
+    """What each item of a part that is a mapping must be."""
+    from ebm_exp.evaluator import Evaluator
+    from ebm_exp.regularization import Term
+
+    return {"regularization": Term, "evaluator": Evaluator}[part]
+
+
+def _check_class(path: str, annotation: Any, value: Any, errors: list[str]) -> None:
+    """Refuse a node, or an item of a mapping of nodes, whose class is not of the annotated kind."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):  # X | None
+        choices = [each for each in typing.get_args(annotation) if each is not type(None)]
+        annotation = choices[0] if len(choices) == 1 else Any
+    if not is_node(value):
+        if isinstance(value, Mapping) and typing.get_origin(annotation) is dict:
+            for key, item in value.items():
+                _check_class(f"{path}.{key}", typing.get_args(annotation)[1], item, errors)
+        return
     try:
-        target = locate(path, node["_target_"])
+        target = locate(path, value["_target_"])
     except UserError:
         return  # reported already
-    if inspect.isclass(annotation) and inspect.isclass(target) and not issubclass(target, annotation):
-        errors.append(f"{path}._target_: must be a {annotation.__name__}, {node['_target_']} is not")
+    if annotation is Any or not inspect.isclass(annotation) or not inspect.isclass(target):
+        return  # Any is a class, of nothing
+    if not issubclass(target, annotation):
+        article = "an" if annotation.__name__[0] in "AEIOU" else "a"
+        errors.append(f"{path}._target_: must be {article} {annotation.__name__}, {value['_target_']} is not")
 
 
 def _explain(path: str, value: Any, error: ValidationError) -> str:

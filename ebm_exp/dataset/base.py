@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator as derived_generator
-from ebm_exp.types import Minibatch, PerSample
+from ebm_exp.types import PerSample, Points, Transform
+
+FINGERPRINT_BYTES = 2**26  # of each split
 
 _HASHED_BYTES = 2**28  # of a split in the fingerprint: all of CIFAR, .2 s
 
@@ -97,15 +99,15 @@ class Dataset:
         """The first n held-out points ``[n, *event]`` (all by default), without noise."""
         return self._decode(self._test[:n].to(self.device))
 
-    def blocks(self, split: Literal["train", "test"], size: int) -> Iterator[Minibatch]:
+    def blocks(self, split: Literal["train", "test"], size: int) -> Iterator[Points]:
         """A whole split in order, without noise, at most ``size`` points ``[size, *event]`` decoded at once."""
         points, labels = (self._train, self.train_labels) if split == "train" else (self._test, self.test_labels)
         for i in range(0, len(points), size):
             x = self._decode(points[i : i + size].to(self.device))
-            yield Minibatch(x, None if labels is None else labels[i : i + size])
+            yield Points(x, None if labels is None else labels[i : i + size])
 
-    def batch(self, step: int, size: int, seed: int, rank: int = 0) -> Minibatch:
-        """The training batch of one step, with its noise: a pure function of the arguments.
+    def batch(self, step: int, size: int, seed: int, rank: int = 0, augmentation: Transform | None = None) -> Points:
+        """The training batch of one step, augmented and then with its noise: a pure function of the arguments.
 
         Each epoch is a permutation of its own, so no point is seen twice before all are seen once
         (the last n_train mod size points of a permutation sit out that epoch).
@@ -121,12 +123,37 @@ class Dataset:
             g = derived_generator(home, "epoch", seed, rank, epoch)
             self._order = (epoch, seed, rank), torch.randperm(self.n_train, generator=g, device=home)
         index = self._order[1][position * size : (position + 1) * size]
-        return self._gather(index, derived_generator(self.device, "data noise", seed, rank, step))
+        return self._gather(index, derived_generator(self.device, "data noise", seed, rank, step), augmentation)
 
-    def noisy(self, n: int, generator: torch.Generator) -> Minibatch:
+    def noisy(self, n: int, generator: torch.Generator) -> Points:
         """n random training points ``[n, *event]`` with the noise of training, e.g. to start chains from."""
         index = torch.randint(self.n_train, (n,), generator=generator, device=self.device)
         return self._gather(index.to(self._train.device), generator)
+
+    def facts(self) -> dict[str, Any]:
+        """What a run records of its data: enough to draw samples where the points are not at hand (see ``Absent``)."""
+        counts: Any = [] if self.train_labels is None else torch.bincount(self.train_labels, minlength=self.n_classes)
+        return {
+            "name": self.name,
+            "low": self.domain.low,
+            "high": self.domain.high,
+            "event_shape": list(self.event_shape),
+            "n_classes": self.n_classes,
+            "class_counts": [int(k) for k in counts],
+            "n_train": self.n_train,
+            "n_test": self.n_test,
+            "fingerprint": self.fingerprint(),
+        }
+
+    def fingerprint(self) -> str:
+        """12 hex digits of shapes, labels and points, wherever they were read from; of large data, rows all over."""
+        digest = hashlib.sha256()
+        for points, labels in ((self._train, self.train_labels), (self._test, self.test_labels)):
+            digest.update(repr((tuple(points.shape), str(points.dtype))).encode())
+            rows = max(1, len(points) // max(1, FINGERPRINT_BYTES // max(1, points[:1].nbytes)))
+            digest.update(points[::rows].contiguous().cpu().numpy().tobytes())
+            digest.update(b"" if labels is None else labels.cpu().numpy().tobytes())
+        return digest.hexdigest()[:12]
 
     def random_labels(self, n: int, generator: torch.Generator) -> Tensor:
         """n labels ``[n]`` of the training data's distribution.
@@ -175,19 +202,22 @@ class Dataset:
             return self.domain.low + x.float() * (width / (self.n_levels - 1))
         return self.domain.low + (x + level_noise) * (width / self.n_levels)
 
-    def _gather(self, index: Tensor, generator: torch.Generator) -> Minibatch:
+    def _gather(self, index: Tensor, generator: torch.Generator, augmentation: Transform | None = None) -> Points:
         x = self._train[index]
         if x.device != self.device:
             x = x.pin_memory().to(self.device, non_blocking=True)
             index = index.pin_memory().to(self.device, non_blocking=True)
-        return Minibatch(self._perturb(x, generator), None if self.train_labels is None else self.train_labels[index])
+        x = self._perturb(x, generator, augmentation)
+        return Points(x, None if self.train_labels is None else self.train_labels[index])
 
-    def _perturb(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def _perturb(self, x: Tensor, generator: torch.Generator, augmentation: Transform | None) -> Tensor:
         if self.horizontal_flip:
             mirrored = torch.rand(len(x), generator=generator, device=x.device) < 0.5
             x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
         levels = torch.rand(x.shape, generator=generator, device=x.device) if self.dequantize else None
         x = self._decode(x, levels)
+        if augmentation is not None:
+            x = augmentation(x, generator, "data")
         if self.noise_std:
             x = x + self.noise_std * torch.randn(x.shape, generator=generator, device=x.device)
             if self.clamp_noise:

@@ -5,6 +5,7 @@ import torch
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.digits import load
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.types import Provided
 
 
 class BinaryDigits(Dataset):
@@ -17,7 +18,7 @@ class BinaryDigits(Dataset):
         device: where the tensors live.
     """
 
-    def __init__(self, name: str, device: torch.device) -> None:
+    def __init__(self, name: str, device: Provided[torch.device]) -> None:
         levels, y = load()
         x = (levels >= 8).to(torch.uint8)
         super().__init__(

@@ -6,7 +6,7 @@ from torch import Tensor
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator
-from ebm_exp.types import NonNegative, Probability
+from ebm_exp.types import NonNegative, Probability, Provided
 
 
 class Digits(Dataset):
@@ -26,7 +26,7 @@ class Digits(Dataset):
     def __init__(
         self,
         name: str,
-        device: torch.device,
+        device: Provided[torch.device],
         test_share: Probability = 0.1,
         noise_std: NonNegative = 0.05,
         dequantize: bool = False,

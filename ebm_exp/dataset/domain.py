@@ -30,14 +30,14 @@ class Domain:
     def half_width(self) -> float:
         return (self.high - self.low) / 2
 
-    def uniform(self, n: int, generator: torch.Generator) -> Tensor:
-        """[n, *event] points, uniform on the box."""
-        x = torch.empty(n, *self.event_shape, device=generator.device)
+    def uniform(self, n: int, generator: torch.Generator, device: torch.device | None = None) -> Tensor:
+        """[n, *event] points, uniform on the box, on the device (null: the generator's)."""
+        x = torch.empty(n, *self.event_shape, device=device or generator.device)
         return x.uniform_(self.low, self.high, generator=generator)
 
-    def normal(self, n: int, generator: torch.Generator) -> Tensor:
+    def normal(self, n: int, generator: torch.Generator, device: torch.device | None = None) -> Tensor:
         """[n, *event] Gaussian points around the centre, one standard deviation to the wall, clamped to the box."""
-        x = torch.empty(n, *self.event_shape, device=generator.device)
+        x = torch.empty(n, *self.event_shape, device=device or generator.device)
         return x.normal_(self.centre, self.half_width, generator=generator).clamp_(self.low, self.high)
 
     def reflect(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import EXTENSIONS, children, given_path, images_below, images_of, shown
 from ebm_exp.dataset.subset import choose_classes, subset
 from ebm_exp.random import generator
-from ebm_exp.types import NonNegative, PositiveInt, Probability
+from ebm_exp.types import NonNegative, PositiveInt, Probability, Provided
 
 _LOG = logging.getLogger(__name__)
 _TRAIN = ("train", "training")
@@ -54,7 +54,7 @@ class ImageFolder(Dataset):
     def __init__(
         self,
         name: str,
-        device: torch.device,
+        device: Provided[torch.device],
         root: str,
         size: PositiveInt = 32,
         channels: Channels | None = None,

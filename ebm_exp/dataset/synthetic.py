@@ -6,7 +6,7 @@ from torch.nn.functional import interpolate
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator
-from ebm_exp.types import NonNegative, PositiveInt
+from ebm_exp.types import NonNegative, PositiveInt, Provided
 
 
 class Synthetic(Dataset):
@@ -25,8 +25,8 @@ class Synthetic(Dataset):
     def __init__(
         self,
         name: str,
-        device: torch.device,
-        seed: int,
+        device: Provided[torch.device],
+        seed: Provided[int],
         shape: tuple[PositiveInt, ...] = (1, 8, 8),
         classes: PositiveInt = 10,
         n_train: PositiveInt = 2048,

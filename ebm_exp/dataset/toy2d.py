@@ -15,7 +15,7 @@ from torch import Tensor
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator
-from ebm_exp.types import Batch, PerSample, Positive, PositiveInt
+from ebm_exp.types import Batch, PerSample, Positive, PositiveInt, Provided
 
 
 class Toy2D(Dataset):
@@ -32,8 +32,8 @@ class Toy2D(Dataset):
     def __init__(
         self,
         name: str,
-        device: torch.device,
-        seed: int,
+        device: Provided[torch.device],
+        seed: Provided[int],
         half_width: Positive,
         noise: Positive = 0.1,
         n_train: PositiveInt = 100_000,

@@ -17,7 +17,7 @@ from ebm_exp.dataset.decode import decoded
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_path, shown
 from ebm_exp.dataset.subset import choose_classes, subset
-from ebm_exp.types import NonNegative, PositiveInt
+from ebm_exp.types import NonNegative, PositiveInt, Provided
 
 Source = Literal["MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN", "CelebA"]
 _IDX = {
@@ -58,7 +58,7 @@ class Vision(Dataset):
         self,
         source: Source,
         name: str,
-        device: torch.device,
+        device: Provided[torch.device],
         root: str = "data",
         download: bool = True,
         value_range: tuple[float, float] = (-1.0, 1.0),

@@ -16,7 +16,7 @@ from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
-from ebm_exp.types import Batch, Finite, PerSample, Positive
+from ebm_exp.types import Batch, EventShape, Finite, PerSample, Positive
 
 LOG_2PI = math.log(2 * math.pi)
 Correlation = Annotated[float, Gt(-1), Lt(1)]
@@ -29,7 +29,7 @@ class Analytic(Energy):
         event_shape: shape of one point; d is its number of elements.
     """
 
-    def __init__(self, event_shape: tuple[int, ...]) -> None:
+    def __init__(self, event_shape: EventShape) -> None:
         super().__init__()
         self.event_shape, self.d = tuple(event_shape), math.prod(event_shape)
 
@@ -76,7 +76,7 @@ class Gaussian(Analytic):
 
     def __init__(
         self,
-        event_shape: tuple[int, ...],
+        event_shape: EventShape,
         mean: Finite | tuple[Finite, ...] = 0.0,
         std: Positive | tuple[Positive, ...] = 1.0,
         correlation: Correlation = 0.0,
@@ -119,7 +119,7 @@ class Mixture(Analytic):
 
     def __init__(
         self,
-        event_shape: tuple[int, ...],
+        event_shape: EventShape,
         centres: tuple[tuple[Finite, ...], ...],
         std: Positive | tuple[Positive, ...] = 1.0,
         weights: tuple[Positive, ...] | None = None,
@@ -158,7 +158,7 @@ class Funnel(Analytic):
         std: s, of the neck's logarithm.
     """
 
-    def __init__(self, event_shape: tuple[int, ...], std: Positive = 3.0) -> None:
+    def __init__(self, event_shape: EventShape, std: Positive = 3.0) -> None:
         super().__init__(event_shape)
         self.log_std = nn.Parameter(torch.tensor(math.log(std)))
 

@@ -2,57 +2,75 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrize
 
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
 
 class Energy(nn.Module, ABC):
-    """A network from points ``[batch, *event]`` to energies ``[batch]``."""
+    """A network from points ``[batch, *event]`` to energies ``[batch]``.
 
-    context: tuple[str, ...] = ()  # what forward needs beside x: "y" (labels), "t" (noise level), …
+    Attributes:
+        context: what forward needs beside x and must be bound: ``y`` (labels), ``t`` (noise level or time), …
+        optional: what may be bound beside (a joint classifier: ``y``).
+    """
+
+    context: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
         """Energies ``[batch]``, in nats at temperature 1."""
 
-    def condition(self, **context: Tensor) -> "EnergyFn":
-        """The energy as a function of x alone.
+    @property
+    def conditional(self) -> bool:
+        """Whether chains on it run under labels."""
+        return "y" in self.context
+
+    def bind(self, **available: Tensor | None) -> EnergyFn:
+        """The energy as a function of x alone; of what is available it takes what it names.
 
         Raises:
-            TypeError: when the context is not exactly what this energy names.
+            ValueError: when something that it needs is not there (a class-conditional energy on data without labels).
         """
-        if set(context) != set(self.context):
-            raise TypeError(f"{type(self).__name__} takes the context {self.context}, got {tuple(context)}")
-        return Conditioned(self, context) if context else self
+        missing = [name for name in self.context if available.get(name) is None]
+        if missing:
+            raise ValueError(f"{type(self).__name__} needs {', '.join(missing)}, which is not given here")
+        names = (*self.context, *(name for name in self.optional if available.get(name) is not None))
+        bound = {name: tensor for name in names if (tensor := available[name]) is not None}
+        return Bound(self, bound) if bound else self
+
+    def density(self) -> EnergyFn:
+        """The E of exp(−E/T)/Z that images and evaluators mean: of x alone."""
+        return self.bind()
 
 
-class Conditioned(nn.Module):
-    """An energy with its context bound: a module of x alone, so that a chain can freeze what lies behind it."""
+class Bound(nn.Module):
+    """An energy with its context bound: a module of x alone."""
 
     def __init__(self, energy: Energy, context: dict[str, Tensor]) -> None:
         super().__init__()
         self.energy = energy
-        self.bound = context
+        self.context = context
 
     def forward(self, x: Batch) -> PerSample:
-        return self.energy(x, **self.bound)
+        return self.energy(x, **self.context)
 
 
-def tiled(energy: EnergyFn, k: int) -> EnergyFn:
+def tile(energy: EnergyFn, k: int) -> EnergyFn:
     """The energy for k points in place of each: what is bound is repeated to ``[batch·k]``, point by point."""
-    if not isinstance(energy, Conditioned):
+    if not isinstance(energy, Bound):
         return energy
-    return Conditioned(energy.energy, {name: each.repeat_interleave(k, 0) for name, each in energy.bound.items()})
+    return Bound(energy.energy, {name: each.repeat_interleave(k, 0) for name, each in energy.context.items()})
 
 
 @contextmanager
-def at_rest(energy: EnergyFn | nn.Module) -> Iterator[None]:
+def rest(energy: EnergyFn | nn.Module) -> Iterator[None]:
     """Evaluation mode, and weights that are computed from others (spectral norms, …) computed once.
 
     Parameters take gradients as before. A plain function has nothing to rest and passes through.
@@ -71,11 +89,11 @@ def at_rest(energy: EnergyFn | nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def frozen(energy: EnergyFn | nn.Module) -> Iterator[None]:
-    """For as long as a chain runs: at rest, and no gradient to parameters."""
+def freeze(energy: EnergyFn | nn.Module) -> Iterator[None]:
+    """At rest, and no gradient to parameters."""
     parameters = energy.parameters() if isinstance(energy, nn.Module) else ()
     taking_gradient = [p for p in parameters if p.requires_grad]
-    with at_rest(energy):
+    with rest(energy):
         for p in taking_gradient:
             p.requires_grad_(False)
         try:
@@ -92,7 +110,9 @@ def energy_gradient(energy: EnergyFn, x: Batch) -> tuple[PerSample, Batch]:
     sampler's step) and none otherwise (every chain).
     """
     differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
+    # Fused attention has no double backward pass.
+    attention = sdpa_kernel(SDPBackend.MATH) if differentiable else nullcontext()
+    with torch.enable_grad(), attention:
         if not (differentiable and x.requires_grad):
             x = x.detach().requires_grad_()
         e = energy(x)
@@ -103,15 +123,3 @@ def energy_gradient(energy: EnergyFn, x: Batch) -> tuple[PerSample, Batch]:
 def count_parameters(energy: nn.Module) -> int:
     """Number of scalars that training moves."""
     return sum(p.numel() for p in energy.parameters() if p.requires_grad)
-
-
-def context_of(energy: Energy, **available: Any) -> dict[str, Tensor]:
-    """Those of the available tensors that the energy names as its context.
-
-    Raises:
-        ValueError: when one that it needs is not there (a class-conditional energy on data without labels).
-    """
-    missing = [name for name in energy.context if available.get(name) is None]
-    if missing:
-        raise ValueError(f"{type(energy).__name__} needs {', '.join(missing)}, which this data set does not give")
-    return {name: available[name] for name in energy.context}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
-from ebm_exp.types import Batch, NonNegativeInt, PerSample, PositiveInt
+from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
 
 class Conv(Energy):
@@ -36,7 +36,7 @@ class Conv(Energy):
 
     def __init__(
         self,
-        event_shape: tuple[int, ...],
+        event_shape: EventShape,
         channels: tuple[PositiveInt, ...] = (32, 64, 64),
         width: PositiveInt | None = 128,
         kernel: Literal[3, 4] = 4,
@@ -45,7 +45,7 @@ class Conv(Energy):
         stem_stride: PositiveInt = 1,
         stem_padding: NonNegativeInt = 1,
         conditional: bool = False,
-        n_classes: int = 0,
+        n_classes: NClasses = 0,
     ) -> None:
         super().__init__()
         if len(event_shape) != 3:

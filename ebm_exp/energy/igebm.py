@@ -22,7 +22,7 @@ from torch.nn.functional import avg_pool2d
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
-from ebm_exp.types import Batch, PerSample, PositiveInt, Probability
+from ebm_exp.types import Batch, EventShape, NClasses, PerSample, PositiveInt, Probability
 
 
 class IGEBM(Energy):
@@ -49,7 +49,7 @@ class IGEBM(Energy):
 
     def __init__(
         self,
-        event_shape: tuple[int, ...],
+        event_shape: EventShape,
         channels: tuple[PositiveInt, ...] = (128, 256, 256),
         blocks: PositiveInt = 2,
         pool: Literal["sum", "mean"] = "sum",
@@ -59,7 +59,7 @@ class IGEBM(Energy):
         activation: nn.Module | None = None,
         dropout: Probability = 0.0,
         conditional: bool = False,
-        n_classes: int = 0,
+        n_classes: NClasses = 0,
     ) -> None:
         super().__init__()
         if len(event_shape) != 3:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
-from ebm_exp.types import Batch, PerSample, Positive, PositiveInt
+from ebm_exp.types import Batch, EventShape, NClasses, PerSample, Positive, PositiveInt
 
 
 class MLP(Energy):
@@ -27,12 +27,12 @@ class MLP(Energy):
 
     def __init__(
         self,
-        event_shape: tuple[int, ...],
+        event_shape: EventShape,
         widths: tuple[PositiveInt, ...] = (256, 256),
         activation: nn.Module | None = None,
         input_scale: Positive = 1.0,
         conditional: bool = False,
-        n_classes: int = 0,
+        n_classes: NClasses = 0,
     ) -> None:
         super().__init__()
         self.context = ("y",) if conditional else ()

@@ -25,7 +25,7 @@ from torch.nn.utils import parametrize
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
-from ebm_exp.types import Batch, PerSample, PositiveInt
+from ebm_exp.types import Batch, EventShape, NClasses, PerSample, PositiveInt
 
 _INSTANCE_NORM_UP_TO, _GROUPS = 128, 32
 
@@ -52,7 +52,7 @@ class MultiScale(Energy):
 
     def __init__(
         self,
-        event_shape: tuple[int, ...],
+        event_shape: EventShape,
         channels: tuple[PositiveInt, ...] = (64, 64, 128, 256, 512),
         blocks: PositiveInt | tuple[PositiveInt, ...] = 2,
         n_scales: PositiveInt = 3,
@@ -60,7 +60,7 @@ class MultiScale(Energy):
         stem_stride: PositiveInt = 1,
         activation: nn.Module | None = None,
         conditional: bool = False,
-        n_classes: int = 0,
+        n_classes: NClasses = 0,
     ) -> None:
         super().__init__()
         if len(event_shape) != 3:
@@ -172,8 +172,9 @@ class _Standardised(nn.Module):
     """Weights of mean 0 and (unbiased) standard deviation 1 for each output channel (Qiao et al. 2019)."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        std, mean = torch.std_mean(weight, dim=(1, 2, 3), keepdim=True)
-        return (weight - mean) / (std + 1e-5)
+        with torch.autocast(weight.device.type if weight.device.type != "meta" else "cpu", enabled=False):
+            std, mean = torch.std_mean(weight, dim=(1, 2, 3), keepdim=True)
+            return (weight - mean) / (std + 1e-5)
 
 
 class _Attention(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ebm_exp.energy.analytic import LOG_2PI, Analytic, normal
-from ebm_exp.types import PerSample, Positive
+from ebm_exp.types import EventShape, PerSample, Positive
 
 N_NODES = 20_001  # odd, for Simpson's rule; a grid 24 standard deviations wide has 830 nodes to each
 
@@ -29,7 +29,7 @@ class DoubleWell(Analytic):
     """
 
     def __init__(
-        self, event_shape: tuple[int, ...], barrier: Positive = 3.0, position: Positive = 1.0, std: Positive = 1.0
+        self, event_shape: EventShape, barrier: Positive = 3.0, position: Positive = 1.0, std: Positive = 1.0
     ) -> None:
         super().__init__(event_shape)
         self.log_barrier = nn.Parameter(torch.tensor(math.log(barrier)))
@@ -69,7 +69,7 @@ class Ring(Analytic):
         std: σ.
     """
 
-    def __init__(self, event_shape: tuple[int, ...], radius: Positive = 2.0, std: Positive = 0.3) -> None:
+    def __init__(self, event_shape: EventShape, radius: Positive = 2.0, std: Positive = 0.3) -> None:
         super().__init__(event_shape)
         self.log_radius = nn.Parameter(torch.tensor(math.log(radius)))
         self.log_std = nn.Parameter(torch.tensor(math.log(std)))

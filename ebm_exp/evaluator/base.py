@@ -10,10 +10,13 @@ class Evaluator(ABC):
     """Judges samples, lower is better unless the docstring of an evaluator says otherwise.
 
     Attributes:
+        produces: names of its numbers, where they are known before it runs: an unknown ``optimized_metric`` is then
+            refused before training.
         n_samples: how many samples it wants; sample-based distances depend on it, so numbers compare at the same one.
     """
 
     n_samples: int
+    produces: tuple[str, ...] = ()
 
     @property
     @abstractmethod

@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.evaluator.base import Evaluator, check_samples
-from ebm_exp.random import seeded_initialisation
-from ebm_exp.types import Batch, Labels, PositiveInt
+from ebm_exp.random import seed_global
+from ebm_exp.types import Batch, Labels, PositiveInt, Provided
 
 BLOCK = 1024  # points that are classified at once
 N_STEPS, N_EPOCHS, BATCH, LR = 1500, 30, 128, 3e-3  # whichever of steps and epochs ends first
@@ -67,12 +67,15 @@ class Features(nn.Module):
         return self.network.features(x).double()
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     """The classifier of a data set, from its file or trained now, and its accuracy on the test split.
 
     It is trained for 1,500 steps of 128 or 30 epochs on the training split with a fixed noise, whatever noise an
     energy is trained with. Where nothing is held out (``digits`` with ``test_share: 0``) the accuracy is that of the
-    training data, and the log says so.
+    training data, and the log says so. Evaluators ask for it where no gradients are kept, or under autocast: neither
+    reaches the training here.
 
     Raises:
         ValueError: for a data set without labels.
@@ -80,13 +83,14 @@ def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     if dataset.n_classes < 2 or dataset.train_labels is None or dataset.test_labels is None:
         raise ValueError(f"features: classifier needs labels, {dataset.name} has none; use features=pixels")
     path = folder / f"classifier-{dataset.name}-{_digest(dataset)}.pt"
-    with seeded_initialisation("classifier", 0):
+    with seed_global("classifier", 0):
         network = Network(dataset.event_shape, dataset.n_classes).to(dataset.device)
     saved = _read(path)
     if saved is None:
         _LOG.info("training the classifier of %s, once for all runs, into %s", dataset.name, path)
-        _train(network, dataset)
-        saved = {"network": network.state_dict(), "accuracy": _accuracy(network, dataset)}
+        with torch.autocast(dataset.device.type, enabled=False):
+            _train(network, dataset)
+            saved = {"network": network.state_dict(), "accuracy": _accuracy(network, dataset)}
         folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         torch.save(saved, temporary)
@@ -158,13 +162,15 @@ class ClassShare(Evaluator):
         ValueError: for a data set without labels.
     """
 
-    def __init__(self, dataset: Dataset, n_samples: PositiveInt, cache_dir: str = "outputs/cache") -> None:
+    def __init__(self, dataset: Provided[Dataset], n_samples: PositiveInt, cache_dir: str = "outputs/cache") -> None:
         if dataset.n_classes < 2:
             raise ValueError(
                 f"class_share needs labels, {dataset.name} has none; remove it with ~evaluator.class_share"
             )
         self.dataset, self.n_samples, self.cache_dir = dataset, n_samples, Path(cache_dir)
         self._network: Network | None = None
+        shares = (f"class_share_{k}" for k in range(dataset.n_classes if dataset.n_classes <= 20 else 0))
+        self.produces = ("class_confidence", "class_smallest", "class_agreement", *shares)
 
     @property
     def protocol(self) -> str:

@@ -16,7 +16,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.evaluator.base import Evaluator, check_samples
 from ebm_exp.evaluator.classifier import Features, trained
-from ebm_exp.types import Batch, Labels, PositiveInt
+from ebm_exp.types import Batch, Labels, PositiveInt, Provided
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
@@ -67,7 +67,7 @@ class Frechet(Evaluator):
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Provided[Dataset],
         n_samples: PositiveInt,
         features: Literal["pixels", "classifier"] = "pixels",
         reference: Literal["train", "test"] = "train",
@@ -81,7 +81,7 @@ class Frechet(Evaluator):
         if n_reference < 2:
             raise ValueError(f"reference must hold at least 2 points, the {reference} split has {n_reference}")
         self.dataset, self.n_samples, self.features, self.reference = dataset, n_samples, features, reference
-        self.cache_dir = Path(cache_dir)
+        self.cache_dir, self.produces = Path(cache_dir), (f"frechet_{features}",)
         self._metric: FrechetInceptionDistance | None = None
 
     @property

@@ -6,6 +6,7 @@ points, and where the data's distribution p is known, KL(p‖model) = mean log p
 """
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -13,8 +14,7 @@ from torch import Tensor
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.evaluator.base import Evaluator
-from ebm_exp.sampler import Sampler
-from ebm_exp.types import Batch, EnergyFn, Labels, PositiveInt
+from ebm_exp.types import Batch, EnergyFn, From, Labels, Positive, PositiveInt, Provided
 
 BLOCK = 2**16  # points whose energies are computed at once
 
@@ -27,7 +27,7 @@ class Grid(Evaluator):
 
     Args:
         dataset: gives held-out points and the domain, and p where it is known (else there is no ``kl``).
-        sampler: gives T.
+        temperature: T of the density exp(−E/T)/Z.
         n: cells per side.
 
     Raises:
@@ -36,10 +36,16 @@ class Grid(Evaluator):
 
     n_samples = 0
 
-    def __init__(self, dataset: Dataset, sampler: Sampler, n: PositiveInt = 600) -> None:
+    def __init__(
+        self,
+        dataset: Provided[Dataset],
+        temperature: Annotated[Positive, From("temperature")] = 1.0,
+        n: PositiveInt = 600,
+    ) -> None:
         if dataset.event_shape != (2,):
             raise ValueError(f"a grid needs points in the plane, {dataset.name} has points {dataset.event_shape}")
-        self.dataset, self.temperature, self.n = dataset, sampler.temperature, n
+        self.dataset, self.temperature, self.n = dataset, temperature, n
+        self.produces = ("log_z", "log_z_error", "nll", *(("kl", "kl_se") if dataset.has_density else ()))
 
     @property
     def protocol(self) -> str:

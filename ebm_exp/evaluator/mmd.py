@@ -11,7 +11,7 @@ from torch import Tensor
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.evaluator.base import Evaluator, check_samples
-from ebm_exp.types import Batch, Labels, Positive, PositiveInt
+from ebm_exp.types import Batch, Labels, Positive, PositiveInt, Provided
 
 N_REFERENCE = 4000  # at most so many test points, evenly spread over the split
 BLOCK = 1024  # rows of the distance matrix in memory at once
@@ -36,7 +36,7 @@ class MMD(Evaluator):
     """
 
     def __init__(
-        self, dataset: Dataset, n_samples: PositiveInt, bandwidths: tuple[Positive, ...] | None = None
+        self, dataset: Provided[Dataset], n_samples: PositiveInt, bandwidths: tuple[Positive, ...] | None = None
     ) -> None:
         if n_samples < 2:
             raise ValueError(f"n_samples must be at least 2, got {n_samples}")
@@ -44,6 +44,7 @@ class MMD(Evaluator):
             raise ValueError(f"the test split must hold at least 2 points, it has {dataset.n_test}")
         if bandwidths is not None and not (bandwidths and all(s > 0 for s in bandwidths)):
             raise ValueError(f"bandwidths must be one or more positive numbers, or null, got {list(bandwidths)}")
+        self.produces = ("mmd2",)
         self.dataset, self.n_samples, self.bandwidths = dataset, n_samples, bandwidths
         self._reference: tuple[Tensor, tuple[float, ...], Tensor] | None = None  # points, bandwidths, E k(y, y′)
 

@@ -83,14 +83,15 @@ def sample_grid(path: Path, x: Batch, domain: Domain) -> None:
         sample_panels(path, {"samples": x}, domain)
 
 
-def energy_histogram(path: Path, e_pos: PerSample, e_neg: PerSample, title: str) -> None:
-    """Energies of a batch of data against those of its negatives: apart means that the model tells them apart."""
-    pos, neg = (e[e.isfinite()].numpy() for e in (e_pos.detach().float().cpu(), e_neg.detach().float().cpu()))
-    edges = np.histogram_bin_edges(np.concatenate([pos, neg]), bins=40)
+def energy_histogram(path: Path, energies: dict[str, PerSample], title: str) -> None:
+    """Energies by what they are of, e.g. ``data`` and ``negatives``: apart means that the model tells them apart."""
+    shown = {name: e[e.isfinite()].numpy() for name, e in ((k, v.detach().float().cpu()) for k, v in energies.items())}
+    edges = np.histogram_bin_edges(np.concatenate(list(shown.values())), bins=40)
     figure = _figure(6, 3.6)
     axes = figure.add_subplot()
-    axes.hist(pos, edges, alpha=0.6, color=_DATA, label=f"data, mean {pos.mean():.3g}")
-    axes.hist(neg, edges, alpha=0.6, color=_MODEL, label=f"negatives, mean {neg.mean():.3g}")
+    for i, (name, e) in enumerate(shown.items()):
+        color = (_DATA, _MODEL)[i] if i < 2 else None
+        axes.hist(e, edges, alpha=0.6, color=color, label=f"{name}, mean {e.mean():.3g}")
     axes.set(xlabel="energy E(x)", ylabel="samples of the batch", title=title)
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,44 +1,66 @@
-"""Weights & Biases, without ever asking a question or waiting for a network that is not there."""
+"""Weights & Biases, without ever asking a question, waiting for a network that is not there, or ending a training."""
 
 import logging
+import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from ebm_exp.logger import wandb_record
+from ebm_exp.logger.wandb_environment import Mode, asked_mode, call, check, from_environment, has_key, reason, set_up
+
 log = logging.getLogger(__name__)
-_MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 _INIT_TIMEOUT = 15  # seconds; with a key and no network, wandb's own default hangs for over a minute
+_CALL_TIMEOUT = 60  # seconds for what takes milliseconds
+_FINISH_TIMEOUT = 60.0  # seconds for the uploads that are left at the end, unless WANDB_FINISH_TIMEOUT says
 
 
 class WandbRun:
     """One W&B run.
 
+    W&B's own variables (WANDB_PROJECT, WANDB_ENTITY, WANDB_RUN_GROUP, WANDB_TAGS, WANDB_DIR, WANDB_NAME,
+    WANDB_JOB_TYPE, WANDB_NOTES) are obeyed where the key of that name is null. A run that goes on stays what it was.
+
     Args:
         mode: ``auto`` obeys WANDB_MODE, goes online when a key is found in the environment or netrc (offline if that
             fails within 15 s), and is offline otherwise; ``online`` without a key is offline too, with a warning,
             for W&B would stop and ask; ``disabled`` does not import wandb.
-        project, entity, tags: as W&B has them.
-        group: null: the sweep's directory, the run's own name for a single run.
-        dir: the folder whose ``wandb`` folder holds all runs.
+        project: null: WANDB_PROJECT, else ebm-exp.
+        entity, tags, notes: as W&B has them.
+        group: null: WANDB_RUN_GROUP, else the sweep's directory, the run's own name for a single run.
+        dir: the folder whose ``wandb`` folder holds all runs; null: WANDB_DIR, else outputs.
+        name, job_type: null: WANDB_NAME and WANDB_JOB_TYPE, else the run directory's, and train or sample.
 
     Attributes:
         id: the run's id, which a checkpoint keeps; None before the start and when nothing is logged.
         mode_used: what became of ``mode`` at the start.
+
+    Raises:
+        ValueError: for a key, or a variable of W&B, that W&B would stop at.
     """
 
     def __init__(
         self,
-        mode: Literal["auto", "online", "offline", "disabled"] = "auto",
-        project: str = "ebm-exp",
+        mode: Mode = "auto",
+        project: str | None = None,
         entity: str | None = None,
         group: str | None = None,
-        tags: tuple[str, ...] = (),
-        dir: str = "outputs",
+        tags: tuple[str, ...] | None = None,
+        dir: str | None = None,
+        name: str | None = None,
+        job_type: str | None = None,
+        notes: str | None = None,
     ) -> None:
-        self.mode, self.project, self.entity, self.tags, self.dir = mode, project, entity, tags, dir
-        self.own_group = group
+        self.mode = mode
+        self._given = {
+            "project": project, "entity": entity, "group": group, "tags": None if tags is None else list(tags),
+            "dir": dir, "name": name, "job_type": job_type, "notes": notes,
+        }  # fmt: skip
+        check(asked_mode(mode), self._given)
         self._run: Any = None
-        self._finished: dict[str, str] = {}
+        self._url = ""
+        self._folders: list[Path] = []  # of all pieces of the run, earlier sessions' included
         self.id: str | None = None
         self.mode_used: Literal["online", "offline", "disabled"] = "disabled"
 
@@ -51,95 +73,118 @@ class WandbRun:
         run_dir: Path,
         job_type: str = "train",
     ) -> None:
-        """Open the run, or go on with ``run_id``; a ``group`` of the constructor wins over the argument."""
-        mode = self.mode_used = self._choose_mode()
+        """Open the run, or go on with ``run_id``; a key of the constructor wins over an argument."""
         self.id = run_id
+        mode = self.mode_used = self._choose_mode()
         if mode == "disabled":
             return
-        import wandb
-
-        wandb.setup(settings=wandb.Settings(silent=True))  # the login speaks before the run's own settings hold
-        Path(self.dir).mkdir(parents=True, exist_ok=True)
-        arguments: dict[str, Any] = {
-            "project": self.project,
-            "entity": self.entity,
-            "group": self.own_group or group,
-            "tags": list(self.tags),
-            "name": name,
-            "id": run_id,
-            "resume": "allow" if run_id and mode == "online" else None,
-            "job_type": job_type,
-            "config": config | {"run_dir": str(run_dir)},
-            "dir": self.dir,
-            "reinit": "finish_previous",
-        }
-        settings = wandb.Settings(silent=True, console="off", init_timeout=_INIT_TIMEOUT, login_timeout=1)
-        try:
-            self._run = wandb.init(mode=mode, settings=settings, **arguments)
-        except (wandb.errors.CommError, wandb.errors.UsageError, TimeoutError) as error:
-            if mode == "offline":
-                raise
-            log.warning("W&B is out of reach (%s); logging offline", str(error).splitlines()[0])
-            self._run = wandb.init(mode="offline", settings=settings, **(arguments | {"resume": None}))
-            self.mode_used = "offline"
-        self._run.define_metric("*", step_metric="step")
-        self.id = self._run.id
+        record = wandb_record.read(run_dir, run_id)
+        defaults = {"project": "ebm-exp", "group": group, "dir": "outputs", "name": name, "job_type": job_type}
+        chosen = {key: self._choose(key, record, defaults.get(key)) for key in self._given}
+        chosen["dir"] = os.path.abspath(os.path.expanduser(chosen["dir"]))  # W&B's helper may live in another folder
+        modes: tuple[Literal["online", "offline"], ...] = ("online", "offline") if mode == "online" else ("offline",)
+        for each in modes:
+            try:
+                self._run = self._open(each, chosen | {"id": run_id}, config | {"run_dir": str(run_dir)})
+                break
+            except Exception as error:
+                going_on = "logging offline" if each == "online" else "going on without it"
+                log.warning("W&B cannot be used (%s); %s", reason(error), going_on)
+                _abandon()
+        if self._run is None:
+            self.mode_used = "disabled"
+            return
+        self.mode_used = each
+        self.id, here = self._run.id, Path(self._run.dir).parent
+        self._url = (self._run.url or "") if each == "online" else ""  # asking an offline run prints a warning
+        self._folders = wandb_record.pieces(record.get("folders", []), here, self._run.id)
+        self._guard("be set up", lambda: self._run.define_metric("*", step_metric="step"))
+        self._guard("be recorded", lambda: wandb_record.write(run_dir, self._run.id, chosen, self._folders))
 
     def log(self, metrics: dict[str, float], step: int) -> None:
         """One row at our own step; wandb's step counter is left alone, so that a resume cannot collide with it."""
-        if self._run is not None:
-            self._run.log({"step": step} | metrics)
+        self._guard("log", lambda: self._run.log({"step": step} | metrics))
 
     def log_images(self, images: dict[str, Path], step: int) -> None:
         """PNG or GIF files by metric name."""
-        if self._run is not None:
+
+        def action() -> None:
             import wandb
 
             self._run.log({"step": step} | {name: wandb.Image(str(path)) for name, path in images.items()})
 
+        self._guard("log images", action)
+
     def summary(self, values: dict[str, Any]) -> None:
         """Single values of the whole run, e.g. the best metric, beside W&B's own last values."""
-        if self._run is not None:
-            self._run.summary.update(values)
+        self._guard("keep a summary", lambda: self._run.summary.update(values))
 
     def finish(self, exit_code: int) -> None:
         """Close the run; 0 is success."""
         if self._run is not None:
-            url = self._run.url if self.mode_used == "online" else None  # asking an offline run prints a warning
-            self._finished = {"dir": self._run.dir, "url": url or ""}
-            self._run.finish(exit_code=exit_code)
+            limit = self._run.settings.finish_timeout
+            self._guard("finish", lambda: self._run.finish(exit_code=exit_code), limit + 30 if limit else math.inf)
+            if self._run is not None and self.mode_used == "online":
+                self._folders = [folder for folder in self._folders if folder.name.startswith("offline-")]
             self._run = None
 
     def hint(self) -> list[str]:
-        """Where to look: the page of an online run, or the commands that show and upload an offline one."""
-        if not self._finished:
-            return []
-        if self._finished["url"]:
-            return [self._finished["url"]]
-        folder = Path(self._finished["dir"]).parent
-        here = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-        return [f"wandb leet {here.parent}", f"wandb sync {here}"]
+        """Where to look: the page of an online run; the commands that show and upload what is on this disk alone."""
+        return ([self._url] if self._url else []) + wandb_record.commands(self._folders, online=bool(self._url))
+
+    def _choose(self, key: str, record: dict[str, Any], default: Any) -> Any:
+        """The given key, what the run was, W&B's variable, our default. A folder may be this machine's alone."""
+        for value in (self._given[key], None if key == "dir" else record.get(key), from_environment(key)):
+            if value is not None:
+                return value
+        return default
 
     def _choose_mode(self) -> Literal["online", "offline", "disabled"]:
-        asked = self.mode if self.mode != "auto" else _MODES.get(os.environ.get("WANDB_MODE", ""), "auto")
+        asked = asked_mode(self.mode)
         if asked in ("offline", "disabled"):
             return asked  # type: ignore[return-value]
-        if _has_key():
+        if has_key():
             return "online"
         if asked == "online":
             log.warning("W&B has no key (`wandb login` stores one); logging offline")
         return "offline"
 
+    def _open(self, mode: Literal["online", "offline"], chosen: dict[str, Any], config: dict[str, Any]) -> Any:
+        import wandb
 
-def _has_key() -> bool:
-    """Whether W&B has credentials without a prompt. It reads its netrc itself: its host has names of old and new."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
+        Path(chosen["dir"]).mkdir(parents=True, exist_ok=True)
+        finish_timeout = float(os.environ.get("WANDB_FINISH_TIMEOUT") or _FINISH_TIMEOUT)
+        settings = wandb.Settings(
+            silent=True, console="off", init_timeout=_INIT_TIMEOUT, login_timeout=1,
+            finish_timeout=finish_timeout, finish_timeout_raises=True,
+        )  # fmt: skip
+        resume: Literal["allow"] | None = "allow" if chosen["id"] and mode == "online" else None
+        set_up()
+
+        def action() -> Any:
+            return wandb.init(
+                mode=mode, settings=settings, config=config, resume=resume, reinit="finish_previous", **chosen
+            )
+
+        return call(action, 3 * _INIT_TIMEOUT)
+
+    def _guard(self, verb: str, action: Callable[[], Any], seconds: float | None = None) -> None:
+        """Do it within the time, or go on without W&B from here on, and say so."""
+        if self._run is None:
+            return
+        try:
+            call(action, seconds or _CALL_TIMEOUT)
+        except Exception as error:
+            log.warning("W&B could not %s (%s); going on without it", verb, reason(error))
+            self._run = None
+            _abandon()
+
+
+def _abandon() -> None:
+    """Leave W&B's helper process, which its exit handler would wait for or complain of; the next run has a new one."""
     import wandb
-    from wandb.sdk.lib.wbauth import read_netrc_auth
 
-    settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
     try:
-        return bool(settings.api_key or read_netrc_auth(host=settings.base_url))
-    except wandb.errors.AuthenticationError:  # there is one, malformed: the login says what is wrong with it
-        return True
+        call(lambda: wandb.teardown(exit_code=1), 5)
+    except (Exception, SystemExit):
+        log.debug("W&B did not end in order", exc_info=True)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ebm_exp.run import LoadedRun
-from ebm_exp.sampler import Samples
+from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.base import Info, State
-from ebm_exp.types import EnergyFn, PerSample
+from ebm_exp.types import EnergyFn, PerSample, Points
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Request:
     progress: Callable[[int], None] = lambda step: None
 
     def watch(self, step: int, energy: EnergyFn, state: State, info: Info) -> None:
-        """A watcher of chains (see ``FreshChains.draw``) that shows progress and keeps nothing."""
+        """A watcher of chains (see ``Sampling.draw``) that shows progress and keeps nothing."""
         self.progress(step)
 
 
@@ -51,6 +50,24 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
+def log_outcome(run: LoadedRun, folder: Path, outcome: "Outcome") -> list[str]:
+    """Log what was drawn to W&B as a run of type ``sample`` in the run's group; returns where to look.
+
+    Args:
+        run: what was drawn from.
+        folder: where the files are.
+        outcome: its numbers and images are logged as ``samples/<name>``.
+    """
+    logger, name = run.parts["logger"], "/".join(run.path.resolve().parts[-2:])
+    group = run.directory.summary().get("group")
+    logger.start(run.config, None, f"{name} {folder.name}", group, folder, job_type="sample")
+    logger.log({f"samples/{key}": value for key, value in outcome.metrics.items()}, run.step)
+    images = {f"samples/{key}": path for key, path in outcome.files.items() if path.suffix in (".png", ".gif")}
+    logger.log_images(images, run.step)
+    logger.finish(0)
+    return logger.hint()
+
+
 class Mode(ABC):
     """One way to draw from a trained run."""
 
@@ -59,7 +76,7 @@ class Mode(ABC):
         """Draw, and write files to the request's folder."""
 
 
-def save(folder: Path, samples: Samples, energy: PerSample, **more: np.ndarray) -> Path:
+def save(folder: Path, samples: Points, energy: PerSample, **more: np.ndarray) -> Path:
     """``samples.npz``: x ``[n, *event]``, energy ``[n]``, labels y ``[n]`` if any, and more arrays; no pickles."""
     arrays = {"x": samples.x.cpu().numpy().astype(np.float32), "energy": energy.cpu().numpy().astype(np.float32)}
     if samples.y is not None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ebm_exp.logger.plots import chain_gif, energy_trace
 from ebm_exp.mode.base import Mode, Outcome, Request, save, thinned
-from ebm_exp.run import LoadedRun
+from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.diagnostics import mixing
 from ebm_exp.types import EnergyFn, PositiveInt
 
@@ -42,7 +42,7 @@ class Chain(Mode):
             reports.append(info.metrics())
             request.progress(step)
 
-        samples = run.draw(request.n, request.seed, watch, request.label)
+        samples = run.draw(request.n, request.seed, watch=watch, label=request.label)
         trace = torch.stack(energies)  # [n_steps, chains that ran first together]
         half = n_steps // 2
         numbers = {name: float(torch.stack([r[name] for r in reports[half:]]).mean()) for name in reports[0]}

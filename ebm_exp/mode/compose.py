@@ -4,13 +4,12 @@ from typing import Literal
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.energy import Energy
-from ebm_exp.energy.base import context_of
 from ebm_exp.energy.compose import MixtureOfEnergies, Product
 from ebm_exp.evaluator.grid import log_z
 from ebm_exp.logger.plots import heat_maps, sample_panels
 from ebm_exp.mode.base import Mode, Outcome, Request, save
-from ebm_exp.run import LoadedRun
-from ebm_exp.types import Finite
+from ebm_exp.run.loaded import LoadedRun
+from ebm_exp.types import EnergyFn, Finite
 
 CELLS = 600  # per side, where log Z is by quadrature
 
@@ -38,25 +37,28 @@ class Compose(Mode):
     def __call__(self, run: LoadedRun, request: Request) -> Outcome:
         """Draw, and write files to the request's folder."""
         runs = (run, *request.others)
-        dataset, temperature = run.parts["dataset"], run.parts["sampler"].temperature
+        dataset, temperature = run.parts["dataset"], run.temperature
         for other in request.others:
-            if other.parts["event_shape"] != dataset.event_shape:
-                raise UserError(f"run: {other.path} has points {other.parts['event_shape']}, not {dataset.event_shape}")
+            if other.parts["dataset"].event_shape != dataset.event_shape:
+                shape = other.parts["dataset"].event_shape
+                raise UserError(f"run: {other.path} has points {shape}, not {dataset.event_shape}")
         target = self.energy(runs, temperature)
 
-        samples = run.draw(request.n, request.seed, request.watch, request.label, target)
+        samples = run.draw(request.n, request.seed, watch=request.watch, label=request.label, energy=target)
         image = request.folder / "compose.png"
         names = [each.parts["dataset"].name for each in runs]
         metrics = {}
         if dataset.event_shape == (2,) and not target.context:
-            temperatures = [each.parts["sampler"].temperature for each in runs]
-            energies = {name: (r.energy, t) for name, r, t in zip(_told_apart(names), runs, temperatures, strict=True)}
+            temperatures = [each.temperature for each in runs]
+            energies: dict[str, tuple[EnergyFn, float]] = {
+                name: (r.energy, t) for name, r, t in zip(_told_apart(names), runs, temperatures, strict=True)
+            }
             heat_maps(image, energies | {self.operation: (target, temperature)}, dataset.domain, samples.x)
             metrics["log_z"] = float(log_z(target, dataset, temperature, CELLS))
         else:
             panels = {name: r.draw(request.n, request.seed).x for name, r in zip(_told_apart(names), runs, strict=True)}
             sample_panels(image, panels | {self.operation: samples.x}, dataset.domain)
-        energy = target(samples.x, **context_of(target, y=samples.y)).detach()
+        energy = target.bind(y=samples.y)(samples.x).detach()
         return Outcome({"compose": image, "samples": save(request.folder, samples, energy)}, metrics)
 
     def energy(self, runs: tuple[LoadedRun, ...], temperature: float) -> Energy:
@@ -70,7 +72,7 @@ class Compose(Mode):
         if len(weights) != len(runs):
             raise UserError(f"mode.coefficients: needs one for each of the {len(runs)} runs, got {list(weights)}")
         energies = [run.energy for run in runs]
-        temperatures = [run.parts["sampler"].temperature for run in runs]
+        temperatures = [run.temperature for run in runs]
         if self.operation != "mixture":
             signed = [-w if negated and i else w for i, w in enumerate(weights)]
             return Product(energies, signed, temperatures, temperature)
@@ -79,7 +81,7 @@ class Compose(Mode):
             dataset = runs[0].parts["dataset"]
             if dataset.event_shape != (2,):
                 raise UserError("mode.log_z: is required for a mixture outside the plane, one number for each run")
-            log_zs = tuple(float(log_z(run.energy, dataset, run.parts["sampler"].temperature, CELLS)) for run in runs)
+            log_zs = tuple(float(log_z(run.energy, dataset, run.temperature, CELLS)) for run in runs)
         try:
             return MixtureOfEnergies(energies, weights, temperatures, temperature, log_zs)
         except ValueError as error:

@@ -7,7 +7,7 @@ from ebm_exp.energy.posterior import Denoising
 from ebm_exp.logger.plots import sample_panels
 from ebm_exp.mode.base import Mode, Outcome, Request, save
 from ebm_exp.random import generator
-from ebm_exp.run import LoadedRun
+from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import Positive
 
 
@@ -29,10 +29,12 @@ class Denoise(Mode):
         n = min(request.n, dataset.n_test)
         clean, g = dataset.test(n), generator(dataset.device, "denoise", request.seed)
         noisy = clean + self.noise_std * torch.randn(clean.shape, generator=g, device=clean.device)
-        target = Denoising(run.energy, self.noise_std, run.parts["sampler"].temperature)
+        target = Denoising(run.energy, self.noise_std, run.temperature)
         start = noisy.clamp(dataset.domain.low, dataset.domain.high)
 
-        samples = run.draw(n, request.seed, request.watch, request.label, target, start=start, noisy=noisy)
+        samples = run.draw(
+            n, request.seed, watch=request.watch, label=request.label, energy=target, start=start, noisy=noisy
+        )
         image = request.folder / "denoise.png"
         panels = {"data": clean, f"with noise {self.noise_std:g}": noisy, "denoised": samples.x}
         sample_panels(image, panels, dataset.domain)

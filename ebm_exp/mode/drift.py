@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ebm_exp.logger.plots import sample_panels
 from ebm_exp.mode.base import Mode, Outcome, Request, save
-from ebm_exp.run import LoadedRun
+from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import EnergyFn
 
 
@@ -23,7 +23,7 @@ class Drift(Mode):
         """Draw, and write files to the request's folder."""
         sampling = run.parts["sampling"]
         n = sampling.n_steps
-        sampling.n_steps = 100 * n
+        long = sampling.replace(n_steps=100 * n)
         panels: dict[str, Tensor] = {}
         metrics: dict[str, float] = {}
 
@@ -34,7 +34,7 @@ class Drift(Mode):
                 metrics[f"mean_{step}"], metrics[f"std_{step}"] = float(state.x.mean()), float(state.x.std())
             request.progress(step)
 
-        samples = run.draw(request.n, request.seed, watch, request.label)
+        samples = run.draw(request.n, request.seed, watch=watch, label=request.label, sampling=long)
         image = request.folder / "drift.png"
         sample_panels(image, panels, run.parts["dataset"].domain)
         return Outcome({"drift": image, "samples": save(request.folder, samples, run.energies(samples))}, metrics)

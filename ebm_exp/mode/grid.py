@@ -4,7 +4,7 @@ from typing import Any
 
 from ebm_exp.logger.plots import sample_grid
 from ebm_exp.mode.base import Mode, Outcome, Request, save
-from ebm_exp.run import LoadedRun
+from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import EnergyFn
 
 
@@ -19,7 +19,7 @@ class Grid(Mode):
             last["info"] = info
             request.progress(step)
 
-        samples = run.draw(request.n, request.seed, watch, request.label)
+        samples = run.draw(request.n, request.seed, watch=watch, label=request.label)
         energy = run.energies(samples)
         image = request.folder / "samples.png"
         sample_grid(image, samples.x, run.parts["dataset"].domain)

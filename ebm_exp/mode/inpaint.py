@@ -12,7 +12,7 @@ from ebm_exp.energy.posterior import Inpainting
 from ebm_exp.logger.plots import sample_panels
 from ebm_exp.mode.base import Mode, Outcome, Request, save
 from ebm_exp.random import generator
-from ebm_exp.run import LoadedRun
+from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import Probability
 
 
@@ -40,7 +40,9 @@ class Inpaint(Mode):
         target = Inpainting(run.energy, self._hidden(dataset.domain, request.seed).to(known.device))
 
         start = dataset.domain.uniform(n, generator(known.device, "inpaint", request.seed))
-        drawn = run.draw(n, request.seed, request.watch, request.label, target, start=start, known=known)
+        drawn = run.draw(
+            n, request.seed, watch=request.watch, label=request.label, energy=target, start=start, known=known
+        )
         samples = drawn._replace(x=target.completed(drawn.x, known))
         seen = target.completed(torch.full_like(known, dataset.domain.centre), known)
         image = request.folder / "inpaint.png"

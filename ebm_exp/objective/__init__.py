@@ -1,8 +1,8 @@
 """Objectives: what training minimises."""
 
-from ebm_exp.objective.base import Objective, ObjectiveOutput
+from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.contrastive_divergence import CD, PCD, ShortRun
-from ebm_exp.objective.entropy import NearestNeighbour
-from ebm_exp.objective.improved_cd import ImprovedCD
+from ebm_exp.objective.entropy import Entropy
+from ebm_exp.objective.kl import KL
 
-__all__ = ["CD", "PCD", "ImprovedCD", "NearestNeighbour", "Objective", "ObjectiveOutput", "ShortRun"]
+__all__ = ["CD", "KL", "PCD", "Entropy", "Loss", "Objective", "ShortRun"]

@@ -1,34 +1,67 @@
 """What an objective is called with and what it returns."""
 
+import copy
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ebm_exp.buffer import Buffer
 from ebm_exp.energy import Energy
-from ebm_exp.regularization import Combined
-from ebm_exp.types import Minibatch
+from ebm_exp.types import Points
 
 
-class ObjectiveOutput(NamedTuple):
-    """One training step's loss and what it was made of."""
+class Loss(NamedTuple):
+    """One training step's loss, the sum of the means of its terms, and what it was made of."""
 
-    loss: Tensor  # [batch], with a graph
-    metrics: dict[str, Tensor]  # scalars on the device, without one
-    x_pos: Tensor  # [batch, *event], data
-    x_neg: Tensor  # [batch, *event], samples of the model
-    e_pos: Tensor  # [batch], without a graph
-    e_neg: Tensor  # [batch], without a graph
+    terms: dict[str, Tensor]  # each of any shape, with a graph; logged as train/<name>
+    metrics: dict[str, Tensor]  # scalars on the device, without a graph, by their full names
+    energies: dict[str, Tensor]  # [batch] each, without a graph, for the histogram; may be empty
+
+    def total(self) -> Tensor:
+        """The scalar that training minimises."""
+        means = [term.mean() for term in self.terms.values()]
+        return torch.stack(means).sum() if len(means) > 1 else means[0]
 
 
-class Objective(ABC):
-    """A loss per sample of one batch; the training loop takes the mean."""
+class Objective(nn.Module, ABC):
+    """What training minimises. Its own parameters and networks are trained, averaged and saved.
 
-    buffer: Buffer | None = None  # what a checkpoint must hold beside the weights
-    regularization: Combined
+    Parts of the experiment that its constructor is provided with (a sampler, a buffer, …) are used, not owned: the
+    builder takes them out of its modules.
+
+    Attributes:
+        temperature: T of the density it trains; kernels without one of their own read it.
+    """
+
+    temperature: float = 1.0
 
     @abstractmethod
-    def __call__(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> ObjectiveOutput:
-        """The loss of one batch; all randomness comes from the generator."""
+    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+        """The loss of one batch ``[batch, *event]``; all randomness comes from the generator."""
+
+    def parameter_groups(self, energy: Energy) -> list[dict[str, Any]]:
+        """What the optimizer moves: groups of parameters, each with its own ``lr`` where it has one.
+
+        By default the energy's and the objective's own, with the optimizer's learning rate.
+        """
+        groups = [[p for p in module.parameters() if p.requires_grad] for module in (energy, self)]
+        return [{"params": parameters} for parameters in groups if parameters]
+
+    def panels(self, n: int) -> dict[str, Points]:
+        """What images show beside data and samples, by title: about n points each."""
+        return {}
+
+    def check(self, batch_size: int) -> None:
+        """Refuse what cannot work with so many points a step, before training begins.
+
+        Raises:
+            ValueError: naming the key and what is allowed.
+        """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy of its own parameters and networks that shares the parts it only uses."""
+        other = copy.copy(self)
+        for own in ("_parameters", "_buffers", "_modules"):
+            other.__dict__[own] = copy.deepcopy(self.__dict__[own], memo)
+        return other

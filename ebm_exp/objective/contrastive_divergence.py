@@ -1,115 +1,187 @@
 """Contrastive divergence: lower the energy of data, raise the energy of samples of the model.
 
-∇θ L = E_data[∇θ E(x⁺)] − E_q[∇θ E(x⁻)],  q: the distribution of chains of K steps            (Hinton 2002)
+∇θ L = E_data[∇θ E(x⁺)] − E_q[∇θ E(x⁻)],  q: the distribution of chains after K steps       (Hinton 2002)
 
 With q = p_θ this is the gradient of the negative log-likelihood at T = 1. Three choices of where chains start:
 
     CD          at the data of the batch                                             (Hinton 2002)
     PCD         where earlier chains ended, a replay buffer         (Tieleman 2008; Du & Mordatch 2019)
     ShortRun    always at noise                                                (Nijkamp et al. 2019)
+
+A term of ``terms`` that reads the ends of chains as functions of θ makes improved contrastive divergence of any of
+them (Du et al. 2021; ``through.py``).
 """
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from ebm_exp.buffer import Buffer
-from ebm_exp.dataset.base import Dataset
+from ebm_exp.buffer.base import Buffer, BufferDraw
 from ebm_exp.energy import Energy
-from ebm_exp.energy.base import context_of
-from ebm_exp.objective.base import Objective, ObjectiveOutput
-from ebm_exp.regularization import Combined, Side
-from ebm_exp.sampler.base import Chain, Sampler, run_chain
-from ebm_exp.types import Batch, Minibatch
-
-
-class Negatives(NamedTuple):
-    """Samples of the model, as many as there are data points."""
-
-    chain: Chain
-    y: Tensor | None  # [batch], the labels they were drawn under
-    loss: Tensor | None = None  # [batch], with a graph: what a chain itself has to learn
-    metrics: dict[str, Tensor] | None = None  # of that loss
+from ebm_exp.engine.base import Engine
+from ebm_exp.engine.target import Target
+from ebm_exp.objective.base import Loss, Objective
+from ebm_exp.regularization.base import End, Phase, Step, Term, check_needs
+from ebm_exp.sampler.base import Sampler
+from ebm_exp.sampler.chain import Chain
+from ebm_exp.start.base import Start
+from ebm_exp.types import Batch, From, Points, Positive, Provided
 
 
 class ContrastiveDivergence(Objective):
     """The loss; subclasses say where its negatives come from.
 
     Args:
+        engine: runs the chains.
         sampler: the kernel, with its chain length.
         regularization: terms beside the loss.
+        terms: terms that belong to the objective: ``kl``, ``entropy``.
+        suggested_temperature: T for a kernel that has none of its own.
+
+    Raises:
+        ValueError: when a term needs what the objective or the kernel does not give.
     """
 
-    def __init__(self, sampler: Sampler, regularization: Combined) -> None:
-        self.sampler, self.regularization = sampler, regularization
+    gives = frozenset({"negative", "end", "labels"})
+    buffer: Buffer | None  # what terms may compare samples with
+
+    def __init__(
+        self,
+        engine: Provided[Engine],
+        sampler: Provided[Sampler],
+        regularization: Provided[dict[str, Term]],
+        terms: dict[str, Term] | None = None,
+        suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
+    ) -> None:
+        super().__init__()
+        self.engine, self.sampler, self.buffer = engine, sampler, None
+        self.terms = (terms or {}) | regularization
+        self.temperature = suggested_temperature if sampler.temperature is None else sampler.temperature
+        name = type(self).__name__.lower()
+        check_needs(f"objective={name}", self.gives, self.terms)
+        for key, term in self.terms.items():
+            if "end" in term.needs and sampler.binary:
+                raise ValueError(f"{key}: differentiates through the chain; {type(sampler).__name__} moves in flips")
+            if term.through is not None and term.through > sampler.n_steps:
+                raise ValueError(
+                    f"{key}: through must be at most sampler.n_steps, {sampler.n_steps}, got {term.through}"
+                )
+        reading = [term for term in self.terms.values() if "end" in term.needs]
+        self.through = max((sampler.n_steps if t.through is None else t.through for t in reading), default=0)
+        chains = [term.through_chains for term in reading]
+        self.through_chains = None if None in chains or not chains else max(n for n in chains if n is not None)
 
     @abstractmethod
-    def negatives(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> Negatives:
-        """Run the chains of one step."""
+    def start(self, batch: Points, generator: torch.Generator) -> Points | BufferDraw:
+        """Where the chains of one step start, and the labels they run under."""
 
-    def _run(self, energy: Energy, start: Batch, y: Tensor | None, generator: torch.Generator) -> Negatives:
-        chain = run_chain(self.sampler, energy.condition(**context_of(energy, y=y)), start, generator)
+    def store(self, start: Points | BufferDraw, x: Batch) -> dict[str, Tensor]:
+        """Take in where the chains ended, once the loss is known; returns metrics."""
+        return {}
+
+    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+        start = self.start(batch, generator)
+        target = self.engine.target(energy)
+        chain = self.engine.run(
+            self.sampler, target, start.x, generator, temperature=self.temperature, through=self.through,
+            through_chains=self.through_chains, y=start.y,
+        )  # fmt: skip
         if chain.info is not None:
             self.sampler.learn(chain.info)
-        return Negatives(chain, y)
-
-    def __call__(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> ObjectiveOutput:
-        negatives = self.negatives(energy, batch, generator)
-        x_pos, x_neg = batch.x, negatives.chain.x
-        at_pos, at_neg = context_of(energy, y=batch.y), context_of(energy, y=negatives.y)
-        # One forward pass for both: half the calls, and one power iteration of spectral norms per step.
-        both = {name: torch.cat([at_pos[name], at_neg[name]]) for name in at_pos}
-        e_pos, e_neg = energy(torch.cat([x_pos, x_neg]), **both).chunk(2)
-        pos = Side(x_pos, e_pos, energy.condition(**at_pos))
-        neg = Side(x_neg, e_neg, energy.condition(**at_neg))
-        loss = e_pos - e_neg + self.regularization.penalty(pos, neg, generator)
-        if negatives.loss is not None:
-            loss = loss + negatives.loss
-        e_pos, e_neg = e_pos.detach(), e_neg.detach()
+        pos, neg = self._phases(energy, batch, Points(chain.x, start.y))
+        now = Step(pos, self.engine, generator, neg, self._end(target, chain, start.y), self.buffer)
+        values = {"cd": pos.e - neg.e}
+        for name, term in self.terms.items():
+            value = term(now)
+            if value is not None:
+                values[name] = value
+        e_pos, e_neg = pos.e.detach(), neg.e.detach()
         metrics = {
-            "train/loss": loss.detach().mean(),
             "train/energy_pos": e_pos.mean(),
             "train/energy_neg": e_neg.mean(),
             "train/energy_gap": e_neg.mean() - e_pos.mean(),
         }
-        metrics |= negatives.metrics or {}
-        if negatives.chain.info is not None:
-            with torch.no_grad():
-                metrics |= negatives.chain.info.metrics()
-        if self.buffer is not None:
-            metrics |= self.buffer.metrics()
-        return ObjectiveOutput(loss, metrics, x_pos, x_neg, e_pos, e_neg)
+        with torch.no_grad():
+            metrics |= {} if chain.info is None else chain.info.metrics()
+            metrics |= self.store(start, chain.x)
+        return Loss(values, metrics, {"data": e_pos, "negatives": e_neg})
+
+    def _phases(self, energy: Energy, positive: Points, negative: Points) -> tuple[Phase, Phase]:
+        # One forward pass for both: half the calls, and one power iteration of spectral norms per step.
+        y = None if positive.y is None or negative.y is None else torch.cat([positive.y, negative.y])
+        e_pos, e_neg = energy.bind(y=y)(torch.cat([positive.x, negative.x])).chunk(2)
+        pos = Phase(positive.x, e_pos, energy.bind(y=positive.y), positive.y)
+        return pos, Phase(negative.x, e_neg, energy.bind(y=negative.y), negative.y)
+
+    def _end(self, target: Target, chain: Chain, y: Tensor | None) -> End | None:
+        if chain.end is None:
+            return None
+        return End(chain.end, target.bind(y=None if y is None else y[: len(chain.end)]))
 
 
 class CD(ContrastiveDivergence):
     """Chains start at the data."""
 
-    def negatives(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> Negatives:
-        return self._run(energy, batch.x, batch.y, generator)
+    def start(self, batch: Points, generator: torch.Generator) -> Points:
+        return batch
 
 
 class PCD(ContrastiveDivergence):
     """Chains go on from a replay buffer, under the labels they began with."""
 
-    def __init__(self, sampler: Sampler, buffer: Buffer, regularization: Combined) -> None:
-        super().__init__(sampler, regularization)
-        self.buffer: Buffer = buffer
+    gives = ContrastiveDivergence.gives | {"buffer"}
 
-    def negatives(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> Negatives:
-        start = self.buffer.draw(len(batch.x), generator)
-        negatives = self._run(energy, start.x, start.y, generator)
-        self.buffer.store(start, negatives.chain.x)
-        return negatives
+    def __init__(
+        self,
+        engine: Provided[Engine],
+        sampler: Provided[Sampler],
+        buffer: Provided[Buffer],
+        regularization: Provided[dict[str, Term]],
+        terms: dict[str, Term] | None = None,
+        suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
+    ) -> None:
+        super().__init__(engine, sampler, regularization, terms, suggested_temperature)
+        self.buffer = buffer
+        for name, term in self.terms.items():
+            least = getattr(term, "min_filled", 0)
+            if least >= buffer.size:
+                raise ValueError(f"{name}: waits for more than {least} held points, but buffer.size is {buffer.size}")
+
+    def start(self, batch: Points, generator: torch.Generator) -> BufferDraw:
+        assert self.buffer is not None
+        return self.buffer.draw(len(batch.x), generator)
+
+    def store(self, start: Points | BufferDraw, x: Batch) -> dict[str, Tensor]:
+        assert isinstance(start, BufferDraw)
+        assert self.buffer is not None
+        self.buffer.store(start, x)
+        return self.buffer.metrics()
+
+    def panels(self, n: int) -> dict[str, Points]:
+        assert self.buffer is not None
+        return {"buffer": self.buffer.recent(n)}
+
+    def check(self, batch_size: int) -> None:
+        if self.buffer is not None and self.buffer.size < batch_size:
+            raise ValueError(f"batch_size must be at most buffer.size, {self.buffer.size}, got {batch_size}")
 
 
 class ShortRun(ContrastiveDivergence):
-    """Chains start at uniform noise, every time."""
+    """Chains start at the same distribution every time, as a rule at noise."""
 
-    def __init__(self, sampler: Sampler, dataset: Dataset, regularization: Combined) -> None:
-        super().__init__(sampler, regularization)
-        self.domain = dataset.domain
+    def __init__(
+        self,
+        engine: Provided[Engine],
+        sampler: Provided[Sampler],
+        start: Start,
+        regularization: Provided[dict[str, Term]],
+        terms: dict[str, Term] | None = None,
+        suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
+    ) -> None:
+        super().__init__(engine, sampler, regularization, terms, suggested_temperature)
+        self.from_start = start
 
-    def negatives(self, energy: Energy, batch: Minibatch, generator: torch.Generator) -> Negatives:
-        return self._run(energy, self.domain.uniform(len(batch.x), generator), batch.y, generator)
+    def start(self, batch: Points, generator: torch.Generator) -> Points:
+        return Points(self.from_start.draw(len(batch.x), generator).x, batch.y)

@@ -8,42 +8,61 @@ with a bounded gradient, also where a sample is one of the others.
 """
 
 import torch
+from torch import Tensor
 
-from ebm_exp.types import Batch, NonNegativeInt, PerSample, Positive, PositiveInt
+from ebm_exp.regularization.base import Step, Term
+from ebm_exp.types import Batch, NonNegative, NonNegativeInt, PerSample, Positive, PositiveInt
 
 
-class NearestNeighbour:
-    """log r of samples against a bank of others.
+class Entropy(Term):
+    """−w · log r of the ends of chains, against a bank of the buffer's points: the ends learn to keep apart.
 
     Args:
+        weight: w.
         k: which neighbour.
         bank_size: m, points of the buffer that a step's samples are compared with.
         min_filled: only once the buffer holds more points than this.
         eps: ε, in units of the domain.
+        through, through_chains: as in ``KL``.
 
     Raises:
         ValueError: when the bank has fewer than k points.
     """
 
+    needs = frozenset({"end", "buffer"})
+
     def __init__(
         self,
+        weight: NonNegative = 0.3,
         k: PositiveInt = 1,
         bank_size: PositiveInt = 100,
         min_filled: NonNegativeInt = 1000,
         eps: Positive = 1e-3,
+        through: PositiveInt | None = 1,
+        through_chains: PositiveInt | None = None,
     ) -> None:
         if k > bank_size:
             raise ValueError(f"k: must be at most bank_size, {bank_size}, got {k}")
-        self.k, self.bank_size, self.eps = k, bank_size, eps
+        self.weight, self.k, self.bank_size, self.eps = weight, k, bank_size, eps
         self.min_filled = max(min_filled, bank_size - 1)
+        self.through, self.through_chains = through, through_chains
+        if not weight:
+            self.needs, self.through, self.min_filled = frozenset(), 0, 0  # at the cost of none
 
-    def __call__(self, x: Batch, bank: Batch) -> PerSample:
+    def __call__(self, now: Step) -> Tensor | None:
+        if now.end is None or now.buffer is None or not self.weight or now.buffer.n_filled <= self.min_filled:
+            return None
+        bank = now.buffer.bank(self.bank_size, now.generator)
+        return -self.weight * self.log_r(now.end.x[: self.through_chains], bank)
+
+    def log_r(self, x: Batch, bank: Batch) -> PerSample:
         """log r ``[batch]`` of x ``[batch, *event]`` to the bank ``[m, *event]``, in units of the domain.
 
         The neighbours are found by one product of matrices; only the distance to the chosen one is then computed
         exactly, and differentiated.
         """
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):  # bf16 would confuse near neighbours
+        kind = "cpu" if x.device.type == "meta" else x.device.type
+        with torch.no_grad(), torch.autocast(kind, enabled=False):  # bf16 would confuse near neighbours
             a, b = x.flatten(1), bank.flatten(1)
             distance = b.square().sum(1) - 2 * a @ b.T  # [batch, m], squared, less |a|²
             nearest = distance.topk(self.k, dim=1, largest=False).indices[:, -1]

@@ -1,53 +1,82 @@
-"""What a regularization term may do: wrap the energy once, add a penalty in every step."""
+"""What a term of the loss may do: wrap the energy once, add a value in every step.
 
-from typing import NamedTuple
+``regularization.<name>`` are terms that keep an energy smooth and small; ``objective.terms.<name>`` those that belong
+to an objective (KL through the chain, entropy).
+"""
+
+from abc import ABC
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ebm_exp.buffer.base import Buffer
 from ebm_exp.energy import Energy
-from ebm_exp.types import EnergyFn, PerSample
+from ebm_exp.engine.base import Engine
+from ebm_exp.types import EnergyFn
 
 
-class Side(NamedTuple):
-    """The data of a step, or its samples, with what is known of them already."""
+@dataclass(frozen=True)
+class Phase:
+    """The data of a step (positive phase), or its samples (negative phase), with what is known of them already."""
 
     x: Tensor  # [batch, *event]
     e: Tensor  # [batch], their energies, with a graph
     energy: EnergyFn  # their own context (labels, …) bound
+    y: Tensor | None = None  # [batch]
 
 
-class Regularization:
-    """One term. Each method does nothing unless a subclass says so."""
+@dataclass(frozen=True)
+class End:
+    """Ends of chains as functions of θ, and the energy that scores them: a frozen copy, from before this step."""
+
+    x: Tensor  # [n, *event], with a graph
+    energy: EnergyFn  # their own context bound, without gradients to θ
+
+
+@dataclass(frozen=True)
+class Step:
+    """All that a term may look at."""
+
+    positive: Phase
+    engine: Engine
+    generator: torch.Generator
+    negative: Phase | None = None
+    end: End | None = None
+    buffer: Buffer | None = None
+
+
+class Term(ABC):  # noqa: B024  (each method has a default: most terms need only one of them)
+    """One term of a loss. Each method does nothing unless a subclass says so.
+
+    Attributes:
+        needs: what it reads of a step beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
+        through: so many last steps of training chains must carry a graph; None: all.
+        through_chains: of so many chains, the first ones; None: of all.
+    """
+
+    needs: frozenset[str] = frozenset()
+    through: int | None = 0
+    through_chains: int | None = None
 
     def prepare(self, energy: Energy) -> Energy:
         """The energy to train, wrapped if need be; called once, before the optimizer sees its parameters."""
         return energy
 
-    def penalty(self, pos: Side, neg: Side, generator: torch.Generator) -> PerSample:
-        """What is added to the loss ``[batch]``; the energies are those already computed for it.
-
-        Args:
-            pos: the data.
-            neg: samples of the model, as many.
-            generator: the source of all randomness.
-        """
-        return torch.zeros_like(pos.e)
+    def __call__(self, now: Step) -> Tensor | None:
+        """Its weighted value, of any shape, whose mean is added to the loss; None: nothing in this step."""
+        return None
 
 
-class Combined(Regularization):
-    """Several terms by name, as ``regularization.<term>`` on the command line; none at all is none."""
+def check_needs(objective: str, gives: frozenset[str], terms: Mapping[str, Term]) -> None:
+    """Refuse terms that an objective cannot serve.
 
-    def __init__(self, **terms: Regularization) -> None:
-        self.terms = terms
-
-    def prepare(self, energy: Energy) -> Energy:
-        for term in self.terms.values():
-            energy = term.prepare(energy)
-        return energy
-
-    def penalty(self, pos: Side, neg: Side, generator: torch.Generator) -> PerSample:
-        total = torch.zeros_like(pos.e)
-        for term in self.terms.values():
-            total = total + term.penalty(pos, neg, generator)
-        return total
+    Raises:
+        ValueError: naming the term, what it needs and what there is.
+    """
+    for name, term in terms.items():
+        missing = sorted(term.needs - gives)
+        if missing:
+            there = ", ".join(sorted(gives)) or "data alone"
+            raise ValueError(f"{name}: needs {', '.join(missing)}, which {objective} does not give (it gives {there})")

@@ -1,13 +1,13 @@
 """Weak L2 on energies (Du & Mordatch 2019): w · (E(x⁺)² + E(x⁻)²), which fixes the energy's free constant near 0."""
 
-import torch
+from torch import Tensor
 
-from ebm_exp.regularization.base import Regularization, Side
-from ebm_exp.types import NonNegative, PerSample
+from ebm_exp.regularization.base import Step, Term
+from ebm_exp.types import NonNegative
 
 
-class EnergyL2(Regularization):
-    """Penalises the squared energies of data and of samples.
+class EnergyL2(Term):
+    """Penalises the squared energies of data and, where an objective has them, of samples.
 
     Args:
         weight: w.
@@ -16,5 +16,8 @@ class EnergyL2(Regularization):
     def __init__(self, weight: NonNegative) -> None:
         self.weight = weight
 
-    def penalty(self, pos: Side, neg: Side, generator: torch.Generator) -> PerSample:
-        return self.weight * (pos.e.square() + neg.e.square())
+    def __call__(self, now: Step) -> Tensor:
+        squared = now.positive.e.square()
+        if now.negative is not None:
+            squared = squared + now.negative.e.square()
+        return self.weight * squared

@@ -8,12 +8,11 @@ from typing import Literal
 
 import torch
 
-from ebm_exp.energy.base import energy_gradient
-from ebm_exp.regularization.base import Regularization, Side
+from ebm_exp.regularization.base import Step, Term
 from ebm_exp.types import NonNegative, PerSample
 
 
-class GradientPenalty(Regularization):
+class GradientPenalty(Term):
     """Penalises the L2 norm of ∇E; costs one more forward pass and a double backward pass per step.
 
     Args:
@@ -26,13 +25,17 @@ class GradientPenalty(Regularization):
         self, weight: NonNegative, where: Literal["data", "samples", "between"] = "data", target: NonNegative = 0.0
     ) -> None:
         self.weight, self.where, self.target = weight, where, target
+        self.needs = frozenset() if where == "data" else frozenset({"negative"})
 
-    def penalty(self, pos: Side, neg: Side, generator: torch.Generator) -> PerSample:
-        x, energy = (neg.x, neg.energy) if self.where == "samples" else (pos.x, pos.energy)
-        if self.where == "between":
-            u = torch.rand(len(x), generator=generator, device=x.device).view(-1, *[1] * (x.dim() - 1))
+    def __call__(self, now: Step) -> PerSample:
+        pos, neg = now.positive, now.negative
+        x, energy = pos.x, pos.energy
+        if neg is not None and self.where == "samples":
+            x, energy = neg.x, neg.energy
+        elif neg is not None and self.where == "between":
+            u = torch.rand(len(x), generator=now.generator, device=x.device).view(-1, *[1] * (x.dim() - 1))
             x = torch.lerp(neg.x, pos.x, u)
-        _, gradient = energy_gradient(energy, x.detach().requires_grad_())
+        gradient = now.engine.gradient(energy, x, create_graph=True)
         if self.target == 0:  # the norm itself has no slope at 0
             return self.weight * gradient.flatten(1).square().sum(1)
         return self.weight * (gradient.flatten(1).norm(dim=1) - self.target).square()

@@ -13,13 +13,13 @@ from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
 from ebm_exp.energy import Energy
-from ebm_exp.regularization.base import Regularization
+from ebm_exp.regularization.base import Term
 from ebm_exp.types import PositiveInt
 
 _CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-class SpectralNorm(Regularization):
+class SpectralNorm(Term):
     """Normalises the weights of an energy's layers.
 
     Args:
@@ -37,12 +37,14 @@ class SpectralNorm(Regularization):
         kinds = _CONV if self.layers == "conv" else (nn.Linear, *_CONV)
         for module in list(energy.modules()):
             if isinstance(module, kinds):
-                normed = _Normalised(module.weight, self.bounded, self.n_power_iterations)
+                normed = PowerIteration(module.weight, self.bounded, self.n_power_iterations)
                 parametrize.register_parametrization(module, "weight", normed)
         return energy
 
 
-class _Normalised(nn.Module):
+class PowerIteration(nn.Module):
+    """W ↦ W/σ(W), σ by power iteration from where the last one ended."""
+
     u: Tensor
     v: Tensor
 
@@ -53,18 +55,22 @@ class _Normalised(nn.Module):
         self.register_buffer("u", normalize(torch.randn(matrix.shape[0]), dim=0))
         self.register_buffer("v", normalize(torch.randn(matrix.shape[1]), dim=0))
         for _ in range(15):  # a start close enough for one iteration per step to follow the weights
-            self._iterate(matrix)
+            self.iterate(matrix)
 
     @torch.no_grad()
-    def _iterate(self, matrix: Tensor) -> None:
+    def iterate(self, weight: Tensor) -> None:
+        """One step of u and v towards the singular vectors of a weight ``[out, …]``."""
+        matrix = weight.detach().flatten(1)
         self.v.copy_(normalize(matrix.T @ self.u, dim=0))
         self.u.copy_(normalize(matrix @ self.v, dim=0))
 
     def forward(self, weight: Tensor) -> Tensor:
-        matrix = weight.flatten(1)
-        if self.training:
-            for _ in range(self.n_power_iterations):
-                self._iterate(matrix.detach())
-        # Copies: the next iteration writes to u and v while this graph still needs them.
-        sigma = torch.dot(self.u.clone(), matrix @ self.v.clone())
-        return weight / (sigma.clamp(min=1) if self.bounded else sigma)
+        # In float32, whatever the engine's precision: a norm in bf16 is off by a hundredth.
+        with torch.autocast(weight.device.type if weight.device.type != "meta" else "cpu", enabled=False):
+            matrix = weight.flatten(1)
+            if self.training:
+                for _ in range(self.n_power_iterations):
+                    self.iterate(matrix)
+            # Copies: the next iteration writes to u and v while this graph still needs them.
+            sigma = torch.dot(self.u.clone(), matrix @ self.v.clone())
+            return weight / (sigma.clamp(min=1) if self.bounded else sigma)

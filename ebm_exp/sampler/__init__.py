@@ -1,8 +1,8 @@
-"""Markov kernels on energies, and fresh chains drawn with them."""
+"""Markov kernels on energies, and the chain that repeats one."""
 
 from ebm_exp.sampler.annealed import Annealed
-from ebm_exp.sampler.base import Chain, Sampler, run_chain
-from ebm_exp.sampler.fresh import FreshChains, Samples
+from ebm_exp.sampler.base import Control, Sampler
+from ebm_exp.sampler.chain import Chain, run_chain
 from ebm_exp.sampler.gibbs_with_gradients import GibbsWithGradients
 from ebm_exp.sampler.hmc import HMC
 from ebm_exp.sampler.jump import Jump
@@ -12,6 +12,6 @@ from ebm_exp.sampler.tempering import Tempering
 from ebm_exp.sampler.underdamped import Underdamped
 
 __all__ = [
-    "HMC", "MALA", "Annealed", "Chain", "FreshChains", "GibbsWithGradients", "Jump", "Langevin", "Sampler", "Samples",
-    "Tempering", "Underdamped", "run_chain",
+    "HMC", "MALA", "Annealed", "Chain", "Control", "GibbsWithGradients", "Jump", "Langevin", "Sampler", "Tempering",
+    "Underdamped", "run_chain",
 ]  # fmt: skip

@@ -20,24 +20,26 @@ class StepSize(NamedTuple):
     """A step size per chain, and what its adaptation remembers."""
 
     log: Tensor  # [batch], log ε_t: in use
-    log_mean: Tensor  # [batch], log ε̄ so far
-    t: Tensor  # [], steps of adaptation done
-    n_adapt: int
+    log_mean: Tensor | None = None  # [batch], log ε̄ so far; None: the step size stays
+    t: Tensor | None = None  # [], steps of adaptation done
+    n_adapt: Tensor | None = None  # []
 
 
-def started(log_step: Tensor, n: int, n_adapt: int) -> StepSize:
+def start(log_step: Tensor, n: int, n_adapt: int) -> StepSize:
     """n chains that begin at exp(log_step), a scalar on the device."""
     log = log_step.expand(n)
-    return StepSize(log, torch.zeros_like(log), torch.zeros_like(log_step), n_adapt)
+    if not n_adapt:
+        return StepSize(log)
+    return StepSize(log, torch.zeros_like(log), torch.zeros_like(log_step), torch.full_like(log_step, n_adapt))
 
 
-def adapted(size: StepSize, acceptance: Tensor, target: float) -> StepSize:
+def adapt(size: StepSize, acceptance: Tensor, target: float) -> StepSize:
     """The step sizes after one transition that was accepted with probability ``acceptance [batch]``."""
-    if not size.n_adapt:
+    if size.log_mean is None or size.t is None or size.n_adapt is None:
         return size
     t = size.t + 1
     log = size.log + (GAIN * t**-KAPPA * (acceptance - target)).clamp(-1, 1)
-    half = size.n_adapt // 2
+    half = (size.n_adapt / 2).floor()
     log_mean = torch.lerp(size.log_mean, log, 1 / (t - half).clamp(min=1))
     over = t > size.n_adapt
     log_mean = torch.where(over, size.log_mean, log_mean)

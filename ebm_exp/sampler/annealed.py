@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ebm_exp.sampler.base import Info, Noise, Sampler, State
+from ebm_exp.sampler.base import Control, Info, Noise, Sampler, State
 from ebm_exp.types import Batch, EnergyFn, Positive, PositiveInt
 
 
@@ -17,9 +17,7 @@ class AnnealedState(NamedTuple):
     """The kernel's state and where on the ladder it is."""
 
     x: Tensor  # [batch, *event]
-    temperature: Tensor
-    scale: Tensor
-    t: Tensor  # steps taken
+    t: Tensor  # [], steps taken
     local: State
 
 
@@ -45,23 +43,26 @@ class Annealed(Sampler):
         super().__init__()
         self.kernel, self.n_steps, self.cooling_steps, self.factor = kernel, n_steps, cooling_steps, factor
         self.ladder = ladder
-        self.temperature, self.exact, self.discrete = kernel.temperature, kernel.exact, kernel.discrete
+        self.temperature, self.clamped = kernel.temperature, kernel.clamped
+        self.adjusted, self.binary = kernel.adjusted, kernel.binary
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> AnnealedState:
         local = self.kernel.init(energy, x, n_adapt)
-        return AnnealedState(local.x, local.temperature, local.scale, torch.zeros_like(local.scale), local)
+        return AnnealedState(local.x, torch.zeros((), device=x.device), local)
 
-    def moved(self, energy: EnergyFn, state: AnnealedState, x: Batch) -> AnnealedState:
-        return state._replace(x=x, local=self.kernel.moved(energy, state.local, x))
+    def relocate(self, energy: EnergyFn, state: AnnealedState, x: Batch) -> AnnealedState:
+        return state._replace(x=x, local=self.kernel.relocate(energy, state.local, x))
 
     def draw(self, generator: torch.Generator, x: Batch) -> Noise:
         return self.kernel.draw(generator, x)
 
-    def step(self, energy: EnergyFn, state: AnnealedState, noise: Noise) -> tuple[AnnealedState, Info]:
+    def step(
+        self, energy: EnergyFn, state: AnnealedState, noise: Noise, control: Control
+    ) -> tuple[AnnealedState, Info]:
         raised = self.factor ** (1 - state.t / self.cooling_steps).clamp(min=0)
         hot, long = (raised, 1.0) if self.ladder == "temperature" else (1.0, raised)
-        local = state.local._replace(temperature=state.temperature * hot, scale=state.scale * long)
-        local, info = self.kernel.step(energy, local, noise)
+        raised_control = Control(control.temperature * hot, control.scale * long)
+        local, info = self.kernel.step(energy, state.local, noise, raised_control)
         return state._replace(x=local.x, t=state.t + 1, local=local), info
 
     def learn(self, info: Info) -> None:

@@ -1,47 +1,54 @@
-"""Markov kernels on energies, and the chain that repeats one.
+"""Markov kernels on energies.
 
 x is a batch of independent chains ``[batch, *event]``; the target is p_T(x) ∝ exp(−E(x)/T). A kernel's step is pure:
 the randomness of a step is drawn beforehand and handed in, so the same noise gives the same chain whoever runs it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from ebm_exp.energy.base import frozen
 from ebm_exp.types import Batch, EnergyFn
 
-CHUNK = 64  # chains that share one generator when samples are drawn, so that a batch's size changes no chain
-
-# A sampler's own NamedTuple of tensors, each [batch, …] or a scalar. Whatever wraps a kernel relies on three of its
-# fields: x, the points [batch, *event]; temperature, T of the target, and scale, a factor on the step size: scalars or
-# [batch].
-State = Any
+State = Any  # a sampler's own NamedTuple of tensors, each [batch, …] or a scalar; one field is x, [batch, *event]
 Noise = Any  # a sampler's own tuple of tensors, each [batch, …]
 
 
-class Info(ABC):
-    """What a person wants to know of one step: its tensors as they are, reduced only when asked."""
+class Control(NamedTuple):
+    """What may change from step to step without the kernel knowing why: a ladder, an annealing, a remedy."""
 
-    @abstractmethod
+    temperature: Tensor  # [] or [batch], T of the target
+    scale: Tensor  # [] or [batch], a factor on the step size
+
+
+class Info(Protocol):
+    """What a person wants to know of one step: a NamedTuple of tensors as they are, reduced only when asked."""
+
     def metrics(self) -> dict[str, Tensor]:
         """Scalars, averaged over the batch, named ``chain/…``."""
+        ...
 
 
 class Sampler(nn.Module, ABC):
     """A Markov kernel with its default chain length. It never owns a model: the energy is an argument.
 
     What it learns from chain to chain in training is a buffer (``register_buffer``), so that checkpoints hold it.
+
+    Attributes:
+        n_steps: length of training chains.
+        temperature: T of the target that the kernel's own settings say (Langevin: noise²/λ); None: the experiment's.
+        clamped: a clamp may act, so that the chain has no exact target and T is only an effective temperature.
+        adjusted: steps are accepted or rejected so that the target is exact (Metropolis).
+        binary: points have two levels, the ends of the domain.
     """
 
     n_steps: int
-    temperature: float  # T of the distribution that the kernel is built to sample
-    exact: bool  # False when a clamp may act: the temperature is then only an effective one
-    discrete: bool = False  # True: points have two levels, the ends of the domain
+    temperature: float | None = None
+    clamped: bool = False
+    adjusted: bool = False
+    binary: bool = False
 
     @abstractmethod
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> State:
@@ -52,10 +59,10 @@ class Sampler(nn.Module, ABC):
         """All randomness of one step for chains shaped like x."""
 
     @abstractmethod
-    def step(self, energy: EnergyFn, state: State, noise: Noise) -> tuple[State, Info]:
+    def step(self, energy: EnergyFn, state: State, noise: Noise, control: Control) -> tuple[State, Info]:
         """One transition of every chain: no random number, no host synchronisation, no Python state."""
 
-    def moved(self, energy: EnergyFn, state: State, x: Batch) -> State:
+    def relocate(self, energy: EnergyFn, state: State, x: Batch) -> State:
         """The state at other points x: what it keeps of the energy is computed anew, all else stays."""
         return state._replace(x=x)
 
@@ -63,12 +70,10 @@ class Sampler(nn.Module, ABC):
         """Take in the last step of a training chain, between chains; nothing for most kernels."""
 
 
-class Chain(NamedTuple):
-    """The end of a chain: its points ``[batch, *event]``, the last state and the last step's info."""
-
-    x: Tensor
-    state: State
-    info: Info | None
+def describe_temperature(sampler: Sampler, temperature: float) -> str:
+    """T for a person, with what a clamp makes of it."""
+    kind = "effective temperature (approximate: clamped)" if sampler.clamped else "temperature"
+    return f"{kind} {temperature:.3g}"
 
 
 def per_chain(value: Tensor, x: Tensor) -> Tensor:
@@ -76,43 +81,6 @@ def per_chain(value: Tensor, x: Tensor) -> Tensor:
     return value.view(-1, *[1] * (x.dim() - 1)) if value.dim() else value
 
 
-Generators = torch.Generator | Sequence[torch.Generator]
-Callback = Callable[[int, State, Info], None]
-
-
-def draw_noise(sampler: Sampler, generator: Generators, x: Batch) -> Noise:
-    """One step's noise from one generator, or from one per chunk of 64 chains (the last chunk cut to the batch)."""
-    if isinstance(generator, torch.Generator):
-        return sampler.draw(generator, x)
-    chunk = x[:1].expand(CHUNK, *x.shape[1:])
-    chunks = [sampler.draw(g, chunk) for g in generator]
-    return pytree.tree_map(lambda *parts: torch.cat(parts)[: len(x)], *chunks)
-
-
-def run_chain(
-    sampler: Sampler,
-    energy: EnergyFn,
-    x: Batch,
-    generator: Generators,
-    n_steps: int | None = None,
-    callback: Callback | None = None,
-    n_adapt: int = 0,
-) -> Chain:
-    """Repeat the kernel from x ``[batch, *event]`` and return where the chains end.
-
-    Args:
-        sampler: the kernel.
-        energy: the target, context bound; frozen while the chain runs.
-        x: starting points; not modified.
-        generator: source of the noise: one, or one per chunk of 64 chains.
-        n_steps: length, default the sampler's own.
-        callback: called with (step from 1, state, info) after every step.
-        n_adapt: steps at the start in which a kernel that can adapts its step size, each chain for itself.
-    """
-    with torch.no_grad(), frozen(energy):
-        state, info = sampler.init(energy, x, n_adapt), None
-        for i in range(sampler.n_steps if n_steps is None else n_steps):
-            state, info = sampler.step(energy, state, draw_noise(sampler, generator, x))
-            if callback is not None:
-                callback(i + 1, state, info)
-    return Chain(state.x, state, info)
+def normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of x's shape, dtype and device."""
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device).normal_(generator=generator)

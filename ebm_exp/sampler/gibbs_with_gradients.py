@@ -5,16 +5,15 @@ change of log p, and accepted with min(1, exp(−(E(x′) − E(x))/T) q(i|x′)
 Algorithm 1)
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
-from ebm_exp.sampler.base import Info, Sampler
-from ebm_exp.types import Batch, EnergyFn, Positive, PositiveInt
+from ebm_exp.sampler.base import Control, Sampler
+from ebm_exp.types import Batch, EnergyFn, From, Positive, PositiveInt
 
 
 class GibbsState(NamedTuple):
@@ -23,8 +22,6 @@ class GibbsState(NamedTuple):
     x: Tensor  # [batch, *event], each component an end of the domain
     e: Tensor  # [batch]
     gradient: Tensor  # [batch, *event]
-    temperature: Tensor
-    scale: Tensor
 
 
 class GibbsNoise(NamedTuple):
@@ -34,8 +31,7 @@ class GibbsNoise(NamedTuple):
     accept: Tensor  # [batch], uniform
 
 
-@dataclass(frozen=True)
-class GibbsInfo(Info):
+class GibbsInfo(NamedTuple):
     """The tensors of one step."""
 
     acceptance: Tensor  # [batch], probability
@@ -55,37 +51,44 @@ class GibbsWithGradients(Sampler):
     Args:
         n_steps: proposed flips per chain in training.
         domain: its ends are the two levels.
-        temperature: T.
+        temperature: T; null: the experiment's, in sample.py that of the run.
     """
 
-    exact, discrete = True, True
+    adjusted, binary = True, True
 
-    def __init__(self, n_steps: PositiveInt, domain: Domain, temperature: Positive = 1.0) -> None:
+    def __init__(
+        self,
+        n_steps: PositiveInt,
+        domain: Annotated[Domain, From("dataset.domain")],
+        temperature: Positive | None = None,
+    ) -> None:
         super().__init__()
         self.n_steps, self.domain, self.temperature = n_steps, domain, temperature
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> GibbsState:
         x = torch.where(x < self.domain.centre, self.domain.low, self.domain.high).to(x.dtype)
         e, gradient = energy_gradient(energy, x)
-        scale = torch.ones((), device=x.device)
-        return GibbsState(x, e, gradient, self.temperature * scale, scale)
+        return GibbsState(x, e, gradient)
 
-    def moved(self, energy: EnergyFn, state: GibbsState, x: Batch) -> GibbsState:
+    def relocate(self, energy: EnergyFn, state: GibbsState, x: Batch) -> GibbsState:
         e, gradient = energy_gradient(energy, x)
         return state._replace(x=x, e=e, gradient=gradient)
 
     def draw(self, generator: torch.Generator, x: Batch) -> GibbsNoise:
-        gumbel = -torch.empty_like(x.flatten(1)).exponential_(generator=generator).log()
+        u = torch.rand(x.flatten(1).shape, generator=generator, device=x.device)
+        gumbel = -(-u.log()).log()
         return GibbsNoise(gumbel, torch.rand(len(x), generator=generator, device=x.device))
 
-    def step(self, energy: EnergyFn, state: GibbsState, noise: GibbsNoise) -> tuple[GibbsState, GibbsInfo]:
-        x, t = state.x.flatten(1), state.temperature.view(-1, 1)
+    def step(
+        self, energy: EnergyFn, state: GibbsState, noise: GibbsNoise, control: Control
+    ) -> tuple[GibbsState, GibbsInfo]:
+        x, t = state.x.flatten(1), control.temperature.view(-1, 1)
         log_q = self._log_proposal(x, state.gradient, t)
         i = (log_q + noise.gumbel).argmax(1, keepdim=True)
         x_new = x.scatter(1, i, self.domain.low + self.domain.high - x.gather(1, i)).view_as(state.x)
         e, gradient = energy_gradient(energy, x_new)
         back = self._log_proposal(x_new.flatten(1), gradient, t).gather(1, i) - log_q.gather(1, i)
-        log_acceptance = (state.e - e) / state.temperature + back.squeeze(1)
+        log_acceptance = (state.e - e) / control.temperature + back.squeeze(1)
         accepted = noise.accept.log() < log_acceptance
         there = accepted.view(-1, *[1] * (state.x.dim() - 1))
         new = state._replace(

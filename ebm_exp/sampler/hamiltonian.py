@@ -12,7 +12,6 @@ section 1.4.2).
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -20,8 +19,8 @@ from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
-from ebm_exp.sampler.adapt import StepSize, adapted, started
-from ebm_exp.sampler.base import Info, Sampler, per_chain
+from ebm_exp.sampler.adapt import StepSize, adapt, start
+from ebm_exp.sampler.base import Control, Sampler, normal_like, per_chain
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
 
@@ -31,8 +30,6 @@ class HamiltonianState(NamedTuple):
     x: Tensor  # [batch, *event]
     e: Tensor  # [batch]
     gradient: Tensor  # [batch, *event]
-    temperature: Tensor
-    scale: Tensor
     size: StepSize
 
 
@@ -44,8 +41,7 @@ class HamiltonianNoise(NamedTuple):
     jitter: Tensor  # [batch], uniform
 
 
-@dataclass(frozen=True)
-class HamiltonianInfo(Info):
+class HamiltonianInfo(NamedTuple):
     """The tensors of one transition."""
 
     before: Tensor  # [batch, *event]
@@ -67,7 +63,7 @@ class HamiltonianInfo(Info):
 class Hamiltonian(Sampler):
     """L leapfrog steps and one acceptance, for chains that each have a step size."""
 
-    exact = True
+    adjusted = True
     power = 1.0  # the step size that users name is ε**power
 
     def __init__(
@@ -75,7 +71,7 @@ class Hamiltonian(Sampler):
         step_size: float,
         n_steps: int,
         domain: Domain,
-        temperature: float,
+        temperature: float | None,
         n_leapfrog: int,
         mass: float | tuple[float, ...],
         jitter: float,
@@ -100,28 +96,26 @@ class Hamiltonian(Sampler):
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> HamiltonianState:
         e, gradient = energy_gradient(energy, x)
-        scale = torch.ones_like(self.log_step)
-        temperature = self.temperature * scale
-        return HamiltonianState(x, e, gradient, temperature, scale, started(self.log_step, len(x), n_adapt))
+        return HamiltonianState(x, e, gradient, start(self.log_step, len(x), n_adapt))
 
-    def moved(self, energy: EnergyFn, state: HamiltonianState, x: Batch) -> HamiltonianState:
+    def relocate(self, energy: EnergyFn, state: HamiltonianState, x: Batch) -> HamiltonianState:
         e, gradient = energy_gradient(energy, x)
         return state._replace(x=x, e=e, gradient=gradient)
 
     def draw(self, generator: torch.Generator, x: Batch) -> HamiltonianNoise:
-        momentum = torch.empty(x.shape, dtype=x.dtype, device=x.device).normal_(generator=generator)
+        momentum = normal_like(x, generator)
         accept, jitter = torch.rand(2, len(x), generator=generator, device=x.device, dtype=x.dtype)
         return HamiltonianNoise(momentum, accept, jitter)
 
     def step(
-        self, energy: EnergyFn, state: HamiltonianState, noise: HamiltonianNoise
+        self, energy: EnergyFn, state: HamiltonianState, noise: HamiltonianNoise, control: Control
     ) -> tuple[HamiltonianState, HamiltonianInfo]:
-        t, epsilon = state.temperature, state.size.log.exp() * state.scale
+        t, epsilon = control.temperature, state.size.log.exp() * control.scale
         if self.jitter:
             epsilon = epsilon * (1 + self.jitter * (2 * noise.jitter - 1))
         p0 = noise.momentum * per_chain(t.sqrt(), state.x)
         p0 = p0 if self.mass is None else p0 * self.mass.sqrt()
-        x, p, e, gradient = self._leapfrog(energy, state, p0, per_chain(epsilon, state.x))
+        x, p, e, gradient = self._leapfrog(energy, state, p0, per_chain(epsilon, state.x), t)
         change = p.square() - p0.square()
         kinetic = (change if self.mass is None else change / self.mass).flatten(1).sum(1) / 2
         log_acceptance = -(e - state.e + kinetic) / t
@@ -132,25 +126,25 @@ class Hamiltonian(Sampler):
             x=torch.where(there, x, state.x),
             e=torch.where(accepted, e, state.e),
             gradient=torch.where(there, gradient, state.gradient),
-            size=adapted(state.size, acceptance, self.target_acceptance),
+            size=adapt(state.size, acceptance, self.target_acceptance),
         )
         return new, HamiltonianInfo(state.x, new.x, state.gradient, acceptance, state.size.log.exp() ** self.power)
 
     def _leapfrog(
-        self, energy: EnergyFn, state: HamiltonianState, p: Tensor, epsilon: Tensor
+        self, energy: EnergyFn, state: HamiltonianState, p: Tensor, epsilon: Tensor, temperature: Tensor
     ) -> tuple[Batch, Tensor, PerSample, Tensor]:
         x, e, gradient = state.x, state.e, state.gradient
         for _ in range(self.n_leapfrog):
-            p = torch.addcmul(p, epsilon, self._limited(gradient, state.temperature, epsilon), value=-0.5)
+            p = torch.addcmul(p, epsilon, self._limit(gradient, temperature, epsilon), value=-0.5)
             x = torch.addcmul(x, epsilon, p if self.mass is None else p / self.mass)
             if self.reflect:
                 x, turned = self.domain.reflect(x)
                 p = p * turned
             e, gradient = energy_gradient(energy, x)
-            p = torch.addcmul(p, epsilon, self._limited(gradient, state.temperature, epsilon), value=-0.5)
+            p = torch.addcmul(p, epsilon, self._limit(gradient, temperature, epsilon), value=-0.5)
         return x, p, e, gradient
 
-    def _limited(self, gradient: Tensor, temperature: Tensor, epsilon: Tensor) -> Tensor:
+    def _limit(self, gradient: Tensor, temperature: Tensor, epsilon: Tensor) -> Tensor:
         """∇E, shortened so that the drift ε²|g|/2 is at most ``drift_limit`` lengths of the noise, ε√(dT)."""
         if self.drift_limit is None:
             return gradient

@@ -1,18 +1,21 @@
 """Hamiltonian Monte Carlo: long trajectories (Duane et al. 1987; Neal 2011); see ``hamiltonian.py``."""
 
+import math
+from typing import Annotated
+
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.sampler.hamiltonian import Hamiltonian
-from ebm_exp.types import NonNegative, Positive, PositiveInt, Probability
+from ebm_exp.types import From, NonNegative, Positive, PositiveInt, Probability
 
 
 class HMC(Hamiltonian):
     """Hamiltonian Monte Carlo.
 
     Args:
-        step_size: ε of the first steps; burn-in and training adapt it.
+        step_size: ε of the first steps, which burn-in and training adapt; null: √λ, λ the data set's suggestion.
         n_steps: transitions per chain in training.
         domain: the box of the reflections.
-        temperature: T.
+        temperature: T; null: the experiment's, in sample.py that of the run.
         n_leapfrog: L.
         mass: the diagonal of M, one number for all components or one for each.
         jitter: each trajectory's ε is multiplied by a number from [1 − jitter, 1 + jitter], so that no chain returns to
@@ -22,6 +25,7 @@ class HMC(Hamiltonian):
             2013).
         learn_rate: in training, change of log ε per chain and unit of acceptance; 0: the step size stays.
         reflect: at the walls of the box; false: all of space.
+        suggested: λ.
 
     Raises:
         ValueError: when mass has neither one number nor d.
@@ -29,10 +33,10 @@ class HMC(Hamiltonian):
 
     def __init__(
         self,
-        step_size: Positive,
+        step_size: Positive | None,
         n_steps: PositiveInt,
-        domain: Domain,
-        temperature: Positive = 1.0,
+        domain: Annotated[Domain, From("dataset.domain")],
+        temperature: Positive | None = None,
         n_leapfrog: PositiveInt = 10,
         mass: Positive | tuple[Positive, ...] = 1.0,
         jitter: Probability = 0.2,
@@ -40,8 +44,10 @@ class HMC(Hamiltonian):
         target_acceptance: Probability = 0.65,
         learn_rate: NonNegative = 0.05,
         reflect: bool = True,
+        suggested: Annotated[Positive, From("suggest.step_size")] = 1.0,
     ) -> None:
         super().__init__(
-            step_size, n_steps, domain, temperature, n_leapfrog, mass, jitter, drift_limit, target_acceptance,
+            math.sqrt(suggested) if step_size is None else step_size,
+            n_steps, domain, temperature, n_leapfrog, mass, jitter, drift_limit, target_acceptance,
             learn_rate, reflect,
         )  # fmt: skip

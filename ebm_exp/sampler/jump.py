@@ -2,31 +2,28 @@
 
 x′ ~ q,  accepted with probability min(1, p(x′) q(x) / (p(x) q(x′)))                       (Tierney 1994, section 2.3.3)
 
-One step is ``n_jumps`` proposals, then ``n_local`` steps of the kernel. q is uniform on the box, or a mixture of
-Gaussians fitted to the training data once, with a tenth of the uniform distribution mixed in so that p/q stays bounded
-where it is low. Jumps are for few dimensions: the share that is accepted falls exponentially with their number.
+One step is ``n_jumps`` proposals, then ``n_local`` steps of the kernel. q is any start of known density: uniform on the
+box, or a mixture of Gaussians fitted to the training data. Jumps are for few dimensions: the share that is accepted
+falls exponentially with their number.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ebm_exp.dataset.base import Dataset
-from ebm_exp.energy.base import tiled
-from ebm_exp.sampler.base import Info, Noise, Sampler, State
-from ebm_exp.sampler.proposal import FittedMixture
-from ebm_exp.types import Batch, EnergyFn, PerSample, PositiveInt
+from ebm_exp.dataset.domain import Domain
+from ebm_exp.energy.base import tile
+from ebm_exp.sampler.base import Control, Info, Noise, Sampler, State
+from ebm_exp.start.base import Start
+from ebm_exp.types import Batch, EnergyFn, From, PerSample, PositiveInt
 
 
 class JumpState(NamedTuple):
-    """The local kernel's state; its points, temperature and scale are here too."""
+    """The local kernel's state; its points are here too."""
 
     x: Tensor  # [batch, *event]
-    temperature: Tensor
-    scale: Tensor
     local: State
 
 
@@ -38,8 +35,7 @@ class JumpNoise(NamedTuple):
     local: tuple[Noise, ...]  # n_local steps
 
 
-@dataclass(frozen=True)
-class JumpInfo(Info):
+class JumpInfo(NamedTuple):
     """What the jumps did, and the last local step."""
 
     jumped: Tensor  # [batch, n_jumps]
@@ -56,50 +52,52 @@ class Jump(Sampler):
     Args:
         kernel: the local kernel.
         n_steps: blocks of jumps and local steps per chain in training.
-        dataset: gives the box, and the training points of the mixture.
+        proposal: q.
+        domain: the box; no chain jumps out of it.
         n_jumps: proposals per block.
         n_local: local steps per block.
-        proposal: ``uniform`` on the box, or a ``mixture`` fitted to the data.
-        n_components: Gaussians of the mixture, each with a covariance of its own.
+
+    Raises:
+        ValueError: when the kernel moves points of two levels.
     """
 
     def __init__(
         self,
         kernel: Sampler,
         n_steps: PositiveInt,
-        dataset: Dataset,
+        proposal: Start,
+        domain: Annotated[Domain, From("dataset.domain")],
         n_jumps: PositiveInt = 2,
         n_local: PositiveInt = 10,
-        proposal: Literal["uniform", "mixture"] = "uniform",
-        n_components: PositiveInt = 32,
     ) -> None:
         super().__init__()
-        if kernel.discrete:
+        if kernel.binary:
             raise ValueError("kernel: jumps move points of a continuous box, not of two levels")
-        self.kernel, self.n_steps, self.domain = kernel, n_steps, dataset.domain
+        self.kernel, self.n_steps, self.proposal, self.domain = kernel, n_steps, proposal, domain
         self.n_jumps, self.n_local = n_jumps, n_local
-        self.temperature, self.exact = kernel.temperature, kernel.exact
-        self.mixture = FittedMixture(dataset, n_components) if proposal == "mixture" else None
+        self.temperature, self.clamped, self.adjusted = kernel.temperature, kernel.clamped, kernel.adjusted
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> JumpState:
         local = self.kernel.init(energy, x, n_adapt * self.n_local)
-        return JumpState(x, local.temperature, local.scale, local)
+        return JumpState(x, local)
 
-    def moved(self, energy: EnergyFn, state: JumpState, x: Batch) -> JumpState:
-        return state._replace(x=x, local=self.kernel.moved(energy, state.local, x))
+    def relocate(self, energy: EnergyFn, state: JumpState, x: Batch) -> JumpState:
+        return state._replace(x=x, local=self.kernel.relocate(energy, state.local, x))
 
     def draw(self, generator: torch.Generator, x: Batch) -> JumpNoise:
         n = len(x) * self.n_jumps
-        proposals = self.domain.uniform(n, generator) if self.mixture is None else self.mixture.draw(n, generator)
+        proposals = self.proposal.draw(n, generator).x
         accept = torch.rand(len(x), self.n_jumps, generator=generator, device=x.device)
         local = tuple(self.kernel.draw(generator, x) for _ in range(self.n_local))
         return JumpNoise(proposals.view(len(x), self.n_jumps, *x.shape[1:]), accept, local)
 
-    def step(self, energy: EnergyFn, state: JumpState, noise: JumpNoise) -> tuple[JumpState, JumpInfo]:
+    def step(
+        self, energy: EnergyFn, state: JumpState, noise: JumpNoise, control: Control
+    ) -> tuple[JumpState, JumpInfo]:
         points = torch.cat([state.x.unsqueeze(1), noise.proposals], 1)  # [batch, 1 + n_jumps, *event]
         k = points.shape[1]
         flat = points.flatten(0, 1)
-        log_p = -tiled(energy, k)(flat).view(-1, k) / state.temperature.view(-1, 1)
+        log_p = -tile(energy, k)(flat).view(-1, k) / control.temperature.view(-1, 1)
         log_w = log_p - self._log_proposal(flat).view(-1, k)  # of p/q, up to a constant
         at = torch.zeros_like(log_w[:, :1], dtype=torch.long)  # [batch, 1], which of the points a chain is at
         jumped = []
@@ -108,17 +106,15 @@ class Jump(Sampler):
             at = torch.where(accepted, i, at)
             jumped.append(accepted)
         x = points[torch.arange(len(points), device=points.device), at.squeeze(1)]
-        local = state.local._replace(temperature=state.temperature, scale=state.scale)
-        local = self.kernel.moved(energy, local, x)
+        local = self.kernel.relocate(energy, state.local, x)
         for each in noise.local:
-            local, info = self.kernel.step(energy, local, each)
+            local, info = self.kernel.step(energy, local, each, control)
         return state._replace(x=local.x, local=local), JumpInfo(torch.cat(jumped, 1), info)
 
     def _log_proposal(self, x: Batch) -> PerSample:
-        """log q ``[batch]``, up to a constant; +inf outside the box, which no chain enters and every chain leaves."""
+        """log q ``[batch]``; +inf outside the box, which no chain enters and every chain leaves."""
         inside = ((x >= self.domain.low) & (x <= self.domain.high)).flatten(1).all(1)
-        log_q = torch.zeros_like(x.flatten(1)[:, 0]) if self.mixture is None else self.mixture.log_prob(x)
-        return torch.where(inside, log_q, math.inf)
+        return torch.where(inside, self.proposal.log_prob(x), math.inf)
 
     def learn(self, info: JumpInfo) -> None:
         self.kernel.learn(info.local)

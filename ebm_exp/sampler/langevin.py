@@ -10,42 +10,38 @@ N(0, σ²/(1 − λ/(4σ²))). With other noise it is the chain of step noise_st
 loses the bias on its way.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
-from ebm_exp.sampler.base import Info, Sampler, per_chain
-from ebm_exp.types import Batch, EnergyFn, NonNegative, Positive, PositiveInt, Probability
+from ebm_exp.sampler.base import Control, Sampler, normal_like, per_chain
+from ebm_exp.types import Batch, EnergyFn, From, NonNegative, Positive, PositiveInt, Probability
 
 
 class LangevinState(NamedTuple):
     """Where the chains are."""
 
     x: Tensor  # [batch, *event]
-    temperature: Tensor
-    scale: Tensor
-    t: Tensor  # steps taken
+    t: Tensor  # [], steps taken
 
 
-@dataclass(frozen=True)
-class LangevinInfo(Info):
+class LangevinInfo(NamedTuple):
     """The tensors of one step, each ``[batch, *event]``."""
 
     before: Tensor
     free: Tensor  # after the step, before the range clamp
     after: Tensor
     gradient: Tensor  # before its clamp
-    gradient_clamp: float | None
+    used: Tensor  # after it
 
     def metrics(self) -> dict[str, Tensor]:
         """``chain/grad_norm``, ``chain/displacement``: mean L2 over chains; ``chain/clamped``: share of components."""
         acted = (self.free > self.after) | (self.free < self.after)  # a NaN is no clamp
-        if self.gradient_clamp is not None:
-            acted = acted | (self.gradient.abs() > self.gradient_clamp)
+        if self.used is not self.gradient:
+            acted = acted | (self.gradient > self.used) | (self.gradient < self.used)
         return {
             "chain/grad_norm": self.gradient.flatten(1).norm(dim=1).mean(),
             "chain/displacement": (self.after - self.before).flatten(1).norm(dim=1).mean(),
@@ -69,14 +65,13 @@ class Langevin(Sampler):
 
     Attributes:
         temperature: T = noise_std²/λ.
-        exact: False when a clamp may act; the temperature is then only an effective one.
     """
 
     def __init__(
         self,
         step_size: Positive,
         n_steps: PositiveInt,
-        domain: Domain,
+        domain: Annotated[Domain, From("dataset.domain")],
         noise_std: NonNegative | None = None,
         noise_first: bool = False,
         gradient_clamp: Positive | None = None,
@@ -89,22 +84,21 @@ class Langevin(Sampler):
         self.noise_first, self.gradient_clamp, self.clamp = noise_first, gradient_clamp, clamp
         self.decay_exponent, self.decay_offset = decay_exponent, decay_offset
         self.temperature = 1.0 if noise_std is None else noise_std**2 / step_size
-        self.exact = gradient_clamp is None and not clamp
+        self.clamped = gradient_clamp is not None or clamp
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> LangevinState:
-        def scalar(value: float) -> Tensor:
-            return torch.full((), value, device=x.device)
-
-        return LangevinState(x, scalar(self.temperature), scalar(1.0), scalar(0.0))
+        return LangevinState(x, torch.zeros((), device=x.device))
 
     def draw(self, generator: torch.Generator, x: Batch) -> Tensor:
-        return torch.empty(x.shape, dtype=x.dtype, device=x.device).normal_(generator=generator)
+        return normal_like(x, generator)
 
-    def step(self, energy: EnergyFn, state: LangevinState, noise: Tensor) -> tuple[LangevinState, LangevinInfo]:
-        size = self.step_size * state.scale
+    def step(
+        self, energy: EnergyFn, state: LangevinState, noise: Tensor, control: Control
+    ) -> tuple[LangevinState, LangevinInfo]:
+        size = self.step_size * control.scale
         if self.decay_exponent:
             size = size * (1 + state.t / self.decay_offset) ** -self.decay_exponent
-        omega = noise * per_chain((size * state.temperature).sqrt(), noise)
+        omega = noise * per_chain((size * control.temperature).sqrt(), noise)
         x = state.x + omega if self.noise_first else state.x
         _, gradient = energy_gradient(energy, x)
         g = gradient if self.gradient_clamp is None else gradient.clamp(-self.gradient_clamp, self.gradient_clamp)
@@ -112,5 +106,5 @@ class Langevin(Sampler):
         if not self.noise_first:
             free = free + omega
         after = free.clamp(self.domain.low, self.domain.high) if self.clamp else free
-        info = LangevinInfo(state.x, free, after, gradient, self.gradient_clamp)
+        info = LangevinInfo(state.x, free, after, gradient, g)
         return state._replace(x=after, t=state.t + 1), info

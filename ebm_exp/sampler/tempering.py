@@ -8,7 +8,6 @@ T_r = T · ratio^r, r = 0 … R − 1. After ``n_local`` steps of all replicas, 
 for each chain and pair by itself. The cold replica's points are the samples.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import torch
@@ -16,17 +15,15 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ebm_exp.energy.base import tiled
-from ebm_exp.sampler.base import Info, Noise, Sampler, State
+from ebm_exp.energy.base import tile
+from ebm_exp.sampler.base import Control, Info, Noise, Sampler, State
 from ebm_exp.types import Batch, EnergyFn, PositiveInt
 
 
 class TemperingState(NamedTuple):
-    """All replicas; the cold one's points, temperature and scale apart."""
+    """All replicas; the cold one's points apart."""
 
     x: Tensor  # [batch, *event]
-    temperature: Tensor
-    scale: Tensor
     local: State  # of batch·R points, those of a chain side by side, coldest first
 
 
@@ -37,8 +34,7 @@ class TemperingNoise(NamedTuple):
     swap: Tensor  # [batch, R − 1], uniform
 
 
-@dataclass(frozen=True)
-class TemperingInfo(Info):
+class TemperingInfo(NamedTuple):
     """What was swapped, and the last local step of all replicas."""
 
     swapped: Tensor  # [batch, R − 1]
@@ -72,17 +68,18 @@ class Tempering(Sampler):
         super().__init__()
         self.kernel, self.n_steps, self.n_replicas = kernel, n_steps, n_replicas
         self.ratio, self.n_local = ratio, n_local
-        self.temperature, self.exact, self.discrete = kernel.temperature, kernel.exact, kernel.discrete
+        self.temperature, self.clamped = kernel.temperature, kernel.clamped
+        self.adjusted, self.binary = kernel.adjusted, kernel.binary
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> TemperingState:
         r = self.n_replicas
-        local = self.kernel.init(tiled(energy, r), x.repeat_interleave(r, 0), n_adapt * self.n_local)
-        return TemperingState(local.x[::r], local.temperature, local.scale, local)
+        local = self.kernel.init(tile(energy, r), x.repeat_interleave(r, 0), n_adapt * self.n_local)
+        return TemperingState(local.x[::r], local)
 
-    def moved(self, energy: EnergyFn, state: TemperingState, x: Batch) -> TemperingState:
+    def relocate(self, energy: EnergyFn, state: TemperingState, x: Batch) -> TemperingState:
         r = self.n_replicas
         points = torch.cat([x.unsqueeze(1), state.local.x.unflatten(0, (-1, r))[:, 1:]], 1).flatten(0, 1)
-        return state._replace(x=x, local=self.kernel.moved(tiled(energy, r), state.local, points))
+        return state._replace(x=x, local=self.kernel.relocate(tile(energy, r), state.local, points))
 
     def draw(self, generator: torch.Generator, x: Batch) -> TemperingNoise:
         r = self.n_replicas
@@ -94,15 +91,17 @@ class Tempering(Sampler):
         return TemperingNoise(local, torch.rand(len(x), r - 1, generator=generator, device=x.device))
 
     def step(
-        self, energy: EnergyFn, state: TemperingState, noise: TemperingNoise
+        self, energy: EnergyFn, state: TemperingState, noise: TemperingNoise, control: Control
     ) -> tuple[TemperingState, TemperingInfo]:
-        r, replicas = self.n_replicas, tiled(energy, self.n_replicas)
+        r, replicas = self.n_replicas, tile(energy, self.n_replicas)
         rung = torch.arange(r, device=state.x.device)
-        temperatures = state.temperature.view(-1, 1) * self.ratio**rung  # [1 or batch, R]
+        temperatures = control.temperature.view(-1, 1) * self.ratio**rung  # [1 or batch, R]
         rows = temperatures.expand(len(state.x), r).flatten()
-        local = state.local._replace(temperature=rows, scale=state.scale)
+        scale = control.scale.repeat_interleave(r, 0) if control.scale.dim() else control.scale
+        local, each_control = state.local, Control(rows, scale)
         for each in noise.local:
-            local, info = self.kernel.step(replicas, local, pytree.tree_map(lambda leaf: leaf.flatten(0, 1), each))
+            flat = pytree.tree_map(lambda leaf: leaf.flatten(0, 1), each)
+            local, info = self.kernel.step(replicas, local, flat, each_control)
         e = replicas(local.x).view(-1, r)
         order = rung.expand(len(state.x), r)  # [batch, R], whose points each replica holds
         swapped = torch.zeros_like(noise.swap, dtype=torch.bool)
@@ -116,7 +115,7 @@ class Tempering(Sampler):
             order[:, first + 1 :: 2] = torch.where(swap, cold, hot)
             swapped[:, first::2] = swap
         chain = torch.arange(len(state.x), device=state.x.device).unsqueeze(1)
-        local = self.kernel.moved(replicas, local, local.x[(chain * r + order).flatten()])
+        local = self.kernel.relocate(replicas, local, local.x[(chain * r + order).flatten()])
         return state._replace(x=local.x[::r], local=local), TemperingInfo(swapped, info)
 
     def learn(self, info: TemperingInfo) -> None:

@@ -9,17 +9,16 @@ min(1, exp(−W/T)) with the energy error W = ΔH without the heat of O.
 """
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
-from ebm_exp.sampler.adapt import StepSize, adapted, started
-from ebm_exp.sampler.base import Info, Sampler, per_chain
-from ebm_exp.types import Batch, EnergyFn, NonNegative, Positive, PositiveInt, Probability
+from ebm_exp.sampler.adapt import StepSize, adapt, start
+from ebm_exp.sampler.base import Control, Sampler, normal_like, per_chain
+from ebm_exp.types import Batch, EnergyFn, From, NonNegative, Positive, PositiveInt, Probability
 
 
 class UnderdampedState(NamedTuple):
@@ -30,8 +29,6 @@ class UnderdampedState(NamedTuple):
     resting: Tensor  # true before the first step, which draws a momentum
     e: Tensor  # [batch]
     gradient: Tensor  # [batch, *event]
-    temperature: Tensor
-    scale: Tensor
     size: StepSize
 
 
@@ -42,8 +39,7 @@ class UnderdampedNoise(NamedTuple):
     z: Tensor  # [batch, *event]
 
 
-@dataclass(frozen=True)
-class UnderdampedInfo(Info):
+class UnderdampedInfo(NamedTuple):
     """The tensors of one step."""
 
     before: Tensor  # [batch, *event]
@@ -66,55 +62,55 @@ class Underdamped(Sampler):
     """BAOAB.
 
     Args:
-        step_size: h of the first steps; burn-in and training adapt it.
+        step_size: h of the first steps, which burn-in and training adapt; null: √λ, λ the data set's suggestion.
         n_steps: steps per chain in training.
         domain: the box of the reflections.
-        temperature: T.
+        temperature: T; null: the experiment's, in sample.py that of the run.
         friction: γ, per unit of time; a chain forgets its momentum in 1/γ.
         target_fidelity: what a step size adapts to; nothing corrects the error, so it is near 1.
         learn_rate: in training, change of log h per chain and unit of fidelity; 0: the step size stays.
         reflect: at the walls of the box; false: all of space.
+        suggested: λ.
     """
-
-    exact = True
 
     def __init__(
         self,
-        step_size: Positive,
+        step_size: Positive | None,
         n_steps: PositiveInt,
-        domain: Domain,
-        temperature: Positive = 1.0,
+        domain: Annotated[Domain, From("dataset.domain")],
+        temperature: Positive | None = None,
         friction: Positive = 1.0,
         target_fidelity: Probability = 0.95,
         learn_rate: NonNegative = 0.05,
         reflect: bool = True,
+        suggested: Annotated[Positive, From("suggest.step_size")] = 1.0,
     ) -> None:
         super().__init__()
         self.n_steps, self.domain, self.temperature, self.friction = n_steps, domain, temperature, friction
         self.target_fidelity, self.learn_rate, self.reflect = target_fidelity, learn_rate, reflect
         self.log_step: Tensor
-        self.register_buffer("log_step", torch.tensor(math.log(step_size)))
+        self.register_buffer(
+            "log_step", torch.tensor(math.log(math.sqrt(suggested) if step_size is None else step_size))
+        )
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> UnderdampedState:
         e, gradient = energy_gradient(energy, x)
-        scale = torch.ones_like(self.log_step)
-        size = started(self.log_step, len(x), n_adapt)
-        resting = torch.ones_like(scale, dtype=torch.bool)
-        return UnderdampedState(x, torch.zeros_like(x), resting, e, gradient, self.temperature * scale, scale, size)
+        size = start(self.log_step, len(x), n_adapt)
+        resting = torch.ones_like(self.log_step, dtype=torch.bool)
+        return UnderdampedState(x, torch.zeros_like(x), resting, e, gradient, size)
 
-    def moved(self, energy: EnergyFn, state: UnderdampedState, x: Batch) -> UnderdampedState:
+    def relocate(self, energy: EnergyFn, state: UnderdampedState, x: Batch) -> UnderdampedState:
         e, gradient = energy_gradient(energy, x)
         return state._replace(x=x, e=e, gradient=gradient)
 
     def draw(self, generator: torch.Generator, x: Batch) -> UnderdampedNoise:
-        start, z = (torch.empty(x.shape, dtype=x.dtype, device=x.device).normal_(generator=generator) for _ in range(2))
-        return UnderdampedNoise(start, z)
+        return UnderdampedNoise(normal_like(x, generator), normal_like(x, generator))
 
     def step(
-        self, energy: EnergyFn, state: UnderdampedState, noise: UnderdampedNoise
+        self, energy: EnergyFn, state: UnderdampedState, noise: UnderdampedNoise, control: Control
     ) -> tuple[UnderdampedState, UnderdampedInfo]:
-        temperature = per_chain(state.temperature, state.x)
-        size = state.size.log.exp() * state.scale
+        temperature = per_chain(control.temperature, state.x)
+        size = state.size.log.exp() * control.scale
         h = per_chain(size, state.x)
         p0 = torch.where(state.resting, noise.start * temperature.sqrt(), state.p)
         p = p0 - h / 2 * state.gradient  # B
@@ -126,10 +122,10 @@ class Underdamped(Sampler):
         e, gradient = energy_gradient(energy, x)
         p = p - h / 2 * gradient  # B
         kinetic = (before_o.square() - p0.square() + p.square() - after_o.square()).flatten(1).sum(1) / 2
-        fidelity = (-(e - state.e + kinetic) / state.temperature).clamp(max=0).exp()
-        adapted_size = adapted(state.size, fidelity, self.target_fidelity)
+        fidelity = (-(e - state.e + kinetic) / control.temperature).clamp(max=0).exp()
+        new_size = adapt(state.size, fidelity, self.target_fidelity)
         resting = torch.zeros_like(state.resting)
-        new = UnderdampedState(x, p, resting, e, gradient, state.temperature, state.scale, adapted_size)
+        new = UnderdampedState(x, p, resting, e, gradient, new_size)
         return new, UnderdampedInfo(state.x, x, state.gradient, fidelity, size)
 
     def _move(self, x: Batch, p: Tensor, time: Tensor) -> tuple[Batch, Tensor]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,6 +76,32 @@ class Meter:
             if not math.isinf(failed) and (bad is None or failed < bad[0]):
                 bad = int(failed), name
         return {name: of_all / counts[name] for name, of_all in added.items()}, bad
+
+    def first_bad(self) -> tuple[int, str] | None:
+        """The earliest (step, metric) of this interval that was not finite; the interval goes on."""
+        found = [
+            (int(step), name)
+            for names, sums in self._seen.items()
+            for name, step in zip(names, sums.first_bad.tolist(), strict=True)
+            if not math.isinf(step)
+        ]
+        return min(found, key=lambda each: each[0]) if found else None
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """The interval so far, for a checkpoint in its middle."""
+        return [
+            {"names": list(names), "count": sums.count, "total": sums.total, "first_bad": sums.first_bad}
+            for names, sums in self._seen.items()
+        ]
+
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """Go on with a saved interval."""
+        self._seen = {}
+        for each in state:
+            sums = self._seen[tuple(each["names"])] = _Sums(len(each["names"]), self.device)
+            sums.count = each["count"]
+            sums.total.copy_(each["total"])
+            sums.first_bad.copy_(each["first_bad"])
 
 
 class _Sums:

@@ -1,129 +1,141 @@
-"""What a run shows a person: the outline at its start, images on the way, versions for the record."""
+"""What a run shows a person: the outline at its start, images and scores on the way, where to look at its end."""
 
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ebm_exp import __version__
-from ebm_exp.energy.base import count_parameters, frozen
+from ebm_exp.config.arguments import override
+from ebm_exp.energy.base import count_parameters
 from ebm_exp.evaluator import Evaluator
 from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
-from ebm_exp.objective.base import ObjectiveOutput
-from ebm_exp.sampler.fresh import Samples
-from ebm_exp.trainer.schedule import TO_ZERO
-from ebm_exp.types import Minibatch
-
-if TYPE_CHECKING:
-    from ebm_exp.trainer.loop import Trainer
+from ebm_exp.objective.base import Loss
+from ebm_exp.run.directory import RunDirectory
+from ebm_exp.sampler.base import describe_temperature
+from ebm_exp.trainer.experiment import Experiment
+from ebm_exp.types import Points
 
 
-def facts(trainer: "Trainer") -> dict[str, Any]:
-    """What the summary and W&B record of a run beside its config."""
-    sampler = trainer.sampling.sampler
-    return {
-        "n_parameters": count_parameters(trainer.energy),
-        "temperature": sampler.temperature,
-        "device": torch.cuda.get_device_name() if trainer.device.type == "cuda" else f"cpu ({platform.machine()})",
-        "protocol": {name: protocol(trainer, each) for name, each in trainer.evaluators.items()},
-        "versions": {"python": platform.python_version()}
-        | {"ebm-exp": __version__}
-        | {name: version(name) for name in ("torch", "hydra-core", "omegaconf")},
-    }
+class Report:
+    """Draws, evaluates and tells.
 
-
-def protocol(trainer: "Trainer", evaluator: Evaluator) -> str:
-    """What the numbers of an evaluator depend on."""
-    sampling = trainer.sampling
-    return f"{evaluator.protocol}; averaged weights, chains of {sampling.n_steps} steps from {sampling.init}"
-
-
-def outline(trainer: "Trainer", facts: dict[str, Any]) -> list[str]:
-    """The experiment in a few lines, before it starts."""
-    data, sampler = trainer.dataset, trainer.sampling.sampler
-    shape = "×".join(map(str, data.event_shape))
-    kind = "temperature" if sampler.exact else "effective temperature (approximate: clamped)"
-    terms = ", ".join(trainer.objective.regularization.terms) or "none"
-    lines = [
-        f"run       {trainer.run_dir}",
-        f"device    {facts['device']}, torch {facts['versions']['torch']}",
-        f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
-        f"{shape} in [{data.domain.low:g}, {data.domain.high:g}]",
-        f"energy    {type(trainer.energy).__name__}: {facts['n_parameters']:,} parameters; regularization: {terms}",
-        f"chain     {type(sampler).__name__}, {sampler.n_steps} steps; {kind} {facts['temperature']:.3g}; "
-        f"fresh chains {trainer.sampling.n_steps} steps from {trainer.sampling.init}",
-        *(f"judged    {name}: {text}" for name, text in facts["protocol"].items()),
-        f"training  {type(trainer.objective).__name__}, batch {trainer.batch_size}, {trainer.max_steps:,} steps",
-    ]
-    spent = trainer.lr_decay in TO_ZERO and trainer.lr_decay_steps <= trainer.step < trainer.max_steps
-    warning = f"warning   the learning rate fell to 0 at step {trainer.lr_decay_steps:,}: nothing will change"
-    return [*lines, warning] if spent else lines
-
-
-def fresh_samples(trainer: "Trainer", n: int) -> Samples:
-    """n fresh chains from the averaged energy, the same seed each time: images of one run can be compared.
-
-    Early in training a buffer may hold fewer than n points to start from: they are then taken in turn.
+    Args:
+        experiment: the parts.
+        directory: where files go.
+        energy: the energy that is shown, as a rule the averaged one.
+        image_samples: points in each panel of an image.
     """
-    start, buffer = None, trainer.objective.buffer
-    if trainer.sampling.init == "buffer" and buffer is not None:
-        held = buffer.recent(n)
-        turn = torch.arange(n, device=trainer.device) % len(held.x)
-        start = Minibatch(held.x[turn], None if held.y is None else held.y[turn])
-    return trainer.sampling.draw(trainer.ema.energy, n, trainer.seed, start)
 
+    def __init__(self, experiment: Experiment, directory: RunDirectory, energy: Any, image_samples: int) -> None:
+        self.experiment, self.directory, self.energy = experiment, directory, energy
+        self.image_samples = image_samples
 
-def evaluate(trainer: "Trainer") -> dict[str, float]:
-    """What the evaluators say of fresh chains, by ``eval/<name>``; each sees as many of the same chains as it wants."""
-    row: dict[str, float] = {}
-    n = max((evaluator.n_samples for evaluator in trainer.evaluators.values()), default=0)
-    x, y = fresh_samples(trainer, n) if n else (trainer.dataset.train(0), None)
-    for evaluator in trainer.evaluators.values():
-        k = evaluator.n_samples
-        values = evaluator(trainer.ema.energy, x[:k], None if y is None else y[:k])
-        row |= {f"eval/{name}": value for name, value in values.items()}
-    return row
+    def facts(self) -> dict[str, Any]:
+        """What the summary and W&B record of a run beside its config."""
+        device = self.experiment.engine.device
+        names = self.experiment.evaluators.items()
+        return {
+            "n_parameters": count_parameters(self.experiment.energy),
+            "temperature": self.experiment.objective.temperature,
+            "data": self.experiment.dataset.facts(),
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({platform.machine()})",
+            "precision": self.experiment.engine.precision,
+            "protocol": {name: self._protocol(each) for name, each in names},
+            "versions": {"python": platform.python_version()}
+            | {"ebm-exp": __version__}
+            | {name: version(name) for name in ("torch", "hydra-core", "omegaconf")},
+        }
 
+    def _protocol(self, evaluator: Evaluator) -> str:
+        """What the numbers of an evaluator depend on."""
+        return f"{evaluator.protocol}; averaged weights, {self.experiment.sampling.describe()}"
 
-def draw_images(trainer: "Trainer", step: int, output: ObjectiveOutput) -> dict[str, Path]:
-    """Write the images of this step; returns their files by metric name."""
-    folder, data, sampling = trainer.run_dir / "samples", trainer.dataset, trainer.sampling
-    samples, histogram = folder / f"step_{step:08d}.png", folder / f"energy_{step:08d}.png"
-    if data.event_shape == (2,):
-        fresh = fresh_samples(trainer, 1000).x
-        with frozen(trainer.ema.energy):
-            density_panels(samples, trainer.ema.energy, data, fresh, sampling.sampler.temperature)
-    else:
-        n, buffer = trainer.image_samples, trainer.objective.buffer
-        panels = {"data": data.train(n)}
-        if buffer is not None:
-            panels["buffer"] = buffer.recent(n).x
-        panels[f"fresh chains, {sampling.n_steps} steps from {sampling.init}"] = fresh_samples(trainer, n).x
-        sample_panels(samples, panels, data.domain)
-    energy_histogram(histogram, output.e_pos, output.e_neg, f"step {step:,}")
-    return {"samples/fresh": samples, "samples/energy": histogram}
+    def outline(self, facts: dict[str, Any], batch_size: int, step: int, max_steps: int) -> list[str]:
+        """The experiment in a few lines, before it starts."""
+        ex, data = self.experiment, self.experiment.dataset
+        shape = "×".join(map(str, data.event_shape))
+        terms = ", ".join(getattr(ex.objective, "terms", {})) or "none"
+        lines = [
+            f"run       {self.directory.path}",
+            f"device    {facts['device']}, torch {facts['versions']['torch']}, {ex.engine.precision}",
+            f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
+            f"{shape} in [{data.domain.low:g}, {data.domain.high:g}]",
+            f"energy    {type(ex.energy).__name__}: {facts['n_parameters']:,} parameters; terms: {terms}",
+        ]
+        if ex.sampler is not None:
+            lines.append(
+                f"chain     {type(ex.sampler).__name__}, {ex.sampler.n_steps} steps; "
+                f"{describe_temperature(ex.sampler, ex.objective.temperature)}"
+            )
+        lines += [
+            f"samples   {ex.sampling.describe()}",
+            *(f"evaluate  {name}: {text}" for name, text in facts["protocol"].items()),
+            f"training  {type(ex.objective).__name__}, batch {batch_size}, {max_steps:,} steps",
+        ]
+        ends_at = ex.schedule.ends_at
+        if ends_at is not None and ends_at <= step < max_steps:
+            lines.append(f"warning   the learning rate fell to 0 at step {ends_at:,}: nothing will change")
+        return lines
 
+    def samples(self, n: int) -> Points:
+        """n fresh samples, the same seed each time: images of one run can be compared."""
+        return self.experiment.sampling.draw(self.energy, n, self.experiment.stream)
 
-def say_goodbye(trainer: "Trainer", state: str) -> None:
-    """Where to look at what a run left, and how to go on from it."""
-    run_dir, best = trainer.run_dir, trainer.best
-    here = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
-    print(f"\n{state} at step {trainer.step:,} after {trainer.elapsed:.0f} s")
-    images = {"best image": best["step"]} if best else {}
-    for label, at in (images | {"last image": trainer.step}).items():
-        if (run_dir / "samples" / f"step_{at:08d}.png").is_file():
-            print(f"{label}   {here / 'samples' / f'step_{at:08d}.png'}")
-    if best:
-        print(f"best {best['metric']}  {best['value']:.4g} at step {best['step']:,}")
-    print(f"run directory  {here}")
-    print(f"draw samples   python sample.py run={here}")
-    if state == "stopped":
-        print(f"go on          python train.py resume={here}")
-    elif trainer.lr_decay not in TO_ZERO:
-        print(f"go on          python train.py resume={here} trainer.max_steps={2 * trainer.max_steps}")
-    else:  # the learning rate has decayed to 0: going on would change nothing
-        print(f"train more     python train.py init_from={here}")
-    for line in trainer.logger.hint():
-        print(f"dashboard      {line}")
+    def evaluate(self) -> dict[str, float]:
+        """What the evaluators say of fresh samples, by ``eval/<name>``; each sees as many of the same as it wants."""
+        row: dict[str, float] = {}
+        evaluators = self.experiment.evaluators.values()
+        n = max((evaluator.n_samples for evaluator in evaluators), default=0)
+        x, y = self.samples(n) if n else Points(self.experiment.dataset.train(0))
+        for evaluator in evaluators:
+            k = evaluator.n_samples
+            values = evaluator(self.energy, x[:k], None if y is None else y[:k])
+            row |= {f"eval/{name}": value for name, value in values.items()}
+        return row
+
+    def draw_images(self, step: int, loss: Loss) -> dict[str, Path]:
+        """Write the images of this step; returns their files by metric name."""
+        ex = self.experiment
+        files = {"samples/fresh": self.directory.image("step", step)}
+        if ex.dataset.event_shape == (2,) and not self.energy.conditional:
+            density = ex.engine.target(self.energy).energy.density()
+            fresh = self.samples(1000).x
+            density_panels(files["samples/fresh"], density, ex.dataset, fresh, ex.objective.temperature)
+        else:
+            n = self.image_samples
+            panels = {"data": ex.dataset.train(n)} | {k: points.x for k, points in ex.objective.panels(n).items()}
+            panels[f"fresh, {ex.sampling.describe()}"] = self.samples(n).x
+            sample_panels(files["samples/fresh"], panels, ex.dataset.domain)
+        if loss.energies:
+            files["samples/energy"] = self.directory.image("energy", step)
+            energy_histogram(files["samples/energy"], loss.energies, f"step {step:,}")
+        return files
+
+    def tell_where(
+        self, state: str, step: int, max_steps: int, seconds: float, best: dict[str, Any] | None, hints: list[str]
+    ) -> None:
+        """Where to look at what a run left, and how to go on from it."""
+        run_dir, ends_at = self.directory.path, self.experiment.schedule.ends_at
+        here = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
+        print(f"\n{state} at step {step:,} after {seconds:.0f} s")
+        for label, at in (({"best image": best["step"]} if best else {}) | {"last image": step}).items():
+            if self.directory.image("step", at).is_file():
+                print(f"{label}     {here / 'samples' / self.directory.image('step', at).name}")
+        if best:
+            print(f"best {best['metric']}  {best['value']:.4g} at step {best['step']:,}")
+        print(f"run directory  {here}")
+        print(f"draw samples   python sample.py {override('run', here)}")
+        resume = override("resume", here)
+        if state == "stopped":
+            print(f"go on          python train.py {resume}")
+        elif step < max_steps:  # the clock ended it
+            print(f"go on          python train.py {resume} trainer.max_minutes={2 * seconds / 60:.3g}")
+        elif ends_at is None or step < ends_at:
+            print(f"go on          python train.py {resume} trainer.max_steps={2 * step}")
+        else:  # the learning rate has decayed to 0: going on would change nothing
+            print(f"train more     python train.py {override('init_from', here)}")
+        for line in hints:
+            print(f"dashboard      {line}")

@@ -9,10 +9,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from ebm_exp.config.build import Parts
+from ebm_exp.config.build import Parts, Suggestions
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
 from ebm_exp.mode import Mode
+from ebm_exp.random import Stream
+from ebm_exp.run.directory import RunDirectory
+from ebm_exp.start import Start
+from ebm_exp.trainer.build import build
 from tests.config.published import PUBLISHED
 
 CHOICES = sorted(
@@ -20,7 +24,8 @@ CHOICES = sorted(
 )
 EXPERIMENTS = [choice for choice in CHOICES if choice.startswith("experiment=")]
 MODES = [choice for choice in CHOICES if choice.startswith("mode=")]  # of sample.py; tests/cli/test_sample.py runs them
-CHOICES = [choice for choice in CHOICES if choice not in (*EXPERIMENTS, *MODES)]
+STARTS = [choice for choice in CHOICES if choice.startswith("start=")]  # of other nodes: start@buffer.start=…
+CHOICES = [choice for choice in CHOICES if choice not in (*EXPERIMENTS, *MODES, *STARTS)]
 
 
 def composed(*overrides: str) -> dict:
@@ -49,6 +54,8 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"dataset={'celeba' if 'large' in choice else 'cifar10'}", f"dataset.root={tmp_path}", "stand_in=true"]
     if choice in ("energy=mixture", "evaluator=grid"):
         return ["dataset=gaussian"]
+    if choice in ("evaluator=classifier", "evaluator=mmd"):  # the metric that is optimized must be one of theirs
+        return ["optimized_metric=eval/" + ("mmd2" if choice == "evaluator=mmd" else "frechet_classifier")]
     return ["dataset.n_train=500", "dataset.n_test=100"] if "half_width" in node else []
 
 
@@ -65,12 +72,13 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
         if node.get("features") == "classifier" or node["_target_"].endswith("ClassShare"):
             node["cache_dir"] = str(classifiers)
     validate(config)
-    parts = Parts(config, run_dir=tmp_path / "run", group=None)
-    trainer = parts["trainer"]
-    trainer.run.create()
-    trainer.fit(config)
-    rows, summary = trainer.run.metrics(), trainer.run.summary()
-    assert [row["step"] for row in rows] == [1, 2]
+    parts, experiment = build(config)
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    parts["trainer"].fit(parts, experiment, run, parts["logger"])
+    rows, summary = run.metrics(), run.summary()
+    assert [row["step"] for row in rows] == [1, 2, 2]  # the scores of a step have a row of their own
+    assert all(name.startswith("eval/") for name in rows[-1].keys() - {"step"})
     assert summary["state"] == "finished"
     assert set(summary["protocol"]) == set(config["evaluator"])
     assert math.isfinite(rows[-1][config["optimized_metric"]])
@@ -98,12 +106,15 @@ def test_every_published_network_runs_two_steps(experiment: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice.startswith("dataset=")])
-def test_chains_of_a_data_set_agree_with_each_other(choice: str) -> None:
-    """Temperature and ε stand beside the λ and noise that they follow from."""
-    chain = yaml.safe_load((CONF / f"{choice.replace('=', '/')}.yaml").read_text())["chain"]
+def test_temperature_and_step_of_a_chain_follow(choice: str, tmp_path: Path) -> None:
+    """T and the step of Hamiltonian kernels are not written beside the λ and noise that they follow from."""
+    own = [choice, *fitting(choice, tmp_path)]
+    chain = composed(*own)["dataset"]["chain"]
     step, noise = chain["step_size"], chain["noise_std"]
-    assert chain["temperature"] == pytest.approx(1.0 if noise is None else noise**2 / step)
-    assert chain["epsilon"] == pytest.approx(step**0.5, rel=5e-3)
+    assert not {"temperature", "epsilon"} & set(chain)
+    assert Suggestions(chain).temperature == pytest.approx(1.0 if noise is None else noise**2 / step)
+    kernel = Parts(composed(*own, "sampler=underdamped"))["sampler"]
+    assert kernel.log_step.exp().item() == pytest.approx(step**0.5)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -112,23 +123,53 @@ def test_every_mode_composes_and_builds(mode: str) -> None:
         config = OmegaConf.to_container(compose("sample", overrides=[mode, "run=somewhere", "output_dir=somewhere"]))
     node = OmegaConf.to_container(OmegaConf.create(config), resolve=True)["mode"]
     validate({"mode": node, "name": "", "seed": 0, "device": "cpu", "optimized_metric": None})
-    assert isinstance(Parts({"mode": node})["mode"], Mode)
+    assert isinstance(Parts({"mode": node, "seed": 0, "device": "cpu"})["mode"], Mode)
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_builds(choice: str, tmp_path: Path) -> None:
     config = composed(choice, *fitting(choice, tmp_path))
     validate(config)
-    parts = Parts(config, run_dir=tmp_path, group=None)
-    trainer = parts["trainer"]
+    parts, experiment = build(config)
+    assert parts["trainer"].max_steps == config["trainer"]["max_steps"]
     x = parts["dataset"].train(5)
-    assert x.shape == (5, *parts["event_shape"])
-    assert trainer.energy(x).shape == (5,)
+    assert x.shape == (5, *experiment.dataset.event_shape)
+    assert experiment.energy(x).shape == (5,)
+
+
+@pytest.mark.parametrize(
+    ("where", "choice"),
+    [
+        (where, choice.removeprefix("start="))
+        for where in ("buffer.start", "sampling.start", "objective.start", "sampler.proposal")
+        for choice in STARTS
+        # From a buffer begin fresh chains alone: see test_wiring.py and tests/trainer/test_report.py.
+        if choice != "start=buffer" or where == "sampling.start"
+    ],
+)
+def test_every_start_builds_wherever_one_is_chosen(where: str, choice: str) -> None:
+    others = {"objective.start": ["objective=short_run"], "sampler.proposal": ["sampler=jump"]}.get(where, [])
+    config = composed("dataset=two_moons", "dataset.n_train=500", *others, f"start@{where}={choice}")
+    validate(config)
+    parts, _ = build(config)
+    part, _, name = where.partition(".")
+    start = getattr(parts[part], "from_start" if part == "objective" else name)
+    assert isinstance(start, Start)
+    assert config[part][name]["_target_"].endswith("." + type(start).__name__)
+    assert start.draw(5, Stream(0).at_step(parts["device"], 0)).x.shape == (5, 2)
+
+
+def test_a_choice_within_a_choice_can_be_made() -> None:
+    config = composed("start@sampling.start=mix", "start@sampling.start.starts.noise=normal")
+    validate(config)
+    assert build(config)[1].sampling.start.name == "50% normal noise + 50% data"
 
 
 def test_there_are_choices_for_every_group() -> None:
     groups = {choice.split("=")[0] for choice in CHOICES}
     assert groups >= {"dataset", "energy", "sampler", "buffer", "objective", "regularization", "optimizer", "trainer"}
+    assert groups >= {"sampling", "engine", "schedule", "evaluator", "logger", "augmentation"}
+    assert len(STARTS) >= 6
 
 
 def test_defaults_follow_the_data_set() -> None:
@@ -139,27 +180,27 @@ def test_defaults_follow_the_data_set() -> None:
 
 
 def test_one_buffer_and_one_sampler_are_shared() -> None:
-    parts = Parts(composed(), run_dir=Path("unused"), group=None)
+    parts = Parts(composed())
     assert parts["objective"].buffer is parts["buffer"]
     assert parts["objective"].sampler is parts["sampling"].sampler
 
 
 def test_nothing_is_built_that_nobody_asks_for() -> None:
-    parts = Parts(composed("objective=cd"), run_dir=Path("unused"), group=None)
+    parts = Parts(composed("objective=cd"))
     assert parts["objective"].buffer is None
     assert "buffer" not in parts._built
-    assert "evaluators" not in parts._built
+    assert "evaluator" not in parts._built
 
 
 def test_same_seed_same_weights_whatever_the_global_generator() -> None:
     import torch
 
     torch.manual_seed(1)
-    first = Parts(composed(), run_dir=Path("unused"), group=None)["energy"].state_dict()
+    first = Parts(composed())["energy"].state_dict()
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    second = Parts(composed(), run_dir=Path("unused"), group=None)["energy"].state_dict()
+    second = Parts(composed())["energy"].state_dict()
     assert torch.equal(before, torch.get_rng_state())
-    other = Parts(composed("seed=1"), run_dir=Path("unused"), group=None)["energy"].state_dict()
+    other = Parts(composed("seed=1"))["energy"].state_dict()
     assert all(torch.equal(first[k], second[k]) for k in first)
     assert any(not torch.equal(first[k], other[k]) for k in first)

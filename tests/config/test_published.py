@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from ebm_exp.config.build import Suggestions
 from ebm_exp.config.trust import CONF
 from tests.config.published import CARRIED, PUBLISHED
 from tests.config.test_conf import composed
@@ -16,7 +17,6 @@ WHERE = {  # the key that holds each
     "noise_first": "sampler.noise_first",
     "gradient_clamp": "sampler.gradient_clamp",
     "clamp": "sampler.clamp",
-    "temperature": "dataset.chain.temperature",
     "value_range": "dataset.value_range",
     "dequantize": "dataset.dequantize",
     "data_noise": "dataset.noise_std",
@@ -25,7 +25,6 @@ WHERE = {  # the key that holds each
     "buffer_size": "buffer.size",
     "storage": "buffer.storage",
     "restarts": "buffer.reinit_probability",
-    "restart_from": "buffer.reinit_from",
     "energy_l2": "regularization.energy_l2.weight",
     "spectral_norm": "regularization.spectral_norm.layers",
     "lr": "optimizer.lr",
@@ -34,13 +33,16 @@ WHERE = {  # the key that holds each
     "betas": "optimizer.betas",
     "batch": "trainer.batch_size",
     "max_steps": "trainer.max_steps",
-    "entropy_k": "objective.entropy.k",
-    "bank_size": "objective.entropy.bank_size",
-    "min_filled": "objective.entropy.min_filled",
+    "kl_weight": "objective.terms.kl.weight",
+    "kl_batch": "objective.terms.kl.through_chains",
+    "kl_steps": "objective.terms.kl.through",
+    "entropy_weight": "objective.terms.entropy.weight",
+    "entropy_k": "objective.terms.entropy.k",
+    "bank_size": "objective.terms.entropy.bank_size",
+    "min_filled": "objective.terms.entropy.min_filled",
     "leak": "energy.activation.negative_slope",
-    **{key: f"trainer.{key}" for key in ("ema_rate", "gradient_norm_clip", "lr_warmup_steps")},
-    **{key: f"trainer.{key}" for key in ("lr_decay", "lr_decay_rate", "lr_decay_steps")},
-    **{key: f"objective.{key}" for key in ("kl_weight", "kl_batch", "kl_steps", "entropy_weight")},
+    **{key: f"trainer.{key}" for key in ("ema_rate", "gradient_norm_clip")},
+    **{key: f"schedule.{key}" for key in ("warmup_steps", "decay_rate", "decay_steps")},
     **{key: f"augmentation.{key}" for key in ("crop_scale", "flip_probability", "jitter", "jitter_probability")},
     **{key: f"augmentation.{key}" for key in ("grey_probability", "blur_kernel")},
     **{key: f"energy.{key}" for key in ("channels", "blocks", "dropout", "pool", "conditional", "width")},
@@ -65,8 +67,13 @@ def test_value(experiment: str, key: str, value: Any, configs: dict[str, Any]) -
     config = configs[experiment]
     if key == "coefficient":
         found = OmegaConf.select(config, "sampler.step_size") / 2
-    elif key in ("buffer", "objective", "augmentation", "optimizer"):
-        found = config[key]["_target_"].rpartition(".")[2]
+    elif key == "temperature":
+        found = Suggestions(config.dataset.chain).temperature
+    elif key in ("buffer", "objective", "augmentation", "optimizer", "schedule", "restart_from"):
+        node = config.buffer.start if key == "restart_from" else config[key]
+        found = node["_target_"].rpartition(".")[2]
+    elif key == "terms":
+        found = {name: node["_target_"].rpartition(".")[2] for name, node in config.objective.terms.items()}
     else:
         found = OmegaConf.select(config, WHERE[key])
     found = OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
@@ -79,8 +86,8 @@ def test_value(experiment: str, key: str, value: Any, configs: dict[str, Any]) -
 @pytest.mark.parametrize("experiment", RECIPES)
 def test_the_noise_ratio_is_that_of_the_chain(experiment: str, configs: dict[str, Any]) -> None:
     chain, sampler = configs[experiment].dataset.chain, configs[experiment].sampler
-    assert chain.temperature == pytest.approx(sampler.noise_std**2 / sampler.step_size, rel=1e-3)
-    assert chain.epsilon == pytest.approx(sampler.step_size**0.5, rel=1e-3)
+    assert Suggestions(chain).temperature == pytest.approx(sampler.noise_std**2 / sampler.step_size, rel=1e-3)
+    assert chain.step_size == sampler.step_size
 
 
 @pytest.mark.parametrize("experiment", HEADED)

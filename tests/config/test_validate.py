@@ -30,8 +30,21 @@ def sampler(**keys: Any) -> dict[str, Any]:
         (TOP | {"energy": {"_target_": "ebm_exp.energy.MPL"}}, "energy._target_: cannot import ebm_exp.energy.MPL"),
         (TOP | {"energy": {"_target_": "no_such_package.X"}}, "energy._target_: cannot import no_such_package.X"),
         (
-            TOP | {"regularization": {"_target_": "ebm_exp.regularization.Combined", "energy_l2": LANGEVIN}},
-            "regularization.energy_l2._target_: must be a Regularization",
+            TOP | {"regularization": {"energy_l2": LANGEVIN}},
+            "regularization.energy_l2._target_: must be a Term, ebm_exp.sampler.Langevin is not",
+        ),
+        (TOP | {"evaluator": {"frechet": LANGEVIN}}, "evaluator.frechet._target_: must be an Evaluator"),
+        (
+            TOP | {"objective": {"_target_": "ebm_exp.objective.PCD", "terms": {"kl": LANGEVIN}}},
+            "objective.terms.kl._target_: must be a Term",
+        ),
+        (
+            TOP | {"sampling": {"_target_": "ebm_exp.sampling.Chains", "n_steps": 3, "start": LANGEVIN}},
+            "sampling.start._target_: must be a Start",
+        ),
+        (
+            TOP | {"x": {"_target_": "ebm_exp.start.Mix", "starts": {"a": LANGEVIN}}},
+            "x.starts.a._target_: must be a Start",
         ),
         (
             TOP | {"energy": {"_target_": "ebm_exp.energy.MLP", "widths": [8, 0]}},

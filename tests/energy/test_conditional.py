@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ebm_exp.energy import IGEBM, MLP, Conv, Energy, MultiScale
-from ebm_exp.energy.base import Conditioned, context_of, energy_gradient, frozen
+from ebm_exp.energy.base import Bound, energy_gradient, freeze
 from ebm_exp.energy.conditional import ClassAffine
 from ebm_exp.regularization import SpectralNorm
 
@@ -78,9 +78,9 @@ def test_each_point_is_seen_under_its_own_label(energy) -> None:
 def test_condition_binds_the_label(energy) -> None:
     trained(energy)
     x, y = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
-    bound = energy.condition(**context_of(energy, y=y))
-    assert isinstance(bound, Conditioned)
-    with frozen(bound):
+    bound = energy.bind(y=y, t=None)
+    assert isinstance(bound, Bound)
+    with freeze(bound):
         assert not energy.training
         torch.testing.assert_close(bound(x), energy(x, y=y))
         assert not bound(x).requires_grad
@@ -90,7 +90,7 @@ def test_condition_binds_the_label(energy) -> None:
 def test_gradient_and_double_backward(energy) -> None:
     trained(energy)
     y = torch.tensor([0, 1, 2, 0])
-    _, gradient = energy_gradient(energy.condition(y=y), torch.randn(4, 1, 8, 8))
+    _, gradient = energy_gradient(energy.bind(y=y), torch.randn(4, 1, 8, 8))
     assert (gradient.flatten(1).norm(dim=1) > 0).all()
     energy.zero_grad()
     gradient.square().sum().backward()
@@ -121,10 +121,10 @@ def test_what_is_missing_is_said(kind, energy) -> None:
     assert kind().context == ()
     with pytest.raises(ValueError, match="needs labels, this data set has none"):
         kind(conditional=True, n_classes=0)
-    with pytest.raises(ValueError, match="needs y, which this data set does not give"):
-        context_of(energy, y=None)
-    with pytest.raises(TypeError, match="takes the context"):
-        energy.condition()
+    for nothing in ({"y": None}, {}):
+        with pytest.raises(ValueError, match="needs y, which is not given here"):
+            energy.bind(**nothing)
+    assert kind().bind(y=torch.zeros(1)).context == ()  # takes what it names
 
 
 def test_a_strided_stem_reads_28_as_16() -> None:

@@ -107,8 +107,7 @@ def test_conv_says_what_it_needs() -> None:
         Conv((1, 8, 8), ())
 
 
-def test_context_must_be_exactly_what_is_named() -> None:
+def test_what_is_not_named_is_not_bound() -> None:
     energy = MLP((2,), (4,))
-    assert energy.condition() is energy
-    with pytest.raises(TypeError, match="takes the context"):
-        energy.condition(y=torch.zeros(3))
+    assert energy.bind() is energy
+    assert energy.bind(y=torch.zeros(3)) is energy

@@ -7,7 +7,7 @@ from torch import nn
 
 from ebm_exp.config.trust import CONF
 from ebm_exp.energy import IGEBM
-from ebm_exp.energy.base import count_parameters, energy_gradient, frozen
+from ebm_exp.energy.base import count_parameters, energy_gradient, freeze
 from ebm_exp.regularization import SpectralNorm
 
 SMALL = {"channels": (4, 8, 8)}
@@ -127,7 +127,7 @@ def test_an_activation_in_place_changes_nothing(conditional: bool) -> None:
                 energy.parameters(), torch.randn(100, generator=torch.Generator().manual_seed(1)), strict=False
             ):
                 p.add_(0.01 * values)
-        e, gradient = energy_gradient(energy.condition(**y), x)
+        e, gradient = energy_gradient(energy.bind(**y), x)
         (e.sum() + gradient.square().sum()).backward()
         found.append([e, gradient, *(p.grad for p in energy.parameters())])
     for out_of_place, in_place in zip(*found, strict=True):
@@ -137,7 +137,7 @@ def test_an_activation_in_place_changes_nothing(conditional: bool) -> None:
 def test_dropout_acts_in_training_and_never_in_a_chain() -> None:
     energy, x = awake(make(dropout=0.5)).train(), torch.randn(4, 3, 16, 16)
     assert not torch.equal(energy(x), energy(x))
-    with frozen(energy):
+    with freeze(energy):
         assert torch.equal(energy(x), energy(x))
     assert energy.blocks[0].dropout.training
 

@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 
 from ebm_exp.config.trust import CONF
 from ebm_exp.energy import MultiScale, multiscale
-from ebm_exp.energy.base import count_parameters, energy_gradient, frozen
+from ebm_exp.energy.base import count_parameters, energy_gradient, freeze
 from ebm_exp.regularization import SpectralNorm
 
 SMALL = {"channels": (8, 8, 16), "blocks": 1, "n_scales": 2, "attention_after": 1}
@@ -162,7 +162,7 @@ def test_a_chain_standardises_once(monkeypatch: pytest.MonkeyPatch) -> None:
     energy_gradient(energy, x)
     assert len(calls) == 2 * len(convs_of_blocks(energy))
     calls.clear()
-    with frozen(energy):
+    with freeze(energy):
         for _ in range(3):
             torch.testing.assert_close(energy_gradient(energy, x)[1], outside)
     assert len(calls) == len(convs_of_blocks(energy))

@@ -48,6 +48,29 @@ def test_a_broken_file_is_made_anew(digits: Digits, folder: Path) -> None:
     assert classifier.trained(digits, folder)[1] == accuracy  # the same numbers: all randomness has a key
 
 
+@pytest.mark.parametrize("context", ["no_grad", "inference_mode", "autocast"])
+def test_it_is_trained_in_any_context_of_the_caller(
+    context: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """evaluator=classifier without its Fréchet distance trains the classifier where samples are judged."""
+    monkeypatch.setattr(classifier, "N_STEPS", 20)
+    digits = Digits("digits", CPU, test_share=0.2)
+    plain, accuracy = classifier.trained(digits, tmp_path / "plain")
+    contexts = {
+        "no_grad": torch.no_grad,
+        "inference_mode": torch.inference_mode,
+        "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    }
+    judge = ClassShare(digits, 50, str(tmp_path / context))
+    with contexts[context]():
+        values = judge(MLP((1, 8, 8)), digits.test(50))
+    assert sum(values[f"class_share_{k}"] for k in range(10)) == pytest.approx(1)
+    network, same = classifier.trained(digits, tmp_path / context)
+    assert same == accuracy
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), plain.parameters(), strict=True))
+    assert not any(p.is_inference() for p in judge._network.parameters())
+
+
 def test_shares_of_real_digits(digits: Digits, folder: Path) -> None:
     energy, x, y = MLP((1, 8, 8)), digits.test(), digits.test_labels
     values = ClassShare(digits, len(x), str(folder))(energy, x, y)

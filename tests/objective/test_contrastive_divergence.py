@@ -9,11 +9,15 @@ from torch import Tensor, nn
 from ebm_exp.buffer import InPlace
 from ebm_exp.dataset import Gaussian
 from ebm_exp.energy import Energy
+from ebm_exp.engine import Eager
 from ebm_exp.objective import CD, PCD, ShortRun
 from ebm_exp.random import generator
-from ebm_exp.regularization import Combined, EnergyL2
-from ebm_exp.sampler import Langevin
-from ebm_exp.types import Minibatch
+from ebm_exp.regularization import EnergyL2
+from ebm_exp.sampler import MALA, Langevin
+from ebm_exp.start import Uniform
+from ebm_exp.types import Points
+
+ENGINE = Eager(torch.device("cpu"))
 
 
 class Quadratic(Energy):
@@ -41,45 +45,66 @@ def test_gradient_is_that_of_the_likelihood(dataset: Gaussian) -> None:
     energy, n = Quadratic(), 20_000
 
     class ExactStart(CD):
-        def negatives(self, energy, batch, g):
-            exact = energy.mean.detach() + torch.randn(n, 2, generator=g)
-            return super().negatives(energy, Minibatch(exact, None), g)
+        def start(self, batch, g):
+            return Points(energy.mean.detach() + torch.randn(n, 2, generator=g))
 
     x = torch.randn(n, 2, generator=generator("cpu", "data")) + 1.0
-    output = ExactStart(langevin(dataset), Combined())(energy, Minibatch(x, None), generator("cpu", 1))
-    output.loss.mean().backward()
+    loss = ExactStart(ENGINE, langevin(dataset), {})(energy, Points(x), 0, generator("cpu", 1))
+    loss.total().backward()
     exact = energy.mean.detach() - x.mean(0)  # autograd of the exact negative log-likelihood of this batch
     assert ((energy.mean.grad - exact).abs() < 5 * math.sqrt(1.01 / n)).all()
 
 
-def test_the_output_is_per_sample_and_detached_where_promised(dataset: Gaussian) -> None:
+def test_the_loss_is_the_sum_of_the_means_of_its_terms(dataset: Gaussian) -> None:
     batch = dataset.batch(0, 32, 0)
-    output = CD(langevin(dataset), Combined(l2=EnergyL2(0.1)))(Quadratic(), batch, generator("cpu", 0))
-    assert output.loss.shape == output.e_pos.shape == output.e_neg.shape == (32,)
-    assert output.loss.requires_grad
-    assert not (output.e_pos.requires_grad)
-    assert not (output.x_neg.requires_grad)
-    expected = output.e_pos - output.e_neg + 0.1 * (output.e_pos**2 + output.e_neg**2)
-    torch.testing.assert_close(output.loss.detach(), expected)
-    assert float(output.metrics["train/energy_gap"]) == pytest.approx(
-        float((output.e_neg - output.e_pos).mean()), abs=1e-6
-    )
-    assert torch.equal(output.x_pos, batch.x)
+    loss = CD(ENGINE, langevin(dataset), {"l2": EnergyL2(0.1)})(Quadratic(), batch, 0, generator("cpu", 0))
+    e_pos, e_neg = loss.energies["data"], loss.energies["negatives"]
+    assert loss.total().requires_grad
+    assert e_pos.shape == e_neg.shape == (32,)
+    assert not any(each.requires_grad for each in (e_pos, e_neg, *loss.metrics.values()))
+    torch.testing.assert_close(loss.terms["cd"].detach(), e_pos - e_neg)
+    torch.testing.assert_close(loss.terms["l2"].detach(), 0.1 * (e_pos**2 + e_neg**2))
+    expected = (e_pos - e_neg + 0.1 * (e_pos**2 + e_neg**2)).mean()
+    assert float(loss.total().detach()) == pytest.approx(float(expected), abs=1e-6)
+    assert float(loss.metrics["train/energy_gap"]) == pytest.approx(float((e_neg - e_pos).mean()), abs=1e-6)
+
+
+class Ends:
+    """What an objective stores of its chains."""
+
+    def __init__(self, objective) -> None:
+        self.x = torch.empty(0)
+        store = objective.store
+
+        def keep(start, x):
+            self.x = x
+            return store(start, x)
+
+        objective.store = keep
 
 
 def test_where_chains_start(dataset: Gaussian) -> None:
     still = Langevin(1e-9, 1, dataset.domain, noise_std=0.0)
     batch, energy = dataset.batch(0, 50, 0), Quadratic()
-    at_data = CD(still, Combined())(energy, batch, generator("cpu", 0)).x_neg
-    torch.testing.assert_close(at_data, batch.x)
-    from_noise = ShortRun(still, dataset, Combined())(energy, batch, generator("cpu", 0)).x_neg
-    assert from_noise.abs().max() > 3  # uniform on ±5, where N(0, 1) has no points
-    buffer = InPlace(64, dataset, torch.device("cpu"), 0, reinit_probability=0.0)
+    noise = Uniform(dataset)
+    buffer = InPlace(64, noise, dataset.domain, torch.device("cpu"), 0, reinit_probability=0.0)
     before = buffer.x.clone()
-    drawn = PCD(still, buffer, Combined())(energy, batch, generator("cpu", 0)).x_neg
-    distance = (drawn.unsqueeze(1) - before.unsqueeze(0)).abs().amax(-1)
+    ends = []
+    for objective in (CD(ENGINE, still, {}), ShortRun(ENGINE, still, noise, {}), PCD(ENGINE, still, buffer, {})):
+        kept = Ends(objective)
+        objective(energy, batch, 0, generator("cpu", 0))
+        ends.append(kept.x)
+    torch.testing.assert_close(ends[0], batch.x)
+    assert ends[1].abs().max() > 3  # uniform on ±5, where N(0, 1) has no points
+    distance = (ends[2].unsqueeze(1) - before.unsqueeze(0)).abs().amax(-1)
     assert (distance.min(1).values < 1e-4).all()
     assert int((buffer.age == 1).sum()) == 50
+
+
+def test_the_temperature_is_the_samplers_or_the_suggested_one(dataset: Gaussian) -> None:
+    langevin = Langevin(0.5, 1, dataset.domain, noise_std=0.1)
+    assert CD(ENGINE, langevin, {}, suggested_temperature=7.0).temperature == pytest.approx(0.02)
+    assert CD(ENGINE, MALA(0.5, 1, dataset.domain), {}, suggested_temperature=7.0).temperature == 7.0
 
 
 def test_an_energy_that_needs_labels_says_so(dataset: Gaussian) -> None:
@@ -87,7 +112,7 @@ def test_an_energy_that_needs_labels_says_so(dataset: Gaussian) -> None:
         context = ("y",)
 
     with pytest.raises(ValueError, match="Labelled needs y"):
-        CD(langevin(dataset), Combined())(Labelled(), dataset.batch(0, 8, 0), generator("cpu", 0))
+        CD(ENGINE, langevin(dataset), {})(Labelled(), dataset.batch(0, 8, 0), 0, generator("cpu", 0))
 
 
 def test_labels_reach_a_conditional_energy(dataset: Gaussian) -> None:
@@ -98,8 +123,8 @@ def test_labels_reach_a_conditional_energy(dataset: Gaussian) -> None:
             return (x - self.mean - 100 * y.unsqueeze(1)).square().sum(1) / 2
 
     y = torch.arange(8) % 2
-    output = CD(langevin(dataset, 1, 1.0), Combined())(
-        Conditional(), Minibatch(torch.zeros(8, 2), y), generator("cpu", 0)
-    )
-    assert (output.x_neg[y == 1].mean() > 40).all()
-    assert (output.x_neg[y == 0].abs() < 10).all()
+    objective = CD(ENGINE, langevin(dataset, 1, 1.0), {})
+    ends = Ends(objective)
+    objective(Conditional(), Points(torch.zeros(8, 2), y), 0, generator("cpu", 0))
+    assert (ends.x[y == 1].mean() > 40).all()
+    assert (ends.x[y == 0].abs() < 10).all()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebm_exp.objective import NearestNeighbour
+from ebm_exp.objective import Entropy
 from ebm_exp.random import generator
 
 N, M, D = 4000, 4000, 3
@@ -33,7 +33,7 @@ DISTRIBUTIONS = [gaussian(0.1), uniform(1.0), gaussian(0.5), two_gaussians(0.5),
 
 def nats(x: Tensor, k: int) -> tuple[float, float]:
     """The full estimate with its constant (Kozachenko & Leonenko), and its standard error."""
-    log_r = D * NearestNeighbour(k=k, bank_size=M, eps=1e-9)(x[:N].double(), x[N:].double())
+    log_r = D * Entropy(k=k, bank_size=M, eps=1e-9).log_r(x[:N].double(), x[N:].double())
     volume = math.pi ** (D / 2) / math.gamma(D / 2 + 1)
     constant = math.log(volume) + float(torch.digamma(torch.tensor(float(M))) - torch.digamma(torch.tensor(float(k))))
     return float(log_r.mean()) + constant, float(log_r.std()) / math.sqrt(N)
@@ -55,29 +55,29 @@ def test_against_brute_force() -> None:
     x, bank = (torch.randn(n, 1, 8, 8, generator=generator("cpu", n), dtype=torch.float64) for n in (20, 30))
     for k in (1, 2, 30):
         distance = torch.cdist(x.flatten(1), bank.flatten(1)).sort(1).values[:, k - 1]
-        torch.testing.assert_close(NearestNeighbour(k, 30, eps=1e-9)(x, bank), distance.log())
+        torch.testing.assert_close(Entropy(k=k, bank_size=30, eps=1e-9).log_r(x, bank), distance.log())
 
 
 def test_a_chain_that_equals_a_bank_item() -> None:
     bank = torch.rand(16, 3, 32, 32, generator=generator("cpu", 0))
     x = bank[:4].clone().requires_grad_()
-    log_r = NearestNeighbour(bank_size=16, eps=1e-3)(x, bank)
+    log_r = Entropy(bank_size=16, eps=1e-3).log_r(x, bank)
     torch.testing.assert_close(log_r, torch.full((4,), math.log(1e-3)))
     log_r.sum().backward()
     assert torch.equal(x.grad, torch.zeros_like(x))
     near = (bank[:4] + 1e-4).requires_grad_()
-    NearestNeighbour(bank_size=16, eps=1e-3)(near, bank).sum().backward()
+    Entropy(bank_size=16, eps=1e-3).log_r(near, bank).sum().backward()
     assert near.grad.isfinite().all()
     assert near.grad.flatten(1).norm(dim=1).max() <= 0.5 / 1e-3 * (1 + 1e-5)  # r/(r² + ε²) ≤ 1/2ε
 
 
 def test_no_gradient_reaches_the_bank() -> None:
     x, bank = torch.rand(4, 2, requires_grad=True), torch.rand(9, 2)
-    NearestNeighbour(bank_size=9)(x, bank).sum().backward()
+    Entropy(bank_size=9).log_r(x, bank).sum().backward()
     assert x.grad.abs().sum() > 0
 
 
 def test_it_says_what_it_needs() -> None:
     with pytest.raises(ValueError, match="k: must be at most bank_size, 10, got 11"):
-        NearestNeighbour(k=11, bank_size=10)
-    assert NearestNeighbour(bank_size=100, min_filled=5).min_filled == 99  # a bank must be there to draw
+        Entropy(k=11, bank_size=10)
+    assert Entropy(bank_size=100, min_filled=5).min_filled == 99  # a bank must be there to draw

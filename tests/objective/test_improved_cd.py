@@ -8,11 +8,14 @@ from ebm_exp.augmentation import Images
 from ebm_exp.buffer import InPlace, Reservoir
 from ebm_exp.dataset import Gaussian, Synthetic
 from ebm_exp.energy import MLP, Energy, MultiScale
-from ebm_exp.objective import PCD, ImprovedCD, NearestNeighbour
+from ebm_exp.engine import Eager
+from ebm_exp.objective import KL, PCD, Entropy, Loss
 from ebm_exp.random import generator
-from ebm_exp.regularization import Combined, EnergyL2, SpectralNorm
-from ebm_exp.sampler import GibbsWithGradients, Langevin, run_chain
-from ebm_exp.sampler.base import draw_noise
+from ebm_exp.regularization import End, EnergyL2, SpectralNorm, Step
+from ebm_exp.sampler import GibbsWithGradients, Langevin
+from ebm_exp.sampler.chain import draw_noise, start_control
+from ebm_exp.start import Uniform
+from tests.sampler.running import run_chain
 
 CPU = torch.device("cpu")
 DATA = Gaussian("gaussian", CPU, 0, half_width=5.0, noise=1.0, n_train=1000, n_test=10)
@@ -31,13 +34,33 @@ class Small(Energy):
         return self.layers(x).squeeze(1)
 
 
-def make(n_steps: int = 4, **options) -> ImprovedCD:
+ENGINE = Eager(CPU)
+
+
+def make(
+    n_steps: int = 4,
+    kl_weight: float = 1.0,
+    entropy_weight: float = 0.3,
+    kl_batch: int | None = None,
+    kl_steps: int | None = 1,
+    estimate: dict | None = None,
+    regularization: dict | None = None,
+) -> PCD:
     """Steps so long that θ moves the ends of chains visibly, a box that they never reach."""
     sampler = Langevin(0.4, n_steps, DATA.domain, noise_std=0.2, noise_first=True)
-    buffer = InPlace(64, DATA, CPU, 0, reinit_probability=0.1)
+    buffer = InPlace(64, Uniform(DATA), DATA.domain, CPU, 0, reinit_probability=0.1)
     buffer.x = buffer.x.double() / 2
-    entropy = NearestNeighbour(**{**ESTIMATE, **options.pop("estimate", {})})
-    return ImprovedCD(sampler, buffer, Combined(), entropy, **options)
+    through = {"through": kl_steps, "through_chains": kl_batch}
+    terms = {
+        "kl": KL(kl_weight, **through),
+        "entropy": Entropy(entropy_weight, **{**ESTIMATE, **(estimate or {})}, **through),
+    }
+    return PCD(ENGINE, sampler, buffer, regularization or {}, terms)
+
+
+def through_chain(loss: Loss) -> Tensor:
+    """What the ends of the chains have to learn."""
+    return sum((loss.terms[name].mean() for name in ("kl", "entropy") if name in loss.terms), torch.zeros(()))
 
 
 def batch(n: int = 12):
@@ -45,24 +68,25 @@ def batch(n: int = 12):
     return points._replace(x=points.x.double())
 
 
-def kl_of(objective: ImprovedCD, energy: Small, n_live: int, n: int, g: torch.Generator):
+def kl_of(objective: PCD, energy: Small, n_live: int, n: int, g: torch.Generator):
     """L_KL as a function of the energy that makes the last steps, all else held; written out from its definition."""
     held, sampler = Small(), objective.sampler
     held.load_state_dict(energy.state_dict())
     start = objective.buffer.draw(12, g)
     x = run_chain(sampler, held, start.x, g, sampler.n_steps - n_live).x
     noises = [draw_noise(sampler, g, x) for _ in range(n_live)]
-    bank = objective.buffer.bank(objective.entropy.bank_size, g)
+    kl, entropy, control = objective.terms["kl"], objective.terms["entropy"], start_control(sampler, 1.0, CPU)
+    bank = objective.buffer.bank(entropy.bank_size, g)
 
     def value(moved: Small) -> float:
         state = sampler.init(moved, x)
         for noise in noises:
-            state, _ = sampler.step(moved, state, noise)
+            state, _ = sampler.step(moved, state, noise, control)
         ends = state.x.detach()[:n]
-        distances = torch.cdist(ends, bank).sort(1).values[:, objective.entropy.k - 1]
-        log_r = (distances.square() + objective.entropy.eps**2).log() / 2
+        distances = torch.cdist(ends, bank).sort(1).values[:, entropy.k - 1]
+        log_r = (distances.square() + entropy.eps**2).log() / 2
         with torch.no_grad():
-            return float((objective.kl_weight * held(ends) - objective.entropy_weight * log_r).mean())
+            return float((kl.weight * held(ends) - entropy.weight * log_r).mean())
 
     return value
 
@@ -81,11 +105,10 @@ def kl_of(objective: ImprovedCD, energy: Small, n_live: int, n: int, g: torch.Ge
 def test_its_gradient_is_the_finite_difference(options: dict, n_live: int, n: int) -> None:
     """θ is perturbed in the last steps only: x_{K−m}, the noise and the scoring θ are held."""
     objective, energy = make(**options), Small()
-    negatives = objective.negatives(energy, batch(), generator("cpu", 1))
-    assert negatives.loss.shape == (12,)
-    negatives.loss.mean().backward()
+    loss = through_chain(objective(energy, batch(), 0, generator("cpu", 1)))
+    loss.backward()
     value = kl_of(make(**options), energy, n_live, n, generator("cpu", 1))
-    assert float(negatives.loss.detach().mean()) == pytest.approx(value(energy), abs=1e-12)
+    assert float(loss.detach()) == pytest.approx(value(energy), abs=1e-12)
     moved, h, seen = Small(), 1e-5, 0
     for i, p in enumerate(energy.parameters()):
         gradient = torch.zeros_like(p) if p.grad is None else p.grad
@@ -103,37 +126,35 @@ def test_its_gradient_is_the_finite_difference(options: dict, n_live: int, n: in
 
 
 def test_the_scoring_pass_gives_its_parameters_nothing() -> None:
-    objective, energy = make(), Small()
+    energy = Small()
     x = torch.randn(12, 2, dtype=torch.float64, requires_grad=True)
-    loss, metrics = objective._kl(energy, x, generator("cpu", 0))
-    loss.mean().backward()
+    now = Step(None, ENGINE, generator("cpu", 0), end=End(x, ENGINE.target(energy).bind()))
+    KL()(now).mean().backward()
     assert all(p.grad is None for p in energy.parameters())
     assert all(p.requires_grad for p in energy.parameters())
     assert x.grad.abs().min() > 0
-    assert not metrics["train/kl"].requires_grad
 
 
 def test_the_loss_adds_up() -> None:
-    objective, energy = make(kl_weight=0.7), Small()
-    objective.regularization = Combined(l2=EnergyL2(0.1))
-    output = objective(energy, batch(), generator("cpu", 3))
-    pos, neg = output.e_pos, output.e_neg
-    expected = (pos - neg + 0.1 * (pos.square() + neg.square())).mean()
-    expected = expected + 0.7 * output.metrics["train/kl"] - 0.3 * output.metrics["train/entropy"]
-    assert float(output.loss.mean().detach()) == pytest.approx(float(expected), abs=1e-6)
-    assert not any(value.requires_grad for value in output.metrics.values())
-    assert not output.x_neg.requires_grad
-    assert float(output.metrics["train/kl"]) == pytest.approx(float(neg.mean()), abs=1e-6)  # the same points
+    objective, energy = make(kl_weight=0.7, regularization={"l2": EnergyL2(0.1)}), Small()
+    loss = objective(energy, batch(), 0, generator("cpu", 3))
+    pos, neg = loss.energies["data"], loss.energies["negatives"]
+    expected = (pos - neg + 0.1 * (pos.square() + neg.square())).mean() + through_chain(loss)
+    assert float(loss.total().detach()) == pytest.approx(float(expected.detach()), abs=1e-6)
+    assert not any(value.requires_grad for value in loss.metrics.values())
+    kl = float(loss.terms["kl"].mean().detach())
+    assert kl == pytest.approx(0.7 * float(neg.mean()), abs=1e-6)  # the same points
 
 
 def test_without_weights_it_is_pcd() -> None:
     energy = Small()
     plain, other = make(kl_weight=0.0, entropy_weight=0.0), make()
-    pcd = PCD(other.sampler, other.buffer, Combined())
-    a, b = (objective(energy, batch(), generator("cpu", 5)) for objective in (plain, pcd))
-    assert torch.equal(a.loss, b.loss)
-    assert torch.equal(a.x_neg, b.x_neg)
+    pcd = PCD(ENGINE, other.sampler, other.buffer, {})
+    a, b = (objective(energy, batch(), 0, generator("cpu", 5)) for objective in (plain, pcd))
+    assert plain.through == 0
+    assert torch.equal(a.total(), b.total())
     assert set(a.metrics) == set(b.metrics)
+    assert set(a.terms) == set(b.terms)
     assert torch.equal(plain.buffer.x, other.buffer.x)
 
 
@@ -141,20 +162,20 @@ def test_without_weights_it_is_pcd() -> None:
 def test_negatives_are_those_of_pcd(kl_batch: int | None) -> None:
     energy = Small()
     ours, other = make(kl_batch=kl_batch), make()
-    pcd = PCD(other.sampler, other.buffer, Combined())
-    a, b = (objective(energy, batch(), generator("cpu", 5)) for objective in (ours, pcd))
-    torch.testing.assert_close(a.x_neg, b.x_neg, rtol=1e-12, atol=1e-12)
+    pcd = PCD(ENGINE, other.sampler, other.buffer, {})
+    a, b = (objective(energy, batch(), 0, generator("cpu", 5)) for objective in (ours, pcd))
+    torch.testing.assert_close(a.energies["negatives"], b.energies["negatives"], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(ours.buffer.x, other.buffer.x, rtol=1e-12, atol=1e-12)
 
 
 def test_the_estimate_waits_until_the_buffer_holds_enough() -> None:
-    buffer = Reservoir(64, DATA, CPU, 0, reinit_probability=0.0)
+    buffer = Reservoir(64, Uniform(DATA), DATA.domain, CPU, 0, reinit_probability=0.0)
     sampler = Langevin(0.1, 2, DATA.domain)
-    objective = ImprovedCD(sampler, buffer, Combined(), NearestNeighbour(bank_size=8, min_filled=24))
+    objective = PCD(ENGINE, sampler, buffer, {}, {"entropy": Entropy(bank_size=8, min_filled=24)})
     energy, held = MLP((2,), (8,)), []
     for step in range(5):
-        metrics = objective(energy, DATA.batch(step, 12, 0), generator("cpu", step)).metrics
-        held.append("train/entropy" in metrics)
+        terms = objective(energy, DATA.batch(step, 12, 0), step, generator("cpu", step)).terms
+        held.append("entropy" in terms)
     assert held == [False, False, False, True, True]  # 0, 12, 24 held: more than 24 are needed
 
 
@@ -164,13 +185,16 @@ def test_weights_computed_from_others_learn_through_the_chain_and_rest_in_it() -
     torch.manual_seed(0)
     energy = SpectralNorm().prepare(MLP((1, 8, 8), (16,), conditional=True, n_classes=2)).train()
     sampler = Langevin(1.0, 3, data.domain, noise_std=0.02, gradient_clamp=0.1, clamp=True)
-    buffer = InPlace(64, data, CPU, 0, conditional=True)
-    objective = ImprovedCD(sampler, buffer, Combined(), NearestNeighbour(**ESTIMATE), kl_batch=6, kl_steps=2)
+    buffer = InPlace(64, Uniform(data, True), data.domain, CPU, 0, conditional=True)
+    through = {"through": 2, "through_chains": 6}
+    terms = {"kl": KL(**through), "entropy": Entropy(**ESTIMATE, **through)}
+    objective = PCD(ENGINE, sampler, buffer, {}, terms)
     before = {name: b.clone() for name, b in energy.named_buffers()}
-    negatives = objective.negatives(energy, data.batch(0, 16, 0), generator("cpu", 0))
+    energy.apply(lambda module: setattr(module, "n_power_iterations", 0))  # the loss's own pass leaves them too
+    loss = objective(energy, data.batch(0, 16, 0), 0, generator("cpu", 0))
     assert all(torch.equal(before[name], b) for name, b in energy.named_buffers())
     assert all(module.training for module in energy.modules())
-    negatives.loss.mean().backward()
+    through_chain(loss).backward()
     originals = {name: p for name, p in energy.named_parameters() if name.endswith("original")}
     assert originals
     for name, p in originals.items():
@@ -180,13 +204,13 @@ def test_weights_computed_from_others_learn_through_the_chain_and_rest_in_it() -
 
 
 def test_it_says_what_it_needs() -> None:
-    with pytest.raises(ValueError, match=r"kl_steps: must be at most sampler.n_steps, 4, got 5"):
+    with pytest.raises(ValueError, match=r"kl: through must be at most sampler.n_steps, 4, got 5"):
         make(kl_steps=5)
-    with pytest.raises(ValueError, match=r"entropy: waits for more than 64 held points .*buffer.size is 64"):
+    with pytest.raises(ValueError, match=r"entropy: waits for more than 64 held points.*buffer.size is 64"):
         make(estimate={"min_filled": 64})
     make(estimate={"min_filled": 64}, entropy_weight=0.0)
     with pytest.raises(ValueError, match="GibbsWithGradients moves in flips"):
-        ImprovedCD(GibbsWithGradients(4, DATA.domain), make().buffer, Combined(), NearestNeighbour(**ESTIMATE))
+        PCD(ENGINE, GibbsWithGradients(4, DATA.domain), make().buffer, {}, {"kl": KL()})
 
 
 @pytest.mark.gpu
@@ -195,14 +219,15 @@ def test_a_step_asks_nothing_of_the_device() -> None:
     data = Synthetic("synthetic", device, 0, shape=(1, 16, 16), classes=2, n_train=200, n_test=10)
     energy = MultiScale((1, 16, 16), (8, 8, 16), 1, 2, 1).to(device)
     sampler = Langevin(2.0, 3, data.domain, noise_std=0.02, noise_first=True, clamp=True)
-    buffer = Reservoir(64, data, device, 0, Images(data.domain), reinit_probability=0.1)
-    objective = ImprovedCD(sampler, buffer, Combined(l2=EnergyL2(0.1)), NearestNeighbour(**ESTIMATE), kl_batch=8)
+    buffer = Reservoir(64, Uniform(data), data.domain, device, 0, Images(data.domain), reinit_probability=0.1)
+    terms = {"kl": KL(through_chains=8), "entropy": Entropy(**ESTIMATE, through_chains=8)}
+    objective = PCD(Eager(device), sampler, buffer, {"l2": EnergyL2(0.1)}, terms)
     for step in range(3):
         points, noise = data.batch(step, 16, 0), generator(device, step)
         torch.cuda.set_sync_debug_mode("error" if step else "default")  # the first step may set up what it needs
         try:
-            output = objective(energy, points, noise)
-            output.loss.mean().backward()
+            loss = objective(energy, points, step, noise)
+            loss.total().backward()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    assert output.metrics["train/entropy"].isfinite()
+    assert loss.terms["entropy"].isfinite().all()

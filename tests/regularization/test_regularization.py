@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from ebm_exp.energy import MLP, Conv, Energy
-from ebm_exp.energy.base import frozen
+from ebm_exp.energy.base import freeze
+from ebm_exp.engine import Eager
 from ebm_exp.random import generator
-from ebm_exp.regularization import Combined, EnergyL2, GradientPenalty, Side, SpectralNorm
+from ebm_exp.regularization import EnergyL2, GradientPenalty, Phase, SpectralNorm, Step
+from ebm_exp.regularization.base import Term, check_needs
 
 
 def converged(energy, **options):
@@ -60,7 +62,7 @@ def test_vectors_rest_in_evaluation_and_in_chains() -> None:
             p.add_(torch.randn(p.shape))
     x = torch.randn(4, 1, 8, 8)
     before = {k: v.clone() for k, v in energy.state_dict().items()}
-    with frozen(energy):
+    with freeze(energy):
         energy(x)
     energy.eval()(x)
     assert all(torch.equal(before[k], v) for k, v in energy.state_dict().items())
@@ -74,15 +76,24 @@ def test_gradient_passes_through_the_norm() -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in energy.parameters())
 
 
-def test_energy_l2_and_combination() -> None:
-    e_pos, e_neg = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0])
-    energy, g = MLP((2,), (4,)), generator("cpu", 0)
-    pos, neg = (Side(torch.zeros(2, 2), e, energy) for e in (e_pos, e_neg))
-    torch.testing.assert_close(EnergyL2(0.5).penalty(pos, neg, g), torch.tensor([5.0, 2.0]))
-    both = Combined(a=EnergyL2(0.5), b=EnergyL2(1.0))
-    torch.testing.assert_close(both.penalty(pos, neg, g), torch.tensor([15.0, 6.0]))
-    assert Combined().penalty(pos, neg, g).sum() == 0
-    assert Combined().prepare(energy) is energy
+def step(pos: Phase, neg: Phase | None = None) -> Step:
+    return Step(pos, Eager(torch.device("cpu")), generator("cpu", 0), neg)
+
+
+def test_energy_l2() -> None:
+    energy = MLP((2,), (4,))
+    pos, neg = (Phase(torch.zeros(2, 2), e, energy) for e in (torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0])))
+    torch.testing.assert_close(EnergyL2(0.5)(step(pos, neg)), torch.tensor([5.0, 2.0]))
+    torch.testing.assert_close(EnergyL2(0.5)(step(pos)), torch.tensor([0.5, 2.0]))  # an objective without samples
+    assert Term()(step(pos)) is None
+    assert Term().prepare(energy) is energy
+
+
+def test_a_term_that_cannot_be_served_is_refused() -> None:
+    terms = {"l2": EnergyL2(0.1), "slope": GradientPenalty(1.0, "between")}
+    check_needs("objective=pcd", frozenset({"negative"}), terms)
+    with pytest.raises(ValueError, match="slope: needs negative, which objective=dsm does not give"):
+        check_needs("objective=dsm", frozenset(), terms)
 
 
 class Slope(Energy):
@@ -99,8 +110,8 @@ class Slope(Energy):
 @pytest.mark.parametrize(("where", "target"), [("data", 0.0), ("samples", 0.0), ("data", 1.0)])
 def test_gradient_penalty_is_the_squared_slope(where: str, target: float) -> None:
     energy, x = Slope(2.0, 0.5), torch.tensor([[1.0, -2.0], [0.0, 3.0]])
-    pos, neg = Side(x, energy(x), energy), Side(x + 1, energy(x + 1), energy)
-    penalty = GradientPenalty(0.3, where, target).penalty(pos, neg, generator("cpu", 0))
+    pos, neg = Phase(x, energy(x), energy), Phase(x + 1, energy(x + 1), energy)
+    penalty = GradientPenalty(0.3, where, target)(step(pos, neg))
     slope = (2 * (x if where == "data" else x + 1) + 0.5).norm(dim=1)
     torch.testing.assert_close(penalty, 0.3 * (slope - target).square())
     penalty.sum().backward()  # it reaches the weights: d|ax + b|²/da = 2 (ax + b)·x
@@ -111,7 +122,7 @@ def test_gradient_penalty_is_the_squared_slope(where: str, target: float) -> Non
 
 def test_gradient_penalty_between_lies_on_the_segment() -> None:
     energy = Slope(1.0, 0.0)  # |∇E| = |x|
-    pos, neg = (Side(torch.full((5000, 1), v), torch.zeros(5000), energy) for v in (1.0, 3.0))
-    x = GradientPenalty(1.0, "between").penalty(pos, neg, generator("cpu", 0)).detach().sqrt()
+    pos, neg = (Phase(torch.full((5000, 1), v), torch.zeros(5000), energy) for v in (1.0, 3.0))
+    x = GradientPenalty(1.0, "between")(step(pos, neg)).detach().sqrt()
     assert 1 <= float(x.min()) < 1.01 < 2.99 < float(x.max()) <= 3
     assert abs(float(x.mean()) - 2) < 5 * 2 / math.sqrt(12 * 5000)

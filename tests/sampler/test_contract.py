@@ -4,25 +4,25 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch.utils import _pytree as pytree
 
 from ebm_exp.dataset import Domain, Synthetic
 from ebm_exp.energy import MLP
-from ebm_exp.random import generator
+from ebm_exp.random import CHUNK, generator
 from ebm_exp.regularization import SpectralNorm
 from ebm_exp.sampler import (
     HMC,
     MALA,
     Annealed,
+    Control,
     GibbsWithGradients,
-    Jump,
     Langevin,
     Sampler,
     Tempering,
     Underdamped,
-    run_chain,
 )
-from ebm_exp.sampler.base import CHUNK, draw_noise
+from ebm_exp.sampler.chain import draw_noise, start_control
+from tests.sampler.running import jump, run_chain
 
 BOX = Domain(-1, 1, (3,))
 DATA = Synthetic("synthetic", torch.device("cpu"), 0, shape=(3,), classes=2, n_train=200, n_test=10)
@@ -35,8 +35,8 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "mala": lambda: MALA(0.1, 4, BOX, drift_limit=1.0),
     "hmc": lambda: HMC(0.2, 4, BOX, n_leapfrog=3, mass=(1.0, 2.0, 4.0)),
     "underdamped": lambda: Underdamped(0.2, 4, BOX),
-    "jump": lambda: Jump(MALA(0.1, 1, BOX), 4, DATA, n_local=2),
-    "jump, mixture": lambda: Jump(Langevin(0.1, 1, BOX), 4, DATA, proposal="mixture", n_components=2),
+    "jump": lambda: jump(MALA(0.1, 1, BOX), 4, DATA, n_local=2),
+    "jump, mixture": lambda: jump(Langevin(0.1, 1, BOX), 4, DATA, proposal="mixture", n_components=2),
     "annealed": lambda: Annealed(MALA(0.1, 1, BOX), 4, cooling_steps=2),
     "annealed, step size": lambda: Annealed(Langevin(0.1, 1, BOX), 4, cooling_steps=2, ladder="step_size"),
     "tempering": lambda: Tempering(HMC(0.2, 1, BOX, n_leapfrog=2), 4, n_replicas=3, n_local=2),
@@ -104,18 +104,25 @@ def test_nothing_of_the_energy_moves(sampler: Sampler, energy: MLP) -> None:
     assert all(p.requires_grad and p.grad is None for p in energy.parameters())
 
 
-def test_flags_come_back_after_an_error(sampler: Sampler, energy: MLP) -> None:
-    class Broken(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = energy
+def test_state_and_info_are_tuples_of_tensors(sampler: Sampler, energy: MLP) -> None:
+    chain = run_chain(sampler, energy, points(), generator("cpu", 0), n_adapt=2)
+    leaves = [leaf for leaf in pytree.tree_leaves((chain.state, chain.info)) if leaf is not None]
+    assert leaves
+    assert all(isinstance(leaf, torch.Tensor) for leaf in leaves)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            raise RuntimeError("broken")
 
-    with pytest.raises(RuntimeError, match="broken"):
-        run_chain(sampler, Broken(), points(), generator("cpu", 0))
-    assert all(p.requires_grad for p in energy.parameters())
+def test_control_rules_temperature_and_step(energy: MLP) -> None:
+    """Langevin's noise is √(λ s T): four times the temperature is twice the noise; [batch] and [] agree."""
+    sampler, x = Langevin(0.1, 1, BOX), points()
+    flat = lambda x: 0 * x.sum(1)  # noqa: E731
+    noise = draw_noise(sampler, generator("cpu", 0), x)
+    moves = []
+    for t, scale in ((1.0, 1.0), (4.0, 1.0), (1.0, 4.0)):
+        for shape in ((), (len(x),)):
+            control = Control(torch.full(shape, t), torch.full(shape, scale))
+            moves.append(sampler.step(flat, sampler.init(flat, x), noise, control)[0].x - x)
+    for i, factor in enumerate((1, 1, 2, 2, 2, 2)):
+        torch.testing.assert_close(moves[i], factor * moves[0])
 
 
 def test_callback_sees_every_step(sampler: Sampler, energy: MLP) -> None:
@@ -130,7 +137,8 @@ def test_a_step_carries_a_graph_when_gradients_are_enabled(name: str, energy: ML
     x, sampler = points(), SAMPLERS[name]()
     with torch.no_grad():
         noise = draw_noise(sampler, generator("cpu", 0), x)
-    state, _ = sampler.step(energy, sampler.init(energy, x), noise)
+    control = start_control(sampler, 1.0, x.device)
+    state, _ = sampler.step(energy, sampler.init(energy, x), noise, control)
     state.x.square().sum().backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in energy.parameters())
 

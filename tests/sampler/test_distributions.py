@@ -13,8 +13,9 @@ from torch import Tensor
 from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.energy import DoubleWell, Energy, Gaussian, Mixture
 from ebm_exp.random import generator
-from ebm_exp.sampler import HMC, MALA, Annealed, Jump, Sampler, Tempering, run_chain
+from ebm_exp.sampler import HMC, MALA, Annealed, Sampler, Tempering
 from ebm_exp.sampler.hamiltonian import HamiltonianNoise
+from tests.sampler.running import jump, run_chain
 
 N = 20_000
 WIDE, NARROW = Domain(-8, 8, (2,)), Domain(-0.7, 1.2, (2,))  # nothing of the targets is outside the wide one
@@ -69,11 +70,12 @@ def z_scores(energy: Energy, domain: Domain, temperature: float, x: Tensor) -> d
 def worst(sampler: Sampler, target: str, domain: Domain, n_steps: int, start: str = "target", seed: int = 0) -> float:
     """The largest |z| after n steps: from exact points (invariance), or from uniform ones with burn-in (mixing)."""
     g = generator("cpu", "laws", target, start, seed)
-    exact = exact_points(TARGETS[target](), domain, sampler.temperature, g)
+    temperature = sampler.temperature or 1.0
+    exact = exact_points(TARGETS[target](), domain, temperature, g)
     x = exact if start == "target" else domain.uniform(N, g)
     chain = run_chain(sampler, TARGETS[target](), x, g, n_steps, n_adapt=0 if start == "target" else n_steps // 2)
     assert ((chain.x >= domain.low) & (chain.x <= domain.high)).all()
-    return max(abs(z) for z in z_scores(TARGETS[target](), domain, sampler.temperature, chain.x).values())
+    return max(abs(z) for z in z_scores(TARGETS[target](), domain, temperature, chain.x).values())
 
 
 def data(domain: Domain) -> Dataset:
@@ -88,8 +90,8 @@ KERNELS: dict[str, Callable[[Domain], Sampler]] = {
     "mala, T = .5": lambda box: MALA(0.8, 1, box, temperature=0.5),
     "hmc": lambda box: HMC(0.6, 1, box, n_leapfrog=3),
     "hmc, mass": lambda box: HMC(0.6, 1, box, n_leapfrog=3, mass=(0.5, 2.0), jitter=0.5),
-    "jump": lambda box: Jump(MALA(0.8, 1, box), 1, data(box), n_local=2),
-    "jump, mixture": lambda box: Jump(MALA(0.8, 1, box), 1, data(box), n_local=2, proposal="mixture"),
+    "jump": lambda box: jump(MALA(0.8, 1, box), 1, data(box), n_local=2),
+    "jump, mixture": lambda box: jump(MALA(0.8, 1, box), 1, data(box), n_local=2, proposal="mixture"),
     "tempering": lambda box: Tempering(MALA(0.8, 1, box), 1, n_replicas=3, n_local=2),
     "annealed, at its end": lambda box: Annealed(MALA(0.8, 1, box), 1, cooling_steps=1, factor=1.0),
 }
@@ -128,25 +130,25 @@ class StuckMomentum(HMC):
 class OneForAll(MALA):
     """One acceptance for the whole batch."""
 
-    def step(self, energy, state, noise: HamiltonianNoise):
-        moved, info = super().step(energy, state, noise._replace(accept=torch.zeros_like(noise.accept)))
+    def step(self, energy, state, noise: HamiltonianNoise, control):
+        moved, info = super().step(energy, state, noise._replace(accept=torch.zeros_like(noise.accept)), control)
         return (moved if noise.accept[0] < info.acceptance.mean() else state), info
 
 
 class Forgetful(MALA):
     """A rejected proposal leaves its energy and gradient behind."""
 
-    def step(self, energy, state, noise: HamiltonianNoise):
-        proposed, _ = super().step(energy, state, noise._replace(accept=torch.zeros_like(noise.accept)))
-        new, info = super().step(energy, state, noise)
+    def step(self, energy, state, noise: HamiltonianNoise, control):
+        proposed, _ = super().step(energy, state, noise._replace(accept=torch.zeros_like(noise.accept)), control)
+        new, info = super().step(energy, state, noise, control)
         return new._replace(e=proposed.e, gradient=proposed.gradient), info
 
 
 class NoRejection(MALA):
     """Every proposal is taken."""
 
-    def step(self, energy, state, noise: HamiltonianNoise):
-        return super().step(energy, state, noise._replace(accept=torch.zeros_like(noise.accept)))
+    def step(self, energy, state, noise: HamiltonianNoise, control):
+        return super().step(energy, state, noise._replace(accept=torch.zeros_like(noise.accept)), control)
 
 
 BROKEN: dict[str, Sampler] = {

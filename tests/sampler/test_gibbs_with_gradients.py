@@ -7,7 +7,8 @@ import torch
 
 from ebm_exp.dataset import Domain
 from ebm_exp.random import generator
-from ebm_exp.sampler import GibbsWithGradients, run_chain
+from ebm_exp.sampler import GibbsWithGradients
+from tests.sampler.running import run_chain
 
 N, D = 20_000, 5
 

@@ -6,8 +6,9 @@ import torch
 from ebm_exp.dataset import Domain
 from ebm_exp.energy import Gaussian
 from ebm_exp.random import generator
-from ebm_exp.sampler import HMC, MALA, run_chain
-from ebm_exp.sampler.base import draw_noise
+from ebm_exp.sampler import HMC, MALA
+from ebm_exp.sampler.chain import draw_noise, start_control
+from tests.sampler.running import run_chain
 
 BOX = Domain(-2, 2, (3,))
 
@@ -20,7 +21,9 @@ def well(x: torch.Tensor) -> torch.Tensor:
 def trajectory(sampler: HMC, x: torch.Tensor, p: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, ...]:
     with torch.no_grad():
         state = sampler.double().init(well, x)
-        return sampler._leapfrog(well, state, p, torch.full((len(x), 1), epsilon, dtype=torch.float64))[:3]
+        return sampler._leapfrog(well, state, p, torch.full((len(x), 1), epsilon, dtype=torch.float64), torch.ones(()))[
+            :3
+        ]
 
 
 @pytest.mark.parametrize("drift_limit", [None, 0.1])
@@ -56,7 +59,8 @@ def test_one_leapfrog_step_is_the_langevin_step() -> None:
     sampler = MALA(0.2, 1, box, temperature=0.25)
     x = torch.randn(20, 3, generator=generator("cpu", "x"))
     noise = draw_noise(sampler, generator("cpu", 0), x)._replace(accept=torch.zeros(20))
-    state, _ = sampler.step(Gaussian((3,)), sampler.init(Gaussian((3,)), x), noise)
+    control = start_control(sampler, 1.0, x.device)
+    state, _ = sampler.step(Gaussian((3,)), sampler.init(Gaussian((3,)), x), noise, control)
     torch.testing.assert_close(state.x, x - 0.1 * x + (0.2 * 0.25) ** 0.5 * noise.momentum)
 
 

@@ -8,8 +8,9 @@ import torch
 from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.energy import MLP, Mixture
 from ebm_exp.random import generator
-from ebm_exp.sampler import MALA, Jump, run_chain
-from ebm_exp.sampler.proposal import FittedMixture
+from ebm_exp.sampler import MALA
+from ebm_exp.start import Mixture as FittedMixture
+from tests.sampler.running import jump, run_chain
 
 N = 20_000
 BOX = Domain(-6, 6, (2,))
@@ -25,7 +26,7 @@ def data() -> Dataset:
 def test_weights_of_modes(proposal: str, n_steps: int) -> None:
     """All chains begin in the lighter mode."""
     start = torch.tensor([4.0, 0.0]).expand(N, 2)
-    sampler = Jump(MALA(0.2, 1, BOX), 1, data(), n_local=1, proposal=proposal, n_components=4)
+    sampler = jump(MALA(0.2, 1, BOX), 1, data(), n_local=1, proposal=proposal, n_components=4)
     chain = run_chain(sampler, FAR, start, generator("cpu", 0), n_steps)
     assert abs(float((chain.x[:, 0] > 0).float().mean()) - 0.2) < 5 * math.sqrt(0.16 / N)
     assert 0 < float(chain.info.metrics()["chain/jumped"]) < 1
@@ -38,7 +39,7 @@ def test_the_mixture_is_a_density_and_draws_from_itself() -> None:
     points = torch.stack(torch.meshgrid(middle, middle, indexing="ij"), -1).view(-1, 2)
     p = q.log_prob(points).double().exp() * (12 / 400) ** 2
     assert float(p.sum()) == pytest.approx(1, abs=1e-3)
-    x = q.draw(N, generator("cpu", 0))
+    x = q.draw(N, generator("cpu", 0)).x
     right = float(p[points[:, 0] > 0].sum())
     assert abs(float((x[:, 0] > 0).float().mean()) - right) < 5 * math.sqrt(right * (1 - right) / N)
     spread = float((p * points[:, 1].square()).sum())
@@ -47,7 +48,7 @@ def test_the_mixture_is_a_density_and_draws_from_itself() -> None:
 
 def test_chains_outside_the_box_come_in() -> None:
     start = torch.full((200, 2), 7.0)
-    chain = run_chain(Jump(MALA(0.01, 1, BOX, reflect=False), 1, data()), FAR, start, generator("cpu", 0), 1)
+    chain = run_chain(jump(MALA(0.01, 1, BOX, reflect=False), 1, data()), FAR, start, generator("cpu", 0), 1)
     assert (chain.x.abs() <= 6.5).all()
 
 
@@ -55,8 +56,8 @@ def test_labels_go_with_their_proposals() -> None:
     energy = MLP((2,), (4,), conditional=True, n_classes=2)
     energy.forward = lambda x, y: (x - (6.0 * y - 3.0).unsqueeze(1)).square().sum(1) / 0.2  # type: ignore[method-assign]
     y = torch.arange(400) % 2
-    sampler = Jump(MALA(0.05, 1, BOX), 1, data(), n_jumps=4)
-    x = run_chain(sampler, energy.condition(y=y), BOX.uniform(400, generator("cpu", 1)), generator("cpu", 0), 80).x
+    sampler = jump(MALA(0.05, 1, BOX), 1, data(), n_jumps=4)
+    x = run_chain(sampler, energy.bind(y=y), BOX.uniform(400, generator("cpu", 1)), generator("cpu", 0), 80).x
     assert ((x[:, 0] > 0) == (y == 1)).all()
 
 
@@ -64,4 +65,4 @@ def test_jumps_are_not_for_two_levels() -> None:
     from ebm_exp.sampler import GibbsWithGradients
 
     with pytest.raises(ValueError, match="continuous"):
-        Jump(GibbsWithGradients(1, BOX), 1, data())
+        jump(GibbsWithGradients(1, BOX), 1, data())

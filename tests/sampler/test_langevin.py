@@ -7,7 +7,8 @@ import torch
 
 from ebm_exp.dataset import Domain
 from ebm_exp.random import generator
-from ebm_exp.sampler import Langevin, run_chain
+from ebm_exp.sampler import Langevin
+from tests.sampler.running import run_chain
 
 BOX = Domain(-1, 1, (1,))
 N = 40_000
@@ -72,8 +73,8 @@ def test_clamps_act_and_are_counted() -> None:
     chain = run_chain(sampler, lambda x: (-0.2 * x).squeeze(1), start, generator("cpu", 0))
     torch.testing.assert_close(chain.x, torch.tensor([[1.0], [-0.7], [0.2], [0.7]]))
     assert float(chain.info.metrics()["chain/clamped"]) == 0.25
-    assert not sampler.exact
-    assert Langevin(2.0, 1, BOX).exact
+    assert sampler.clamped
+    assert not Langevin(2.0, 1, BOX).clamped
 
 
 def test_a_nan_is_not_counted_as_a_clamp() -> None:

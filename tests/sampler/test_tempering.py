@@ -7,7 +7,8 @@ import torch
 from ebm_exp.dataset import Domain
 from ebm_exp.energy import MLP, Mixture
 from ebm_exp.random import generator
-from ebm_exp.sampler import MALA, Annealed, Tempering, run_chain
+from ebm_exp.sampler import MALA, Annealed, Tempering
+from tests.sampler.running import run_chain
 
 N = 4_000
 LINE = Domain(-9, 9, (1,))
@@ -41,7 +42,7 @@ def test_labels_go_with_their_chains() -> None:
     y = torch.arange(600) % 2
     sampler = Tempering(MALA(0.05, 1, LINE), 1, n_replicas=3, n_local=3)
     x = run_chain(
-        sampler, energy.condition(y=y), LINE.uniform(600, generator("cpu", 1)), generator("cpu", 0), 60, n_adapt=30
+        sampler, energy.bind(y=y), LINE.uniform(600, generator("cpu", 1)), generator("cpu", 0), 60, n_adapt=30
     ).x
     assert ((x.squeeze(1) > 0) == (y == 1)).all()
 

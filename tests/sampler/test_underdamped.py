@@ -8,7 +8,8 @@ import torch
 from ebm_exp.dataset import Domain
 from ebm_exp.energy import Gaussian, Mixture
 from ebm_exp.random import generator
-from ebm_exp.sampler import Underdamped, run_chain
+from ebm_exp.sampler import Underdamped
+from tests.sampler.running import run_chain
 
 N = 40_000
 LINE = Domain(-9, 9, (1,))

@@ -4,8 +4,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import register_parametrization
 
+from ebm_exp.regularization.spectral_norm import PowerIteration
 from ebm_exp.trainer.ema import EMA
+
+NOTHING = nn.Module()  # an objective without parameters of its own
 
 
 class Net(nn.Module):
@@ -31,7 +35,7 @@ def walk(ema: EMA, net: nn.Module, n: int) -> torch.Tensor:
 @pytest.mark.parametrize("n", [1, 2, 5, 10])
 def test_is_the_exact_mean_at_first(n: int) -> None:
     net = Net()
-    ema = EMA(net, rate=0.1)
+    ema = EMA(net, NOTHING, rate=0.1)
     seen = walk(ema, net, n)
     torch.testing.assert_close(ema.energy.linear.weight.double(), seen.mean(0), rtol=1e-6, atol=1e-6)
     assert ema.n_updates == n
@@ -40,7 +44,7 @@ def test_is_the_exact_mean_at_first(n: int) -> None:
 def test_then_forgets_geometrically() -> None:
     """n0 = 1/rate updates are averaged, then θ̄ₙ = (1 − r)^(n − n0) θ̄ₙ₀ + Σ r (1 − r)^(n − i) θᵢ."""
     net, rate, first, n = Net(), 0.25, 4, 12
-    ema = EMA(net, rate)
+    ema = EMA(net, NOTHING, rate)
     seen = walk(ema, net, n)
     kept = 1 - rate
     expected = kept ** (n - first) * seen[:first].mean(0)
@@ -50,19 +54,19 @@ def test_then_forgets_geometrically() -> None:
 
 def test_rate_one_follows_exactly_and_rate_zero_is_the_plain_mean() -> None:
     net = Net()
-    ema = EMA(net, 1.0)
+    ema = EMA(net, NOTHING, 1.0)
     assert torch.equal(walk(ema, net, 7)[-1].float(), ema.energy.linear.weight)
-    ema = EMA(net, 0.0)
+    ema = EMA(net, NOTHING, 0.0)
     seen = walk(ema, net, 50)
     torch.testing.assert_close(ema.energy.linear.weight.double(), seen.mean(0), rtol=1e-5, atol=1e-5)
     for rate in (-0.1, 1.1):
         with pytest.raises(ValueError, match=r"rate must be in \[0, 1\]"):
-            EMA(net, rate)
+            EMA(net, NOTHING, rate)
 
 
 def test_the_copy_is_apart_in_evaluation_mode_and_takes_no_gradient() -> None:
     net = Net().train()
-    ema = EMA(net, 0.5)
+    ema = EMA(net, NOTHING, 0.5)
     assert not ema.energy.training
     assert net.training
     assert not any(p.requires_grad for p in ema.energy.parameters())
@@ -75,11 +79,12 @@ def test_the_copy_is_apart_in_evaluation_mode_and_takes_no_gradient() -> None:
 
 def test_buffers_are_copied_not_averaged() -> None:
     net = Net()
-    ema = EMA(net, 0.5)
+    ema = EMA(net, NOTHING, 0.5)
     for k in (3, 8):
         net.count.fill_(k)
         net.running.fill_(k)
         ema.update()
+    ema.refresh()
     assert ema.energy.count == 8
     assert ema.energy.count.dtype == torch.int64
     assert torch.equal(ema.energy.running, torch.full((4,), 8.0))
@@ -88,13 +93,14 @@ def test_buffers_are_copied_not_averaged() -> None:
 def test_averages_what_a_spectral_norm_normalises() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(spectral_norm(nn.Linear(3, 2)))
-    ema, seen = EMA(net, 0.5), []
+    ema, seen = EMA(net, NOTHING, 0.5), []
     for _ in range(2):
         with torch.no_grad():
             net[0].parametrizations.weight.original.normal_()
         net.train()(torch.randn(5, 3))  # moves u and v
         ema.update()
         seen.append(net[0].parametrizations.weight.original.detach().clone())
+    ema.refresh()
     torch.testing.assert_close(ema.energy[0].parametrizations.weight.original, (seen[0] + seen[1]) / 2)
     for mine, theirs in zip(ema.energy.buffers(), net.buffers(), strict=True):
         assert torch.equal(mine, theirs)
@@ -103,11 +109,11 @@ def test_averages_what_a_spectral_norm_normalises() -> None:
 
 def test_resumed_equals_uninterrupted() -> None:
     whole, broken = Net(), Net()
-    one = EMA(whole, 0.2)
+    one = EMA(whole, NOTHING, 0.2)
     walk(one, whole, 3)
     state = copy.deepcopy(one.state_dict())
     assert type(state["n_updates"]) is int
-    two = EMA(broken, 0.2)
+    two = EMA(broken, NOTHING, 0.2)
     two.load_state_dict(state)
     for ema, net in ((one, whole), (two, broken)):
         net.load_state_dict(copy.deepcopy(state["energy"]))
@@ -116,12 +122,46 @@ def test_resumed_equals_uninterrupted() -> None:
     torch.testing.assert_close(two.state_dict(), one.state_dict(), rtol=0, atol=0)
 
 
+def test_the_norm_of_averaged_weights_is_their_own() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 5))
+    register_parametrization(net[0], "weight", PowerIteration(net[0].weight, bounded=False, n_power_iterations=1))
+    ema = EMA(net, NOTHING, 0.5)
+    for _ in range(3):
+        with torch.no_grad():
+            net[0].parametrizations.weight.original.normal_()
+        net.train()(torch.randn(5, 6))
+        ema.update()
+    before = copy.deepcopy(net.state_dict())
+    ema.refresh()
+    assert torch.linalg.matrix_norm(ema.energy[0].weight, 2).item() == pytest.approx(1, abs=1e-2)
+    once = copy.deepcopy(ema.energy.state_dict())
+    ema.refresh()
+    torch.testing.assert_close(ema.energy.state_dict(), once, rtol=0, atol=0)  # of the present weights alone
+    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
+
+
+def test_parameters_of_the_objective_are_averaged_too() -> None:
+    net, objective = Net(), nn.Linear(1, 1, bias=False)
+    ema = EMA(net, objective, rate=0.1)
+    for value in (1.0, 2.0, 6.0):
+        with torch.no_grad():
+            objective.weight.fill_(value)
+        ema.update()
+    assert ema.objective.weight.item() == pytest.approx(3.0)
+    assert not ema.objective.weight.requires_grad
+    assert objective.weight.requires_grad
+    other = EMA(Net(), nn.Linear(1, 1, bias=False), rate=0.1)
+    other.load_state_dict(ema.state_dict())
+    assert torch.equal(other.objective.weight, ema.objective.weight)
+
+
 def test_refuses_weights_of_another_network() -> None:
     with pytest.raises(RuntimeError):
-        EMA(nn.Linear(2, 2), 0.5).load_state_dict(EMA(nn.Linear(3, 2), 0.5).state_dict())
+        EMA(nn.Linear(2, 2), NOTHING, 0.5).load_state_dict(EMA(nn.Linear(3, 2), NOTHING, 0.5).state_dict())
 
 
 def test_a_module_without_parameters_is_no_problem() -> None:
-    ema = EMA(nn.SiLU(), 0.5)
+    ema = EMA(nn.SiLU(), NOTHING, 0.5)
     ema.update()
     assert ema.n_updates == 1

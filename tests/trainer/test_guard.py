@@ -68,6 +68,33 @@ def test_a_metric_is_averaged_over_the_steps_that_have_it() -> None:
     assert meter.read() == ({}, None)
 
 
+def test_the_first_failure_can_be_asked_for_in_the_middle_of_an_interval() -> None:
+    meter = Meter("cpu")
+    assert meter.first_bad() is None
+    meter.add(1, scalars(a=1.0))
+    assert meter.first_bad() is None
+    meter.add(2, scalars(a=1.0, b=math.nan))
+    meter.add(3, scalars(a=math.inf))
+    assert meter.first_bad() == meter.first_bad() == (2, "b")
+    assert meter.read()[1] == (2, "b")
+    assert meter.first_bad() is None
+
+
+def test_an_interval_goes_on_from_a_saved_one() -> None:
+    whole, first, second = Meter("cpu"), Meter("cpu"), Meter("cpu")
+    rows = [scalars(a=0.1), scalars(a=0.2, b=3.0), scalars(b=0.7), scalars(a=1e8, b=math.nan), scalars(a=math.inf)]
+    for step, row in enumerate(rows):
+        whole.add(step, row)
+    for step, row in enumerate(rows[:2]):
+        first.add(step, row)
+    second.add(9, scalars(c=1.0))  # of another interval: gone
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for step, row in enumerate(rows[2:], start=2):
+        second.add(step, row)
+    assert whole.first_bad() == second.first_bad() == (3, "b")
+    assert repr(whole.read()) == repr(second.read())
+
+
 def test_takes_no_graph_along() -> None:
     meter = Meter("cpu")
     weight = torch.ones((), requires_grad=True)

@@ -1,25 +1,29 @@
-"""A distribution to propose jumps from: Gaussians fitted to the data, with a tenth of uniform points on the box."""
+"""A density near the data's: Gaussians fitted to it, with a tenth of uniform points on the box."""
 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.random import derive_seed
-from ebm_exp.types import Batch, PerSample
+from ebm_exp.start.base import Start
+from ebm_exp.types import Batch, Conditional, PerSample, Points, PositiveInt, Provided
 
 UNIFORM_SHARE = 0.1  # keeps p/q bounded where the Gaussians are low
 N_POINTS = 10_000  # training points that are looked at
 
 
-class FittedMixture(nn.Module):
+class Mixture(Start):
     """Gaussians with covariances of their own, fitted by expectation maximisation (scikit-learn's).
 
     Args:
         dataset: gives training points and box.
-        n_components: number of Gaussians.
+        n_components: number of Gaussians, each with a covariance of its own.
+        conditional: draw labels of the data's distribution too.
     """
+
+    name = "a mixture fitted to the data"
 
     means: Tensor  # [components, d]
     cholesky: Tensor  # [components, d, d]
@@ -28,11 +32,13 @@ class FittedMixture(nn.Module):
     whitened_means: Tensor  # [components, d]
     log_peak: Tensor  # [components]
 
-    def __init__(self, dataset: Dataset, n_components: int) -> None:
+    def __init__(
+        self, dataset: Provided[Dataset], n_components: PositiveInt = 32, conditional: Conditional = False
+    ) -> None:
         super().__init__()
         from sklearn.mixture import GaussianMixture
 
-        self.domain = dataset.domain
+        self.dataset, self.domain, self.conditional = dataset, dataset.domain, conditional
         points = dataset.train(N_POINTS).flatten(1).double().cpu().numpy()
         fit = GaussianMixture(n_components, random_state=derive_seed("proposal", dataset.name) % 2**32).fit(points)
         covariances = torch.from_numpy(fit.covariances_)
@@ -45,13 +51,16 @@ class FittedMixture(nn.Module):
         self.register_buffer("whitened_means", (whiten @ self.means.unsqueeze(2)).squeeze(2))
         self.register_buffer("log_peak", log_peak - self.means.shape[1] / 2 * math.log(2 * math.pi))
 
-    def draw(self, n: int, generator: torch.Generator) -> Batch:
+    def draw(self, n: int, generator: torch.Generator) -> Points:
         """n independent points ``[n, *event]``; some may lie outside the box."""
+        device = self.means.device
         k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        z = torch.randn(n, self.means.shape[1], 1, generator=generator, device=generator.device)
+        z = torch.randn(n, self.means.shape[1], 1, generator=generator, device=device)
         x = (self.means[k] + (self.cholesky[k] @ z).squeeze(2)).view(n, *self.domain.event_shape)
-        uniform = torch.rand(n, generator=generator, device=generator.device) < UNIFORM_SHARE
-        return torch.where(uniform.view(-1, *[1] * (x.dim() - 1)), self.domain.uniform(n, generator), x)
+        uniform = torch.rand(n, generator=generator, device=device) < UNIFORM_SHARE
+        box = self.domain.uniform(n, generator, device)
+        x = torch.where(uniform.view(-1, *[1] * (x.dim() - 1)), box, x)
+        return Points(x, self.dataset.random_labels(n, generator) if self.conditional else None)
 
     def log_prob(self, x: Batch) -> PerSample:
         """Log-density ``[batch]`` at points of the box, in nats."""

@@ -1,33 +1,18 @@
 """Checkpoints: files that are either whole or absent, found and pruned by the step in their name."""
 
 import os
-import re
 import warnings
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-KEYS = (
-    "step",
-    "elapsed",
-    "best",
-    "wandb_id",
-    "energy",
-    "ema",
-    "optimizer",
-    "buffer",
-    "sampler",
-)  # what a resumed run needs
+from ebm_exp.config.errors import UserError
+from ebm_exp.run.directory import FORMAT, RunDirectory
 
-_NAME = re.compile(r"step_(\d{8,})\.pt")
-
-
-def step_path(directory: Path, step: int) -> Path:
-    """The file of one step, e.g. ``step_00001000.pt``: names sort as steps do."""
-    return directory / f"step_{step:08d}.pt"
+KEYS = ("step", "elapsed", "best", "wandb_id", "parts", "ema")  # what a resumed run needs
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
@@ -69,18 +54,48 @@ def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = 
         ValueError: naming the file, when it cannot be read or lacks a key.
     """
     state = _read(path, device)
+    if keys is KEYS and state.get("format") != FORMAT:
+        raise ValueError(f"{path}: is of format {state.get('format', 1)}, this version reads {FORMAT}")
     missing = [key for key in keys if key not in state]
     if missing:
         raise ValueError(f"{path}: the checkpoint lacks {', '.join(missing)}; it holds {', '.join(map(str, state))}")
     return state
 
 
-def latest(directory: Path) -> Path | None:
-    """The newest checkpoint that can be read; None when there is none.
+def read_state(
+    directory: RunDirectory, which: Literal["latest", "best"] | int = "latest", key: str = "run"
+) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU; a number is its step.
 
-    Temporary files are ignored; a damaged file is skipped with a warning that names it.
+    A damaged file is skipped for the one before it, with a warning that names it, when the latest is asked for.
+
+    Args:
+        directory: the run.
+        which: which checkpoint.
+        key: the command-line key that gave the directory, for the message.
+
+    Raises:
+        UserError: when there is none, it cannot be read, or it is of another format.
     """
-    for path in reversed(_by_step(directory)):
+    directory.check_format(key)
+    path = latest(directory)
+    if which == "best":
+        best = directory.summary().get("best")
+        path = directory.checkpoint(best["step"]) if best else None
+    elif which != "latest":
+        path = directory.checkpoint(which)
+    if path is None or not path.is_file():
+        raise UserError(f"{key}: {directory.path} has no {which} checkpoint")
+    try:
+        return load(path)
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from None
+
+
+def latest(directory: RunDirectory) -> Path | None:
+    """The newest checkpoint that can be read; None when there is none."""
+    for step in reversed(directory.checkpoint_steps()):
+        path = directory.checkpoint(step)
         try:
             _read(path, "cpu")
         except ValueError as error:
@@ -90,7 +105,7 @@ def latest(directory: Path) -> Path | None:
     return None
 
 
-def prune(directory: Path, keep: int, protect: Collection[int] = ()) -> None:
+def prune(directory: RunDirectory, keep: int, protect: Collection[int] = ()) -> None:
     """Delete checkpoints, except the ``keep`` highest steps, the steps in ``protect`` and the file written last.
 
     The last written is not always the highest step: a run that found its newest checkpoint damaged goes on from an
@@ -101,27 +116,15 @@ def prune(directory: Path, keep: int, protect: Collection[int] = ()) -> None:
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
-    paths = _by_step(directory)
-    if not paths:
+    steps = directory.checkpoint_steps()
+    if not steps:
         return
-    kept = {*paths[-keep:], max(paths, key=lambda p: (p.stat().st_mtime_ns, _step(p)))}
-    for path in paths:
-        if path not in kept and _step(path) not in protect:
-            path.unlink()
-    for leftover in directory.glob(".step_*.pt.tmp"):
+    newest = max(steps, key=lambda step: (directory.checkpoint(step).stat().st_mtime_ns, step))
+    for step in steps:
+        if step not in {*steps[-keep:], newest, *protect}:
+            directory.checkpoint(step).unlink()
+    for leftover in directory.checkpoints.glob(".step_*.pt.tmp"):
         leftover.unlink()
-
-
-def _step(path: Path) -> int:
-    match = _NAME.fullmatch(path.name)
-    assert match is not None
-    return int(match[1])
-
-
-def _by_step(directory: Path) -> list[Path]:
-    if not directory.is_dir():
-        return []
-    return sorted((p for p in directory.iterdir() if _NAME.fullmatch(p.name) and p.is_file()), key=_step)
 
 
 def _read(path: Path, device: torch.device | str) -> dict[str, Any]:

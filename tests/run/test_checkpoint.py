@@ -5,25 +5,33 @@ from pathlib import Path
 import pytest
 import torch
 
-from ebm_exp.trainer import checkpoint
-from ebm_exp.trainer.checkpoint import KEYS, latest, load, prune, save, step_path
+from ebm_exp.config.errors import UserError
+from ebm_exp.run.checkpoint import KEYS, latest, load, prune, read_state, save
+from ebm_exp.run.directory import FORMAT, RunDirectory
+from ebm_exp.trainer.build import build
+from tests.config.test_conf import composed
 
 
 def state(step: int) -> dict:
-    return dict.fromkeys(KEYS) | {"step": step, "energy": {"w": torch.arange(1000.0) + step}, "best": {"value": 0.5}}
+    parts = {"energy": {"w": torch.arange(1000.0) + step}}
+    return dict.fromkeys(KEYS) | {"format": FORMAT, "step": step, "parts": parts, "best": {"value": 0.5}}
 
 
-def steps(folder: Path) -> list[int]:
-    return sorted(int(p.stem.removeprefix("step_")) for p in folder.glob("step_*.pt"))
+def step_path(run: Path, step: int) -> Path:
+    return RunDirectory(run).checkpoint(step)
+
+
+def steps(run: Path) -> list[int]:
+    return sorted(int(p.stem.removeprefix("step_")) for p in (run / "checkpoints").glob("step_*.pt"))
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    path = step_path(tmp_path / "checkpoints", 1000)
-    assert path.name == "step_00001000.pt"
+    path = step_path(tmp_path, 1000)
+    assert path == tmp_path / "checkpoints" / "step_00001000.pt"
     save(path, state(1000))
     read = load(path)
-    torch.testing.assert_close(read.pop("energy"), state(1000).pop("energy"), rtol=0, atol=0)
-    assert read == {k: v for k, v in state(1000).items() if k != "energy"}
+    torch.testing.assert_close(read.pop("parts"), state(1000).pop("parts"), rtol=0, atol=0)
+    assert read == {k: v for k, v in state(1000).items() if k != "parts"}
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
@@ -43,7 +51,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(OSError, match="no space left"):
             save(step_path(tmp_path, 6), state(6))
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
     assert load(path)["step"] == 5
 
 
@@ -69,16 +77,16 @@ def test_the_target_is_replaced_only_when_the_new_file_is_on_the_disk(
 
 
 def test_latest_is_the_highest_step_and_ignores_what_is_no_checkpoint(tmp_path: Path) -> None:
-    assert latest(tmp_path / "nowhere") is None
-    assert latest(tmp_path) is None
+    assert latest(RunDirectory(tmp_path / "nowhere")) is None
+    assert latest(RunDirectory(tmp_path)) is None
     for step in (1000, 20, 300):
         save(step_path(tmp_path, step), state(step))
     for other in (".step_00009999.pt.tmp", "step_00009999.pt.tmp", "last.pt", "step_9999.pt", "step_00009999.txt"):
-        (tmp_path / other).write_bytes(b"")
-    (tmp_path / "step_00008888.pt").mkdir()
-    assert latest(tmp_path) == step_path(tmp_path, 1000)
+        (tmp_path / "checkpoints" / other).write_bytes(b"")
+    step_path(tmp_path, 8888).mkdir()
+    assert latest(RunDirectory(tmp_path)) == step_path(tmp_path, 1000)
     save(step_path(tmp_path, 123_456_789), state(0))  # nine digits sort as numbers, too
-    assert latest(tmp_path) == step_path(tmp_path, 123_456_789)
+    assert latest(RunDirectory(tmp_path)) == step_path(tmp_path, 123_456_789)
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "middle", "text", "other"])
@@ -97,21 +105,22 @@ def test_a_damaged_newest_file_falls_back_to_the_one_before(tmp_path: Path, dama
     }[damage]
     newest.write_bytes(content)
     with pytest.warns(UserWarning, match=r"step_00000020\.pt: .*trying the one before"):
-        assert latest(tmp_path) == step_path(tmp_path, 10)
+        assert latest(RunDirectory(tmp_path)) == step_path(tmp_path, 10)
     with pytest.raises(ValueError, match=r"step_00000020\.pt: cannot be read"):
         load(newest)
 
 
 def test_all_damaged_is_none(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
     step_path(tmp_path, 1).write_bytes(b"")
     with pytest.warns(UserWarning, match="cannot be read"):
-        assert latest(tmp_path) is None
+        assert latest(RunDirectory(tmp_path)) is None
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     path = step_path(tmp_path, 1)
-    save(path, {k: v for k, v in state(1).items() if k not in ("ema", "buffer")})
-    with pytest.raises(ValueError, match=r"step_00000001\.pt: the checkpoint lacks ema, buffer; it holds step"):
+    save(path, {k: v for k, v in state(1).items() if k not in ("parts", "ema")})
+    with pytest.raises(ValueError, match=r"step_00000001\.pt: the checkpoint lacks parts, ema; it holds step"):
         load(path)
     assert load(path, keys=("step",))["step"] == 1
     torch.save([1, 2], path)
@@ -131,6 +140,7 @@ class Payload:
 
 def test_a_file_that_carries_code_is_refused(tmp_path: Path) -> None:
     path, marker = step_path(tmp_path, 1), tmp_path / "code ran"
+    path.parent.mkdir()
     torch.save(state(1) | {"best": Payload(marker)}, path)
     with pytest.raises(ValueError, match="cannot be read"):
         load(path)
@@ -143,19 +153,20 @@ def test_a_file_that_carries_code_is_refused(tmp_path: Path) -> None:
 def test_prune_keeps_the_newest_and_the_protected(tmp_path: Path) -> None:
     for step in (10, 20, 30, 40, 50):
         save(step_path(tmp_path, step), state(step))
-    (tmp_path / "notes.txt").write_text("mine")
-    leftover = tmp_path / ".step_00000045.pt.tmp"
+    notes = tmp_path / "checkpoints" / "notes.txt"
+    notes.write_text("mine")
+    leftover = tmp_path / "checkpoints" / ".step_00000045.pt.tmp"
     leftover.write_bytes(b"half")
-    prune(tmp_path, keep=2, protect={20, 999})
+    prune(RunDirectory(tmp_path), keep=2, protect={20, 999})
     assert steps(tmp_path) == [20, 40, 50]
-    assert (tmp_path / "notes.txt").exists()
+    assert notes.exists()
     assert not leftover.exists()
-    prune(tmp_path, keep=2)
+    prune(RunDirectory(tmp_path), keep=2)
     assert steps(tmp_path) == [40, 50]
-    prune(tmp_path, keep=5)
+    prune(RunDirectory(tmp_path), keep=5)
     assert steps(tmp_path) == [40, 50]
     with pytest.raises(ValueError, match="keep must be at least 1"):
-        prune(tmp_path, keep=0)
+        prune(RunDirectory(tmp_path), keep=0)
 
 
 def test_prune_never_deletes_what_was_written_last(tmp_path: Path) -> None:
@@ -163,11 +174,40 @@ def test_prune_never_deletes_what_was_written_last(tmp_path: Path) -> None:
     for seconds, step in enumerate((500, 1000, 600)):
         save(step_path(tmp_path, step), state(step))
         os.utime(step_path(tmp_path, step), (10**9 + seconds, 10**9 + seconds))
-    prune(tmp_path, keep=1)
+    prune(RunDirectory(tmp_path), keep=1)
     assert steps(tmp_path) == [600, 1000]
 
 
-def test_the_keys_are_those_a_trainer_saves() -> None:
-    source = (Path(checkpoint.__file__).parent / "loop.py").read_text()
-    body = source[source.index("def state_dict") : source.index("def load_state_dict")]
-    assert all(f'"{key}":' in body for key in KEYS)
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = step_path(tmp_path, 1)
+    for other, named in (({"format": 1}, 1), ({}, 1), ({"format": 99}, 99)):
+        save(path, {k: v for k, v in state(1).items() if k != "format"} | other)
+        with pytest.raises(ValueError, match=rf"step_00000001\.pt: is of format {named}, this version reads {FORMAT}"):
+            load(path)
+        with pytest.raises(UserError, match=rf"resume: .*is of format {named}"):
+            read_state(RunDirectory(tmp_path), key="resume")
+
+
+def test_the_state_of_a_step_the_best_and_the_latest(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    with pytest.raises(UserError, match=r"init_from: .* has no latest checkpoint"):
+        read_state(run, key="init_from")
+    for step in (10, 20, 30):
+        save(run.checkpoint(step), state(step))
+    with pytest.raises(UserError, match=r"run: .* has no best checkpoint"):
+        read_state(run, "best")
+    run.write_summary({"best": {"step": 20}})
+    assert [read_state(run, which)["step"] for which in ("latest", "best", 10)] == [30, 20, 10]
+    with pytest.raises(UserError, match=r"run: .* has no 15 checkpoint"):
+        read_state(run, 15)
+
+
+def test_the_keys_are_those_a_trainer_saves(tmp_path: Path) -> None:
+    config = composed("debug=smoke")
+    parts, experiment = build(config)
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    parts["trainer"].fit(parts, experiment, run, parts["logger"])
+    saved = load(run.checkpoint(2))
+    assert set(saved) == {"format", "unevaluated", "meter", *KEYS}
+    assert set(saved["parts"]) == {"energy", "objective", "buffer", "optimizer", "sampler"}

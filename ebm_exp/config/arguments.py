@@ -1,0 +1,100 @@
+"""The command line before Hydra reads it: what it would misread is mended, what would do harm is refused."""
+
+import os
+import re
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ebm_exp.config.errors import UserError
+
+_PATHS = re.compile(r"(resume|init_from|run|output_dir|hydra\.(run|sweep)\.dir|([\w.]+\.)?(root|path|cache_dir|dir))")
+_PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
+_CLAIMS = Path("outputs/.starts")  # one empty folder for each start of the last minute
+_STALE = 60.0  # seconds
+
+
+def quote_home(arguments: Sequence[str]) -> list[str]:
+    """``key=~/data`` as Hydra can read it, for a shell that left the ~: Hydra takes a bare one for a deletion."""
+    return [re.sub(r"(?<==)(~[^',\[\]{}\s]*)$|(?<=[\[,])\s*(~[^',\[\]{}\s]*)", _quoted, a) for a in arguments]
+
+
+def _quoted(match: re.Match[str]) -> str:
+    return f"'{(match[1] or match[2]).strip()}'"
+
+
+def refuse_empty_paths(arguments: Sequence[str]) -> None:
+    """A path that is given empty was as a rule an unset shell variable: it must not pass for no path.
+
+    Raises:
+        UserError: naming the key.
+    """
+    for argument in arguments:
+        key, given, value = argument.lstrip("+").partition("=")
+        if given and not value.strip(" '\"") and _PATHS.fullmatch(key):
+            raise UserError(f"{key}: is empty (unset variable?)")
+
+
+def refuse_used_directory(arguments: Sequence[str], key: str) -> None:
+    """Hydra writes into its directory before anything else runs: one that holds a run must be known before.
+
+    Args:
+        arguments: the command line.
+        key: what names the directory: ``hydra.run.dir`` or ``output_dir``.
+
+    Raises:
+        UserError: naming the directory.
+    """
+    given = value_of(key, arguments)
+    if given is None:
+        return
+    path = Path(given)
+    if (path / ".hydra").exists() or (path / "summary.json").exists():
+        holds = "a run already; go on with " + override("resume", given) if key == "hydra.run.dir" else "files already"
+        raise UserError(f"{key}: {path} holds {holds}")
+
+
+def claim_stamp() -> str:
+    """The time that names this start's directory, with a number behind it if another start has taken this second."""
+    _CLAIMS.mkdir(parents=True, exist_ok=True)
+    for claim in _CLAIMS.iterdir():
+        try:
+            if time.time() - claim.stat().st_mtime > _STALE:
+                claim.rmdir()
+        except OSError:  # another start was quicker
+            continue
+    now, i = time.strftime("%Y-%m-%d_%H-%M-%S"), 0
+    while True:
+        stamp = f"{now}_{i}" if i else now
+        try:
+            os.mkdir(_CLAIMS / stamp)
+        except FileExistsError:
+            i += 1
+        else:
+            return stamp
+
+
+def value_of(key: str, arguments: Sequence[str]) -> str | None:
+    """The last value that a key was given, unquoted; None when it was not, or ``null``."""
+    values = [a.split("=", 1)[1] for a in arguments if a.startswith(key + "=")]
+    if not values or values[-1] in ("", "null"):
+        return None
+    value = values[-1]
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return re.sub(r"\\(['\"\\])", r"\1", value[1:-1])
+    return value
+
+
+def override(key: str, value: str | Path) -> str:
+    """``key=value`` as bash and Hydra can read it, whatever the value holds."""
+    text = str(value)
+    if _PLAIN.fullmatch(text):
+        return f"{key}={text}"
+    argument = f"{key}={quoted(text)}"
+    return shlex.quote(argument) if re.search(r'["$`!\\]', argument) else f'"{argument}"'
+
+
+def quoted(text: str) -> str:
+    """A text as Hydra's quoted value."""
+    return "'" + text.replace("'", "\\'") + "'"

@@ -1,0 +1,7 @@
+"""Engines: how gradients are computed and chains are run."""
+
+from ebm_exp.engine.base import Engine
+from ebm_exp.engine.eager import Eager
+from ebm_exp.engine.target import Target
+
+__all__ = ["Eager", "Engine", "Target"]

@@ -1,0 +1,174 @@
+"""What the environment says to Weights & Biases, checked before a training starts.
+
+wandb is imported where it is used: a run without it does not pay for it.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+Mode = Literal["auto", "online", "offline", "disabled"]
+MODES: dict[str, Mode] = {
+    **{"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"},
+    "": "auto",
+}
+# Our key: W&B's variable, and its setting.
+VARIABLES = {
+    "project": ("WANDB_PROJECT", "project"),
+    "entity": ("WANDB_ENTITY", "entity"),
+    "group": ("WANDB_RUN_GROUP", "run_group"),
+    "tags": ("WANDB_TAGS", "run_tags"),
+    "dir": ("WANDB_DIR", "root_dir"),
+    "name": ("WANDB_NAME", "run_name"),
+    "job_type": ("WANDB_JOB_TYPE", "run_job_type"),
+    "notes": ("WANDB_NOTES", "run_notes"),
+}
+_OURS = {"WANDB_MODE", *(variable for variable, _ in VARIABLES.values())}
+_WAY_OUT = " (`wandb login` stores a key; logger.mode=offline needs none)"
+
+
+def from_environment(key: str) -> Any:
+    """What W&B's variable says of one of our keys; None when it is unset or blank."""
+    text = os.environ.get(VARIABLES[key][0], "").strip()
+    if key == "tags":
+        return [tag.strip() for tag in text.split(",") if tag.strip()] or None
+    return text or None
+
+
+def asked_mode(mode: Mode) -> Mode:
+    """The mode that our key asks for, or WANDB_MODE when the key is ``auto``; ``auto`` when neither says.
+
+    Raises:
+        ValueError: when WANDB_MODE is none of W&B's.
+    """
+    said = os.environ.get("WANDB_MODE", "")
+    if mode == "auto" and said.strip().lower() not in MODES:
+        raise ValueError(f"WANDB_MODE must be online, offline or disabled, got {said!r}")
+    return MODES[said.strip().lower()] if mode == "auto" else mode
+
+
+def check(asked: Mode, given: Mapping[str, Any]) -> None:
+    """Refuse what W&B would refuse in the middle of a start, key by key and variable by variable.
+
+    Args:
+        asked: the mode; nothing is looked at for ``disabled``, an API key only where a run may go online.
+        given: our keys; None where one is at its default.
+
+    Raises:
+        ValueError: naming the key or the variable.
+    """
+    if asked == "disabled":
+        return
+    import wandb
+
+    for name, value in os.environ.items():
+        if name.startswith("WANDB_") and name not in _OURS:
+            _try(name, value, partial(wandb.Settings().update_from_env_vars, {name: value}))
+    for key, (variable, setting) in VARIABLES.items():
+        own = given.get(key) is not None
+        value = given[key] if own else from_environment(key)
+        if value is not None:
+            _try(key if own else variable, value, partial(setattr, wandb.Settings(), setting, value))
+    named = "dir" if given.get("dir") or not from_environment("dir") else "WANDB_DIR"
+    folder = Path(given.get("dir") or from_environment("dir") or "outputs").expanduser()
+    if not _can_write(folder):
+        raise ValueError(f"{named} must be a folder that can be written to, got {str(folder)!r}")
+    if asked != "offline":
+        has_key()
+
+
+def has_key() -> bool:
+    """Whether W&B has credentials without a prompt. It reads its netrc itself: its host has names of old and new.
+
+    Raises:
+        ValueError: for a key that no server would take.
+    """
+    import wandb
+    from wandb.sdk.lib.wbauth import check_api_key, read_netrc_auth
+
+    if os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    key, source = os.environ.get("WANDB_API_KEY"), "WANDB_API_KEY"
+    if not key:
+        settings = set_up().settings
+        try:
+            key, source = settings.api_key or read_netrc_auth(host=settings.base_url), "the key in W&B's settings"
+        except wandb.errors.AuthenticationError as error:
+            raise ValueError(f"W&B's key in the netrc file is wrong: {reason(error)}{_WAY_OUT}") from None
+    problem = check_api_key(key) if key else None
+    if problem:
+        raise ValueError(f"{source} is wrong: {problem.rstrip('.')}{_WAY_OUT}")
+    return bool(key)
+
+
+def set_up() -> Any:
+    """W&B's state of this process, silent: its login speaks before a run's own settings hold.
+
+    W&B does not see the variables that we read ourselves and hand on: it would stop at ``WANDB_MODE=OFFLINE``, or at
+    a value that our key overrules.
+    """
+    import wandb
+
+    with _without(_OURS):
+        return wandb.setup(settings=wandb.Settings(silent=True))
+
+
+def call(action: Callable[[], Any], seconds: float) -> Any:
+    """What the action returns, waiting for so long at most: W&B waits for its helper process, whatever became of it.
+
+    Raises:
+        TimeoutError: when it does not return; it goes on in a thread that does not keep the process alive.
+    """
+    outcome: dict[str, Any] = {}
+
+    def work() -> None:
+        try:
+            outcome["value"] = action()
+        except Exception as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=work, name="wandb", daemon=True)
+    thread.start()
+    thread.join(min(seconds, threading.TIMEOUT_MAX))
+    if "error" in outcome:
+        raise outcome["error"]
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return outcome["value"]
+
+
+def reason(error: Exception) -> str:
+    """An error in one line."""
+    details = getattr(error, "errors", None)  # pydantic's: its text is a page
+    text = details()[0]["msg"] if callable(details) else str(error)
+    return (text.strip() or type(error).__name__).splitlines()[0].removeprefix("Value error, ").rstrip(".")
+
+
+def _try(name: str, value: Any, use: Callable[[], Any]) -> None:
+    import wandb
+
+    try:
+        use()
+    except (ValueError, wandb.errors.UsageError) as error:
+        shown = "" if "KEY" in name else f"{value!r}: "
+        raise ValueError(f"{name} is wrong: {shown}{reason(error)}") from None
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether a folder can be made and written to, told without making it."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+@contextmanager
+def _without(names: set[str]) -> Iterator[None]:
+    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

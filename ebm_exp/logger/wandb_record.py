@@ -1,0 +1,53 @@
+"""What a run is to Weights & Biases beyond one session: a file in the run directory, and the folder of each session."""
+
+import glob
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+_NAME = "wandb.json"
+
+
+def read(run_dir: Path, run_id: str | None) -> dict[str, Any]:
+    """Project, entity, group, … and ``folders`` of a run that goes on; empty for any other run."""
+    try:
+        record = json.loads((run_dir / _NAME).read_text(encoding="utf-8"))
+        return record if run_id is not None and record["id"] == run_id else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def write(run_dir: Path, run_id: str, chosen: Mapping[str, Any], folders: Iterable[Path]) -> None:
+    """Keep what the run is, for its next session."""
+    record = {"id": run_id, **chosen, "folders": [str(folder) for folder in folders]}
+    (run_dir / _NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def pieces(known: Iterable[str], here: Path, run_id: str) -> list[Path]:
+    """This session's folder, and those of earlier ones that were offline, the first one first.
+
+    Args:
+        known: folders of the record; they need not lie beside each other (WANDB_DIR).
+        here: this session's folder.
+        run_id: names folders of a run without a record.
+    """
+    found = {Path(folder) for folder in known} | set(here.parent.glob(f"offline-run-*-{glob.escape(run_id)}"))
+    offline = {folder.resolve() for folder in found if folder.is_dir() and folder.name.startswith("offline-")}
+    return sorted(offline | {here.resolve()}, key=lambda folder: folder.name.removeprefix("offline-"))
+
+
+def commands(folders: Iterable[Path], online: bool) -> list[str]:
+    """What to type, in bash, to look at and upload the pieces of a run that are on this disk alone."""
+    left = [folder for folder in folders if not list(folder.glob("*.wandb.synced"))]  # `wandb sync` leaves that file
+    if not left:
+        return []
+    all_offline = all(folder.name.startswith("offline-") for folder in left)
+    sync = "wandb sync " if all_offline else "wandb sync --include-online "
+    look = [] if online else [f"wandb leet {_quoted(left[-1].parent)}"]
+    return [*look, sync + " ".join(map(_quoted, left))]
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -1,0 +1,86 @@
+"""The files of one run. Nothing here needs torch, so that a report over many runs opens in a second."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ebm_exp.config.arguments import override
+from ebm_exp.config.errors import UserError
+
+FORMAT = 2  # of configs and checkpoints; a run of another format cannot be read
+_NAME = re.compile(r"step_(\d{8,})\.pt")
+
+
+class RunDirectory:
+    """One run directory.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.summary_file = self.path / "summary.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+
+    def create(self) -> None:
+        """Claim the directory for a new run.
+
+        Raises:
+            UserError: when a run is there already.
+        """
+        self.samples.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.mkdir(exist_ok=True)
+        try:
+            self.summary_file.open("x").close()
+        except FileExistsError:
+            go_on = override("resume", self.path)
+            raise UserError(f"hydra.run.dir: {self.path} holds a run already; go on with {go_on}") from None
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Replace summary.json as a whole, so that a reader never meets half of one."""
+        temporary = self.summary_file.with_suffix(".tmp")
+        text = json.dumps({"format": FORMAT} | dict(summary), indent=2, default=str)
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, self.summary_file)
+
+    def summary(self) -> dict[str, Any]:
+        """summary.json, empty while a run has not begun to write it."""
+        text = self.summary_file.read_text(encoding="utf-8") if self.summary_file.is_file() else ""
+        return json.loads(text) if text else {}
+
+    def check_format(self, key: str = "run") -> None:
+        """Refuse a run that was written in another format.
+
+        Raises:
+            UserError: naming both.
+        """
+        summary = self.summary()
+        if summary and summary.get("format") != FORMAT:
+            raise UserError(f"{key}: {self.path} is of format {summary.get('format', 1)}, this version reads {FORMAT}")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, in the order they were written; a step may have several."""
+        if not self.metrics_file.is_file():
+            return []
+        return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
+
+    def checkpoint(self, step: int) -> Path:
+        """The checkpoint of one step, e.g. ``step_00001000.pt``: names sort as steps do."""
+        return self.checkpoints / f"step_{step:08d}.pt"
+
+    def image(self, kind: str, step: int) -> Path:
+        """An image of one step, e.g. ``samples/step_00001000.png``."""
+        return self.samples / f"{kind}_{step:08d}.png"
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps that have a checkpoint, in their order; temporary files do not count."""
+        if not self.checkpoints.is_dir():
+            return []
+        found = [(_NAME.fullmatch(path.name), path) for path in self.checkpoints.iterdir()]
+        return sorted(int(match[1]) for match, path in found if match and path.is_file())

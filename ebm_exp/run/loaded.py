@@ -1,0 +1,157 @@
+"""A trained run as an object for notebooks.
+
+>>> run = load_run("outputs/digits/2026-11-23_12-00-00")  # doctest: +SKIP
+>>> run.draw(16).x.shape, run.directory.metrics()[-1]["train/loss"]  # doctest: +SKIP
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ebm_exp.config.build import Parts, choose_device
+from ebm_exp.config.errors import UserError
+from ebm_exp.config.trust import read_run_config
+from ebm_exp.energy import Energy
+from ebm_exp.random import Stream
+from ebm_exp.run.checkpoint import read_state
+from ebm_exp.run.directory import RunDirectory
+from ebm_exp.sampler.chain import Watch
+from ebm_exp.sampling import Sampling
+from ebm_exp.types import PerSample, Points
+
+BLOCK = 4096  # points whose energies are computed at once
+
+
+class LoadedRun:
+    """A trained run: its parts, with trained weights.
+
+    Args:
+        path: the run directory.
+        config: the run's resolved config, possibly with replaced parts.
+        weights: ``ema`` (averaged) or ``online``.
+        checkpoint: ``latest``, ``best`` or a step that was kept.
+
+    Attributes:
+        directory: its files.
+        energy: the trained energy, in evaluation mode.
+        step: how many optimizer steps made it.
+        temperature: T of the density exp(−E/T)/Z that was trained.
+        parts: everything else by name, e.g. ``parts["dataset"]``.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        config: dict[str, Any],
+        weights: Literal["ema", "online"] = "ema",
+        checkpoint: Literal["latest", "best"] | int = "latest",
+    ) -> None:
+        self.directory, self.config = RunDirectory(path), config
+        state, summary = read_state(self.directory, checkpoint), self.directory.summary()
+        averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
+        saved = _resolve(read_run_config(path, bool(config.get("trust"))))
+        # A part that is replaced now begins anew; all others are what they became in training.
+        kept = {name: s for name, s in (state["parts"] | averaged).items() if saved.get(name) == config.get(name)}
+        self.temperature: float = summary.get("temperature", 1.0)
+        self.parts = Parts(config, state=kept, absent=summary.get("data"), temperature=self.temperature)
+        self.energy: Energy = self.parts["energy"].eval().requires_grad_(False)
+        self.step: int = state["step"]
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.directory.path
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl."""
+        return self.directory.metrics()
+
+    def buffer(self, n: int) -> Points | None:
+        """n negatives of training ``[n, *event]`` and their labels, spread over the buffer; None for a run without."""
+        panels = self.parts["objective"].panels(n)
+        return panels.get("buffer")
+
+    def draw(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        watch: Watch | None = None,
+        label: int | Sequence[int] | None = None,
+        energy: Energy | None = None,
+        sampling: Sampling | None = None,
+        **more: Tensor,
+    ) -> Points:
+        """n fresh samples ``[n, *event]`` as the run's ``sampling`` says; the same seed gives the same samples.
+
+        Args:
+            n: number of samples.
+            seed: names them.
+            watch: see ``Sampling.draw``.
+            label: the class to draw, for a class-conditional energy; several are taken in turn.
+            energy: a target made of the run's energy; null: the run's energy itself.
+            sampling: null: the run's own.
+            more: ``start`` and context, see ``Sampling.draw``.
+
+        Raises:
+            UserError: when the energy knows no classes or not this one.
+        """
+        sampling, y = sampling or self.parts["sampling"], None
+        if label is not None:
+            asked, n_classes = [label] if isinstance(label, int) else list(label), self.parts["dataset"].n_classes
+            if self.energy.conditional and not (asked and all(0 <= k < n_classes for k in asked)):
+                raise UserError(f"label: must be classes from 0 to {n_classes - 1}, got {label}")
+            y = torch.tensor(asked, device=self.parts["device"]).repeat(-(-n // len(asked)))[:n]
+        try:
+            return sampling.draw(energy or self.energy, n, Stream(seed), y=y, watch=watch, **more)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    @torch.no_grad()
+    def energies(self, samples: Points) -> PerSample:
+        """E of samples ``[n]`` under their own labels."""
+        blocks = [slice(i, i + BLOCK) for i in range(0, len(samples.x), BLOCK)]
+        y = samples.y
+        return torch.cat([self.energy.bind(y=None if y is None else y[b])(samples.x[b]) for b in blocks])
+
+
+def load_run(path: str | Path, trust: bool = False, device: str = "auto", **choices: Any) -> LoadedRun:
+    """A trained run by its directory; see ``LoadedRun`` for the choices (weights, checkpoint).
+
+    Raises:
+        UserError: when it is no run, has no checkpoint, or its config names what it may not (see ``config/trust.py``).
+    """
+    from ebm_exp.config.validate import validate
+
+    config = _resolve(read_run_config(path, trust)) | {"device": str(choose_device(device))}
+    validate(config)
+    return LoadedRun(path, config, **choices)
+
+
+def load_initial_weights(energy: nn.Module, run: str) -> None:
+    """Start a new run from the averaged weights of another (``init_from=``).
+
+    Raises:
+        UserError: when there is no checkpoint or it does not fit.
+    """
+    if not Path(run).is_dir():
+        raise UserError(f"init_from: {run} is not a run directory")
+    averaged: Mapping[str, Any] = read_state(RunDirectory(run), key="init_from")["ema"]["energy"]
+    try:
+        energy.load_state_dict(averaged)
+    except RuntimeError as error:
+        detail = str(error).splitlines()
+        raise UserError(
+            f"init_from: the weights do not fit this energy: {detail[min(1, len(detail) - 1)].strip()}"
+        ) from None
+
+
+def _resolve(config: dict[str, Any]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    resolved = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}

@@ -1,0 +1,6 @@
+"""Sampling: how a run draws fresh samples from an energy."""
+
+from ebm_exp.sampling.base import Sampling
+from ebm_exp.sampling.chains import Chains
+
+__all__ = ["Chains", "Sampling"]

@@ -1,0 +1,84 @@
+"""An experiment from its config: every part of a training, built and checked before the first step."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ebm_exp.config.build import Parts
+from ebm_exp.config.errors import UserError, nearest
+from ebm_exp.config.validate import arguments, source
+from ebm_exp.dataset.base import Dataset
+from ebm_exp.evaluator import Evaluator
+from ebm_exp.trainer.experiment import Experiment
+
+
+def check_data(dataset: Dataset, began_with: Mapping[str, Any]) -> None:
+    """Refuse to go on with other data than a run began with.
+
+    Args:
+        dataset: the data now.
+        began_with: ``Dataset.facts`` of then.
+
+    Raises:
+        UserError: with both numbers of points.
+    """
+    now = dataset.facts()
+    if now["fingerprint"] != began_with.get("fingerprint"):
+        raise UserError(
+            f"dataset: is not the one that the run began with: {now['n_train']:,} training and {now['n_test']:,} test "
+            f"points now, {began_with.get('n_train', 0):,} and {began_with.get('n_test', 0):,} then"
+            + (", with other values" if now["n_train"] == began_with.get("n_train") else "")
+        )
+
+
+def check_metric(metric: str | None, evaluators: Collection[Evaluator]) -> None:
+    """Refuse a metric that no evaluator produces; where one does not say what it produces, nothing is refused.
+
+    Raises:
+        UserError: with those there are.
+    """
+    known = [f"eval/{name}" for each in evaluators for name in each.produces]
+    if metric is not None and known and all(each.produces for each in evaluators) and metric not in known:
+        raise UserError(f"optimized_metric: {metric} is not evaluated; {nearest(metric, known)}")
+
+
+def build(config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> tuple[Parts, Experiment]:
+    """The parts of a training, with the states of a checkpoint, and the experiment they make.
+
+    Args:
+        config: resolved and validated.
+        state: of a checkpoint; None: a new run.
+
+    Raises:
+        UserError: when a part refuses its values, or the batch does not fit data or objective.
+    """
+    parts = Parts(config, state=None if state is None else state["parts"])
+    for name in ("trainer", "logger"):  # refuses its own values before anything is written
+        parts[name]
+    dataset, objective, batch_size = parts["dataset"], parts["objective"], config["trainer"]["batch_size"]
+    if batch_size > dataset.n_train:
+        most = dataset.n_train
+        raise UserError(f"trainer: batch_size must be at most {most}, the training points, got {batch_size}")
+    check_metric(config["optimized_metric"], parts["evaluator"].values())
+    try:
+        objective.check(batch_size)
+    except ValueError as error:
+        raise UserError(f"trainer: {error}") from error
+    experiment = Experiment(
+        dataset=dataset,
+        energy=parts["energy"],
+        objective=objective,
+        optimizer=parts["optimizer"],
+        schedule=parts["schedule"],
+        engine=parts["engine"],
+        sampling=parts["sampling"],
+        evaluators=parts["evaluator"],
+        data_augmentation=parts["data_augmentation"],
+        stream=parts["stream"],
+        sampler=getattr(objective, "sampler", None),
+        optimized_metric=config["optimized_metric"],
+    )
+    takes = {source(name, parameter) for name, parameter in arguments(type(objective)).items()}
+    if "buffer" in parts.stateful() and "buffer" not in takes:
+        name = type(objective).__name__
+        raise UserError(f"buffer: start=buffer needs an objective that fills a buffer (pcd), {name} does not")
+    return parts, experiment

@@ -1,0 +1,65 @@
+"""What is mended and refused before Hydra reads the command line."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from ebm_exp.config.arguments import (
+    claim_stamp,
+    override,
+    quote_home,
+    refuse_empty_paths,
+    refuse_used_directory,
+    value_of,
+)
+from ebm_exp.config.errors import UserError
+
+
+@pytest.mark.parametrize("path", ["outputs/a", "a b", "a=b,c", "it's", "ä(1)", '$HOME "x"', "a#b", "{x}"])
+def test_a_printed_override_can_be_pasted(path: str) -> None:
+    """Through bash, then through Hydra's own parser, and through ours."""
+    command = f"printf %s {override('resume', path)}"
+    pasted = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
+    (parsed,) = OverridesParser.create().parse_overrides([pasted])
+    assert parsed.value() == path
+    assert value_of("resume", [pasted]) == path
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("dataset.root=~/data", "dataset.root='~/data'"),
+        ("run=[~/a,~/b]", "run=['~/a','~/b']"),
+        ("dataset.root='~/data'", "dataset.root='~/data'"),
+        ("~regularization.energy_l2", "~regularization.energy_l2"),
+        ("seed=1", "seed=1"),
+    ],
+)
+def test_a_home_is_quoted_and_a_deletion_is_not(typed: str, read: str) -> None:
+    assert quote_home([typed]) == [read]
+
+
+@pytest.mark.parametrize(
+    "key", ["resume", "init_from", "run", "hydra.run.dir", "dataset.root", "output_dir", "+dataset.path"]
+)
+def test_an_empty_path_is_refused(key: str) -> None:
+    for empty in ("", "''", '""'):
+        with pytest.raises(UserError, match=r"is empty \(unset variable\?\)"):
+            refuse_empty_paths(["seed=1", f"{key}={empty}"])
+    refuse_empty_paths([f"{key}=x", "name="])
+
+
+def test_a_directory_with_a_run_is_refused(tmp_path: Path) -> None:
+    given = f"hydra.run.dir={tmp_path}"
+    refuse_used_directory([given], "hydra.run.dir")
+    refuse_used_directory([], "hydra.run.dir")
+    (tmp_path / "summary.json").touch()
+    with pytest.raises(UserError, match="holds a run already; go on with resume="):
+        refuse_used_directory([given], "hydra.run.dir")
+
+
+def test_starts_of_one_second_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len({claim_stamp() for _ in range(5)}) == 5

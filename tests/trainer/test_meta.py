@@ -1,0 +1,47 @@
+"""The training step and the drawing of samples on ``device=meta``: whatever asks the device for a number raises there.
+
+On that device ``.item()``, ``bool(tensor)``, ``nonzero`` and a tensor that was left on the CPU are errors, as host
+synchronisations and device mismatches would be on CUDA.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ebm_exp.augmentation import Images
+from ebm_exp.config.build import Parts
+from ebm_exp.dataset import Dataset
+from ebm_exp.random import Stream
+from tests.config.test_conf import EXPERIMENTS, composed
+
+META = torch.device("meta")
+
+
+def small(experiment: str, root: Path) -> list[str]:
+    extra = [f"dataset.root={root}"] if "root" in composed(experiment)["dataset"] else []
+    return [experiment, "debug=smoke", *extra]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_step_and_a_draw_ask_the_device_for_nothing(
+    experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Torchvision works on the host, image by image. What is fitted to the data before training may read them.
+    monkeypatch.setattr(Images, "__call__", lambda self, x, generator, purpose: x)
+    monkeypatch.setattr(Dataset, "train", lambda self, n=None: torch.rand(500, *self.event_shape))
+    config = composed(*small(experiment, tmp_path))
+    parts = Parts(config, device=META)
+    energy, objective, dataset = parts["energy"], parts["objective"], parts["dataset"]
+    for step in range(2):
+        batch = dataset.batch(step, 8, 0)
+        assert batch.x.device == META
+        energy.train()
+        loss = objective(energy, batch, step, Stream(0).at_step(META, step))
+        loss.total().backward()
+        torch.nn.utils.clip_grad_norm_(list(energy.parameters()), 1.0)
+        for p in energy.parameters():
+            p.grad = None
+    samples = parts["sampling"].draw(energy, 8, Stream(0))
+    assert samples.x.shape == (8, *dataset.event_shape)
+    assert samples.x.device == META
