@@ -7,11 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ebm_exp.dataset.check import check_labels, check_points
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.types import PerSample, Points, Transform
-
-FINGERPRINT_BYTES = 2**26  # of each split
 
 _HASHED_BYTES = 2**28  # of a split in the fingerprint: all of CIFAR, .2 s
 
@@ -63,9 +62,9 @@ class Dataset:
             raise ValueError("dequantize=true needs data stored in levels")
         for split, x, y in (("train", train, train_labels), ("test", test, test_labels)):
             if split == "train" or test is not train:
-                _check_points(split, x, domain, n_levels, clamp_noise)
+                check_points(split, x, domain, n_levels, clamp_noise)
             if y is not None:
-                _check_labels(f"{split}_labels", y, len(x), n_classes)
+                check_labels(f"{split}_labels", y, len(x), n_classes)
         self.name, self.domain, self.n_classes = name, domain, n_classes
         self.device = torch.device(device)
         self.n_levels, self.noise_std = n_levels, noise_std
@@ -145,16 +144,6 @@ class Dataset:
             "fingerprint": self.fingerprint(),
         }
 
-    def fingerprint(self) -> str:
-        """12 hex digits of shapes, labels and points, wherever they were read from; of large data, rows all over."""
-        digest = hashlib.sha256()
-        for points, labels in ((self._train, self.train_labels), (self._test, self.test_labels)):
-            digest.update(repr((tuple(points.shape), str(points.dtype))).encode())
-            rows = max(1, len(points) // max(1, FINGERPRINT_BYTES // max(1, points[:1].nbytes)))
-            digest.update(points[::rows].contiguous().cpu().numpy().tobytes())
-            digest.update(b"" if labels is None else labels.cpu().numpy().tobytes())
-        return digest.hexdigest()[:12]
-
     def random_labels(self, n: int, generator: torch.Generator) -> Tensor:
         """n labels ``[n]`` of the training data's distribution.
 
@@ -227,44 +216,3 @@ class Dataset:
 
 def _fits(n_bytes: int, device: torch.device) -> bool:
     return device.type != "cuda" or 2 * n_bytes <= torch.cuda.mem_get_info(device)[0]
-
-
-def _check_points(split: str, x: Tensor, domain: Domain, n_levels: int, bounded: bool) -> None:
-    """Refuse what training would take without a word: one pass over the points, none over 256 levels."""
-    if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.uint8):
-        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"{split}: must be a tensor of float32, or of uint8 levels, got {got}")
-    if tuple(x.shape[1:]) != tuple(domain.event_shape) or x.ndim == 0:
-        raise ValueError(f"{split}: must be points {list(domain.event_shape)}, the domain's, got {list(x.shape[1:])}")
-    if len(x) == 0:
-        raise ValueError(f"{split}: holds no points")
-    if x.is_meta or (x.dtype == torch.uint8 and n_levels == 256):
-        return
-    low, high = (float(end) for end in x.aminmax())
-    if x.dtype == torch.uint8:
-        if high >= n_levels:
-            raise ValueError(f"{split}: must be levels 0 … {n_levels - 1}, got {high:.0f}")
-        return
-    if not (low > -float("inf") and high < float("inf")):
-        n_bad = int((~x.isfinite()).flatten(1).any(1).sum())
-        raise ValueError(f"{split}: {n_bad:,} of {len(x):,} points hold NaN or infinite values")
-    rounding = 1e-6 * max(domain.high - domain.low, abs(domain.low), abs(domain.high))
-    if bounded and (low < domain.low - rounding or high > domain.high + rounding):
-        raise ValueError(
-            f"{split}: must be in the domain [{domain.low:g}, {domain.high:g}], got values from {low:g} to {high:g} "
-            "(clamp_noise=False allows points outside)"
-        )
-
-
-def _check_labels(key: str, y: Tensor, n: int, n_classes: int) -> None:
-    if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex():
-        raise ValueError(f"{key}: must be a tensor of integers, got {getattr(y, 'dtype', type(y).__name__)}")
-    if tuple(y.shape) != (n,):
-        raise ValueError(f"{key}: must be [{n}], one for each point, got {list(y.shape)}")
-    if y.is_meta:
-        return
-    low, high = (int(end) for end in y.aminmax())
-    if n_classes == 0:
-        raise ValueError(f"{key}: n_classes is 0, the labels are {low} … {high}")
-    if low < 0 or high >= n_classes:
-        raise ValueError(f"{key}: must be 0 … {n_classes - 1} (n_classes={n_classes}), got {low} … {high}")

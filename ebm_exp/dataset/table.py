@@ -12,7 +12,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_path, shown
 from ebm_exp.dataset.subset import choose_classes, subset
 from ebm_exp.random import generator
-from ebm_exp.types import NonNegative, PositiveInt, Probability
+from ebm_exp.types import NonNegative, PositiveInt, Probability, Provided
 
 _LOG = logging.getLogger(__name__)
 _ROOM = 1.25  # the domain's half width, in units of the farthest value
@@ -45,7 +45,7 @@ class Table(Dataset):
     def __init__(
         self,
         name: str,
-        device: torch.device,
+        device: Provided[torch.device],
         path: str,
         label_column: int | str | None = None,
         columns: tuple[int | str, ...] | None = None,
