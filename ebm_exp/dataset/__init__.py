@@ -6,6 +6,7 @@ from ebm_exp.dataset.digits import Digits
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.image_folder import ImageFolder
 from ebm_exp.dataset.synthetic import Synthetic
+from ebm_exp.dataset.table import Table
 from ebm_exp.dataset.toy2d import (
     Checkerboard,
     EightGaussians,
@@ -31,6 +32,7 @@ __all__ = [
     "Rings",
     "SwissRoll",
     "Synthetic",
+    "Table",
     "TwoMoons",
     "TwoSpirals",
     "Vision",

@@ -7,11 +7,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ebm_exp.dataset.check import check_labels, check_points
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.types import PerSample, Points, Transform
 
-FINGERPRINT_BYTES = 2**26  # of each split
+_HASHED_BYTES = 2**28  # of a split in the fingerprint: all of CIFAR, .2 s
 
 
 class Dataset:
@@ -20,16 +21,21 @@ class Dataset:
     Args:
         name: the word of the command line; it names the run's directory.
         domain: the box the data lies in, which gives the event shape too.
-        train, test: points ``[n, *event]``, float in the domain, or uint8 levels 0 … n_levels − 1.
-        train_labels, test_labels: ``[n]`` integers, or None.
+        train, test: points ``[n, *event]``, float32 in the domain, or uint8 levels 0 … n_levels − 1.
+        train_labels, test_labels: ``[n]`` integers 0 … n_classes − 1, or None.
         n_levels: number of grey levels of uint8 data; level k stands for low + k·(high − low)/(n_levels − 1).
         n_classes: number of classes, 0 without labels.
         noise_std: Gaussian noise added to every training batch, in units of the domain.
         dequantize: add uniform noise of one level's width, so that the levels tile the domain evenly.
-        clamp_noise: clamp noisy points to the domain (an image's value range; not a toy's plotting box).
+        clamp_noise: clamp noisy points to the domain (an image's value range; not a toy's plotting box, which points
+            may lie outside of).
         horizontal_flip: mirror each training image with probability ½.
         device: where batches are needed.
         resident: keep the points on the device; null: when they fill at most half of its free memory.
+
+    Raises:
+        ValueError: for points of another type or shape, NaN or infinite, outside the domain; for labels of another
+            number or range.
     """
 
     def __init__(
@@ -54,6 +60,11 @@ class Dataset:
             raise ValueError("horizontal_flip=true needs images [channels, height, width]")
         if dequantize and train.dtype != torch.uint8:
             raise ValueError("dequantize=true needs data stored in levels")
+        for split, x, y in (("train", train, train_labels), ("test", test, test_labels)):
+            if split == "train" or test is not train:
+                check_points(split, x, domain, n_levels, clamp_noise)
+            if y is not None:
+                check_labels(f"{split}_labels", y, len(x), n_classes)
         self.name, self.domain, self.n_classes = name, domain, n_classes
         self.device = torch.device(device)
         self.n_levels, self.noise_std = n_levels, noise_std
@@ -63,8 +74,8 @@ class Dataset:
             resident = _fits(train.nbytes + test.nbytes, self.device)
         home = self.device if resident else torch.device("cpu")
         self._train, self._test = train.to(home), test.to(home)
-        self.train_labels = None if train_labels is None else train_labels.to(self.device)
-        self.test_labels = None if test_labels is None else test_labels.to(self.device)
+        self.train_labels = None if train_labels is None else train_labels.to(self.device, torch.int64)
+        self.test_labels = None if test_labels is None else test_labels.to(self.device, torch.int64)
         self._order: tuple[tuple[int, int, int], Tensor] | None = None
 
     @property
@@ -133,16 +144,6 @@ class Dataset:
             "fingerprint": self.fingerprint(),
         }
 
-    def fingerprint(self) -> str:
-        """12 hex digits of shapes, labels and points, wherever they were read from; of large data, rows all over."""
-        digest = hashlib.sha256()
-        for points, labels in ((self._train, self.train_labels), (self._test, self.test_labels)):
-            digest.update(repr((tuple(points.shape), str(points.dtype))).encode())
-            rows = max(1, len(points) // max(1, FINGERPRINT_BYTES // max(1, points[:1].nbytes)))
-            digest.update(points[::rows].contiguous().cpu().numpy().tobytes())
-            digest.update(b"" if labels is None else labels.cpu().numpy().tobytes())
-        return digest.hexdigest()[:12]
-
     def random_labels(self, n: int, generator: torch.Generator) -> Tensor:
         """n labels ``[n]`` of the training data's distribution.
 
@@ -152,6 +153,23 @@ class Dataset:
         if self.train_labels is None:
             raise ValueError(f"{self.name} has no labels")
         return self.train_labels[torch.randint(self.n_train, (n,), generator=generator, device=self.device)]
+
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits that name the data: points and labels of both splits, as they are stored.
+
+        Where they came from and where they are kept does not matter. Of a split of more than 256 MiB, its size and
+        points spread evenly over it count.
+        """
+        digest = hashlib.sha256(b"held out" if self.holds_out else b"no test split")
+        for x in (self._train, self.train_labels, *([self._test, self.test_labels] if self.holds_out else [])):
+            if x is None:
+                digest.update(b"no labels")
+                continue
+            digest.update(f"{tuple(x.shape)} {x.dtype}".encode())
+            n = max(1, min(len(x), _HASHED_BYTES * len(x) // max(x.nbytes, 1)))
+            spread = x if n == len(x) else x[torch.arange(n, device=x.device) * len(x) // n]
+            digest.update(spread.contiguous().cpu().numpy().data)
+        return digest.hexdigest()[:12]
 
     def log_prob(self, x: Tensor) -> PerSample:
         """Log-density ``[batch]`` of the data's distribution in nats; ``has_density`` tells whether it is known.

@@ -1,32 +1,41 @@
 """Any folder of images."""
 
+import logging
 import os
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.dataset.decode import decoded
+from ebm_exp.dataset.decode import Background, Channels, decoded
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.files import EXTENSIONS, children, given_path, images_below, images_of, shown
 from ebm_exp.dataset.subset import choose_classes, subset
 from ebm_exp.random import generator
 from ebm_exp.types import NonNegative, PositiveInt, Probability, Provided
+
+_LOG = logging.getLogger(__name__)
+_TRAIN = ("train", "training")
+_HELD_OUT = ("test", "testing", "val", "valid", "validation")  # the first that is there
 
 
 class ImageFolder(Dataset):
     """Images in ``<root>/train/<class>/`` and ``<root>/test/<class>/``, in ``<root>/<class>/``, or flat.
 
-    Without class folders there are no labels. Files that do not end like an image are ignored.
+    The held-out folder may be called test, val, valid or validation too; of several, test is held out, and what is in
+    the others is not used. A train folder alone is split by ``test_share``. Without class folders there are no labels.
+    Links are followed. Names that begin with a dot, ``__MACOSX`` and files that do not end like an image are no data.
 
     Args:
         name: the run directory's name.
         device: where batches are needed.
         root: the folder.
         size: side of the images; the shorter side is resized to it, the middle is cut out.
-        channels: ``rgb`` or ``grey``.
-        test_share: held out when there is no test folder, by a split that is the same for every seed.
+        channels: ``rgb`` or ``grey``; null: grey when every file is (palettes count as colour), rgb otherwise.
+        background: ``white`` or ``black``: what transparent pixels lie on.
+        test_share: held out when there is no test folder, by a split that is the same for every seed; with 0 the
+            training images stand in.
         value_range: what black and white become.
         noise_std: data noise, in units of the value range.
         dequantize: uniform noise of one grey level.
@@ -38,7 +47,8 @@ class ImageFolder(Dataset):
         resident: keep all on the device; null: when they fit.
 
     Raises:
-        ValueError: when there is no image, one cannot be read, or a subset is not there.
+        ValueError: when there is no image, one cannot be read, the layout can be read in two ways, a link is broken,
+            or a subset is not there.
     """
 
     def __init__(
@@ -47,7 +57,7 @@ class ImageFolder(Dataset):
         device: Provided[torch.device],
         root: str,
         size: PositiveInt = 32,
-        channels: Literal["rgb", "grey"] = "rgb",
+        channels: Channels | None = None,
         test_share: Probability = 0.1,
         value_range: tuple[float, float] = (0.0, 1.0),
         noise_std: NonNegative = 0.0,
@@ -59,28 +69,36 @@ class ImageFolder(Dataset):
         n_workers: PositiveInt | None = None,
         cache_dir: str = "outputs/cache",
         resident: bool | None = None,
+        background: Background = "white",
     ) -> None:
-        folder = Path(root).expanduser()
+        folder, cache = given_path("root", root), given_path("cache_dir", cache_dir)
         if not folder.is_dir():
-            raise ValueError(f"root: {folder} is not a folder")
-        split = (folder / "train").is_dir() and (folder / "test").is_dir()
-        files, labels, names = _listed(folder / "train" if split else folder)
+            raise ValueError(f"root: {shown(folder)} is not a folder")
+        first, second = _splits(folder)
+        files, labels, names = _listed(first)
         n_first = len(files)
-        if split:
-            more, more_labels, more_names = _listed(folder / "test")
-            if not set(more_names) <= set(names):
-                raise ValueError(f"root: {folder / 'test'} has classes that {folder / 'train'} has not")
+        if second is not None:
+            more, more_labels, more_names = _listed(second)
+            if bool(names) != bool(more_names):
+                flat, classes_in = (second, first) if names else (first, second)
+                raise ValueError(f"root: {shown(classes_in)} has class folders, {shown(flat)} has none")
+            unknown = [name for name in more_names if name not in names]
+            if unknown:
+                raise ValueError(
+                    f"root: {shown(second)} has classes that {shown(first)} has not: {', '.join(unknown[:5])}"
+                )
             files += more
             labels += [names.index(more_names[k]) for k in more_labels]
-        x = decoded(files, size, channels, Path(cache_dir), n_workers or os.cpu_count() or 1)
+        x = decoded(files, size, channels, cache, n_workers or os.cpu_count() or 1, background=background)
         y = torch.tensor(labels) if names else None
-        train, test = _split(x, y, n_first if split else None, test_share)
+        train, test = _split(x, y, None if second is None else n_first, test_share)
         chosen = choose_classes(classes, names)
         self.class_names = names if chosen is None else [names[k] for k in chosen]
-        (train_x, train_y), (test_x, test_y) = (
-            subset(*train, chosen, n_train, "train"),
-            subset(*test, chosen, n_test, "test"),
-        )
+        held_out = test[0] is not train[0]
+        if n_test is not None and not held_out:
+            raise ValueError(f"n_test: nothing is held out (test_share={test_share:g}, {n_first} images), got {n_test}")
+        train_x, train_y = subset(*train, chosen, n_train, "train")
+        test_x, test_y = subset(*test, chosen, n_test, "test") if held_out else (train_x, train_y)
         super().__init__(
             name=name,
             domain=Domain(value_range[0], value_range[1], tuple(x.shape[1:])),
@@ -98,29 +116,55 @@ class ImageFolder(Dataset):
 
 
 Split = tuple[Tensor, Tensor | None]
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
+
+
+def _splits(root: Path) -> tuple[Path, Path | None]:
+    """The folders to train on and to hold out, None for the latter where the files do not say."""
+    found = [Path(e.path) for e in children(root) if e.is_dir() and e.name.lower() in _TRAIN + _HELD_OUT]
+    if not found:
+        return root, None
+    train = next((each for name in _TRAIN for each in found if each.name.lower() == name), None)
+    held_out = next((each for name in _HELD_OUT for each in found if each.name.lower() == name), None)
+    n_flat, others = _counted(root, found)
+    if train is None and held_out is not None and not others:
+        raise ValueError(f"root: {shown(root)} has the folder {held_out.name}, but no train beside it")
+    if train is None or (held_out is None and others):
+        return root, None  # folders of classes, one of which may be called train
+    unused = {each.name: len(images_below(each)) for each in found if each not in (train, held_out)} | others
+    for name, n in (unused | ({"the folder itself": n_flat} if n_flat else {})).items():
+        used = train.name if held_out is None else f"{train.name} and {held_out.name}"
+        _LOG.warning("root: %s: %s images in %s are not used, those in %s are", shown(root), f"{n:,}", name, used)
+    return train, held_out
+
+
+def _counted(folder: Path, without: list[Path]) -> tuple[int, dict[str, int]]:
+    """The number of images in a folder itself, and in each folder in it that has any."""
+    found = children(folder)
+    counts = {shown(e.name): len(images_below(e.path)) for e in found if e.is_dir() and Path(e.path) not in without}
+    return len(images_of(found)), {name: n for name, n in counts.items() if n}
 
 
 def _listed(folder: Path) -> tuple[list[str], list[int], list[str]]:
     """Image files in order, their labels and the names of the classes (none for a flat folder)."""
-
-    def images(within: Path) -> list[str]:
-        return sorted(
-            os.path.join(at, file)
-            for at, _, found in os.walk(within)
-            for file in found
-            if file.lower().endswith(EXTENSIONS)
-        )
-
-    by_class = {each.name: images(each) for each in sorted(folder.iterdir()) if each.is_dir()}
+    found = children(folder)
+    flat = images_of(found)
+    by_class = {shown(e.name): images_below(e.path) for e in found if e.is_dir()}
+    empty = [name for name, files in by_class.items() if not files]
     by_class = {name: files for name, files in by_class.items() if files}
-    if by_class:
-        files = [file for each in by_class.values() for file in each]
+    files = [file for each in by_class.values() for file in each]
+    if flat and files:
+        raise ValueError(
+            f"root: {shown(folder)} holds {len(flat):,} images itself and {len(files):,} in its folders "
+            f"({', '.join(list(by_class)[:3])}{', …' if len(by_class) > 3 else ''}): "
+            "either all in folders, one a class, or none"
+        )
+    if files:
+        if empty:
+            _LOG.warning("root: no class: %s in %s, without images", ", ".join(empty[:5]), shown(folder))
         return files, [k for k, each in enumerate(by_class.values()) for _ in each], list(by_class)
-    files = images(folder)
-    if not files:
-        raise ValueError(f"root: {folder} holds no images ({', '.join(EXTENSIONS)})")
-    return files, [], []
+    if not flat:
+        raise ValueError(f"root: {shown(folder)} holds no images ({', '.join(EXTENSIONS)})")
+    return flat, [], []
 
 
 def _split(x: Tensor, y: Tensor | None, n_first: int | None, test_share: float) -> tuple[Split, Split]:

@@ -40,16 +40,16 @@ def subset(
         split: ``train`` or ``test``, for the message.
 
     Raises:
-        ValueError: when there are fewer than n points.
+        ValueError: when there are fewer than n points, or none of the chosen classes.
     """
     index = torch.arange(len(x))
     if chosen is not None and y is not None:
-        number = torch.full((int(y.max()) + 1,), -1)
-        for new, old in enumerate(chosen):
-            if old < len(number):
-                number[old] = new
+        number = torch.full((max([int(y.max()), *chosen]) + 1,), -1)
+        number[chosen] = torch.arange(len(chosen))
         index = index[number[y] >= 0]
         y = number[y]
+        if len(index) == 0:
+            raise ValueError(f"classes: no point of the {split} split is of these classes")
     if n is not None:
         if n > len(index):
             raise ValueError(f"n_{split}: must be at most {len(index):,}, the points of this split, got {n:,}")

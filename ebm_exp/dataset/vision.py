@@ -2,8 +2,10 @@
 
 import gzip
 import os
+import pickle
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +15,7 @@ from torch import Tensor
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.decode import decoded
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.files import given_path, shown
 from ebm_exp.dataset.subset import choose_classes, subset
 from ebm_exp.types import NonNegative, PositiveInt, Provided
 
@@ -47,7 +50,8 @@ class Vision(Dataset):
         resident: keep all on the device; null: when they fit.
 
     Raises:
-        ValueError: when files are missing (saying where they were looked for and how to get them) or a subset is.
+        ValueError: when files are missing (saying where they were looked for and how to get them) or a subset is,
+            and when a file is damaged or does not fit its sibling.
     """
 
     def __init__(
@@ -70,13 +74,15 @@ class Vision(Dataset):
         cache_dir: str = "outputs/cache",
         resident: bool | None = None,
     ) -> None:
-        folder = Path(root).expanduser()
+        folder = given_path("root", root)
         if source in ("MNIST", "FashionMNIST", "KMNIST"):
             splits, names = _idx(source, folder, download)
         elif source == "CelebA":
-            splits, names = _celeba(folder, download, size, attribute, Path(cache_dir))
+            splits, names = _celeba(folder, download, size, attribute, given_path("cache_dir", cache_dir))
         else:
             splits, names = _arrays(source, folder, download)
+        for split, (x, y) in splits.items():
+            _check_labels(f"root: {source}'s {split} split in {shown(folder)}", len(x), y, len(names))
         chosen = choose_classes(classes, names)
         self.class_names = names if chosen is None else [names[k] for k in chosen]
         train_x, train_y = subset(*splits["train"], chosen, n_train, "train")
@@ -107,10 +113,20 @@ def _opened(source: str, root: Path, download: bool, **split: Any) -> Any:
 
     try:
         return getattr(datasets, source)(str(root), download=download, **split)
-    except (RuntimeError, OSError, ValueError, ImportError) as error:
+    except (RuntimeError, OSError, ValueError, ImportError, EOFError, LookupError, pickle.PickleError) as error:
         reason = " ".join(str(error).split())
     help_ = f"; torchvision says: {reason}" if download else "; dataset.download=true fetches them"
-    raise ValueError(f"root: {source}'s files are not in {root.absolute()}, laid out as torchvision does{help_}")
+    where = shown(root.absolute())
+    raise ValueError(f"root: {source}'s files are not in {where}, laid out as torchvision does, or damaged{help_}")
+
+
+def _check_labels(what: str, n: int, y: Tensor | None, n_classes: int) -> None:
+    if y is None:
+        return
+    if len(y) != n:
+        raise ValueError(f"{what} has {n:,} images and {len(y):,} labels")
+    if n and not 0 <= int(y.min()) <= int(y.max()) < n_classes:
+        raise ValueError(f"{what} has labels {int(y.min())} … {int(y.max())}, must be 0 … {n_classes - 1}")
 
 
 def _idx(source: str, root: Path, download: bool) -> tuple[Splits, list[str]]:
@@ -134,28 +150,33 @@ def _idx(source: str, root: Path, download: bool) -> tuple[Splits, list[str]]:
     if files is None:
         raise ValueError(
             f"root: {source} needs {', '.join(n for pair in _IDX.values() for n in pair)} (or .gz), looked for in "
-            f"{root.absolute()} and {places[0].relative_to(root)} below it; dataset.download=true fetches them"
+            f"{shown(root.absolute())} and {places[0].relative_to(root)} below it; dataset.download=true fetches them"
         )
     splits: Splits = {
-        split: (_read_idx(files[x]).unsqueeze(1), _read_idx(files[y]).long()) for split, (x, y) in _IDX.items()
+        split: (_read_idx(files[x], 3).unsqueeze(1), _read_idx(files[y], 1).long()) for split, (x, y) in _IDX.items()
     }
     names = [str(name) for name in getattr(datasets, source).classes]
     return splits, names
 
 
-def _read_idx(file: Path) -> Tensor:
+def _read_idx(file: Path, n_dims: int) -> Tensor:
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
     try:
         if file.suffix != ".gz":
-            return read_sn3_pascalvincent_tensor(str(file))
-        with tempfile.TemporaryDirectory() as folder, gzip.open(file) as packed:
-            plain = os.path.join(folder, "plain")
-            with open(plain, "wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked)
-            return read_sn3_pascalvincent_tensor(plain)
-    except (OSError, EOFError, ValueError, AssertionError, KeyError, RuntimeError) as error:
-        raise ValueError(f"root: {file} is no IDX file ({type(error).__name__}: {error})") from None
+            x = read_sn3_pascalvincent_tensor(str(file))
+        else:
+            with tempfile.TemporaryDirectory() as folder, gzip.open(file) as packed:
+                plain = os.path.join(folder, "plain")
+                with open(plain, "wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked)
+                x = read_sn3_pascalvincent_tensor(plain)
+    except (OSError, EOFError, ValueError, AssertionError, LookupError, RuntimeError, zlib.error) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"root: {shown(file)} is no IDX file, or damaged ({reason})") from None
+    if x.dtype != torch.uint8 or x.ndim != n_dims:
+        raise ValueError(f"root: {shown(file)} must hold bytes in {n_dims} dimensions, got {x.dtype} {list(x.shape)}")
+    return x
 
 
 def _arrays(source: str, root: Path, download: bool) -> tuple[Splits, list[str]]:

@@ -43,6 +43,9 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         for i in range(20):
             Image.new("RGB", (40, 32), (i, i, i)).save(tmp_path / f"{i}.png")
         return [f"dataset.root={tmp_path}", f"+dataset.cache_dir={tmp_path}", "trainer.batch_size=4"]
+    if choice == "dataset=table":
+        (tmp_path / "x.csv").write_text("".join(f"{i % 7},{i * i % 11}\n" for i in range(100)))
+        return [f"dataset.path={tmp_path / 'x.csv'}"]
     if choice.startswith("dataset=") and "stand_in" in node:
         return [f"dataset.root={tmp_path}", "stand_in=true"]
     if choice.startswith("augmentation=icd"):

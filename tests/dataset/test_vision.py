@@ -83,6 +83,59 @@ def test_a_broken_idx_file_is_named(tmp_path: Path) -> None:
         Vision("MNIST", "x", CPU, str(tmp_path), download=False)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+def test_a_truncated_idx_file_is_named(name: str, packed: bool, tmp_path: Path) -> None:
+    write_idx(tmp_path, packed)
+    file = tmp_path / (name + ".gz" if packed else name)
+    whole = file.read_bytes()
+    for length in (0, 2, 7, 11, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=rf"root: .*{file.name} is no IDX file, or damaged") as caught:
+            Vision("MNIST", "x", CPU, str(tmp_path), download=False)
+        assert "\n" not in str(caught.value)
+    if packed:  # a byte changed
+        file.write_bytes(
+            whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 255]) + whole[len(whole) // 2 + 1 :]
+        )
+        with pytest.raises(ValueError, match=rf"root: .*{file.name} is no IDX file, or damaged"):
+            Vision("MNIST", "x", CPU, str(tmp_path), download=False)
+
+
+def test_idx_files_that_do_not_fit_each_other(tmp_path: Path) -> None:
+    def start(**more: object) -> None:
+        Vision("MNIST", "x", CPU, str(tmp_path), download=False, **more)
+
+    write_idx(tmp_path)
+    labels = tmp_path / "train-labels-idx1-ubyte"
+    whole = labels.read_bytes()
+    labels.write_bytes(whole[:4] + (19).to_bytes(4, "big") + whole[8:-1])
+    with pytest.raises(ValueError, match=r"root: MNIST's train split in .* has 20 images and 19 labels"):
+        start()
+    labels.write_bytes(whole[:-1] + b"\x0b")
+    for classes in (None, (1, 2)):
+        with pytest.raises(ValueError, match=r"root: MNIST's train split in .* has labels 0 … 11, must be 0 … 9"):
+            start(classes=classes)
+    labels.write_bytes((tmp_path / "train-images-idx3-ubyte").read_bytes())
+    with pytest.raises(
+        ValueError, match=r"root: .*labels-idx1-ubyte must hold bytes in 1 dimensions, got .*20, 28, 28"
+    ):
+        start()
+
+
+def test_an_empty_root_is_not_the_current_folder() -> None:
+    with pytest.raises(ValueError, match=r"^root: is empty \(unset variable\?\)"):
+        Vision("MNIST", "x", CPU, "", download=False)
+
+
+def test_a_damaged_pickle_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pickles(tmp_path, "CIFAR10", monkeypatch)
+    file = tmp_path / datasets.CIFAR10.base_folder / datasets.CIFAR10.train_list[0][0]
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"root: CIFAR10's files are not in .*, or damaged; dataset.download=true"):
+        Vision("CIFAR10", "x", CPU, str(tmp_path), download=False)
+
+
 def write_pickles(root: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, list[int]]:
     """CIFAR's batches: bytes [n, 3072] row by row, red before green before blue; torchvision checks their MD5."""
     kind = getattr(datasets, source)
@@ -161,6 +214,10 @@ def test_celeba_faces_and_an_attribute(tmp_path: Path, monkeypatch: pytest.Monke
     assert (plain.event_shape, plain.n_train, plain.n_test, plain.n_classes) == ((3, 32, 32), 3, 2, 0)
     expected = torch.tensor([0.0, 30.0, 60.0]).view(3, 1, 1, 1).expand(3, 3, 32, 32)
     torch.testing.assert_close(plain.train(), expected, atol=2.0, rtol=0)  # JPEG
+    (folder / "img_align_celeba" / names[1]).rename(tmp_path / "gone.jpg")
+    with pytest.raises(ValueError, match=r"root: .*000002.jpg cannot be read \(No such file or directory\)"):
+        Vision("CelebA", "x", CPU, size=32, **where)
+    (tmp_path / "gone.jpg").rename(folder / "img_align_celeba" / names[1])
     smiling = Vision("CelebA", "x", CPU, size=32, attribute="Smiling", **where)
     assert (smiling.train_labels.tolist(), smiling.test_labels.tolist()) == ([0, 1, 1], [0, 1])
     assert smiling.class_names == ["not Smiling", "Smiling"]

@@ -15,12 +15,11 @@ from ebm_exp.evaluator import frechet as module
 
 
 def dataset(train: Tensor, test: Tensor | None = None) -> Dataset:
-    return Dataset(
-        name="made up",
-        domain=Domain(-9, 9, tuple(train.shape[1:])),
-        train=train,
-        test=train[:1] if test is None else test,
-    )
+    test = train[:1] if test is None else test
+    domain = Domain(-99, 99, tuple(train.shape[1:]))
+    data = Dataset(name="made up", domain=domain, train=train.float(), test=test.float())
+    data._train, data._test = train, test  # float64 for digits that float32 has not; training refuses it
+    return data
 
 
 def energy(x: Tensor) -> Tensor:

@@ -12,7 +12,10 @@ from ebm_exp.evaluator import mmd as module
 
 
 def dataset(test: Tensor) -> Dataset:
-    return Dataset(name="made up", domain=Domain(-9, 9, tuple(test.shape[1:])), train=test[:2], test=test)
+    domain = Domain(-99, 99, tuple(test.shape[1:]))
+    data = Dataset(name="made up", domain=domain, train=test[:2].float(), test=test.float())
+    data._test = test  # float64 for digits that float32 has not; training refuses it
+    return data
 
 
 def energy(x: Tensor) -> Tensor:

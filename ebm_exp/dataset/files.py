@@ -1,0 +1,62 @@
+"""Paths that a user gives, and the image files below them."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
+_NO_DATA = ("__MACOSX", "@eaDir")  # what archives and file servers leave behind; names with a dot first are none either
+
+
+def given_path(key: str, value: str) -> Path:
+    """The path that a key holds, ``~`` expanded.
+
+    Raises:
+        ValueError: when it is empty: that would be the current folder.
+    """
+    if not value.strip():
+        raise ValueError(f"{key}: is empty (unset variable?)")
+    return Path(value).expanduser()
+
+
+def shown(path: str | Path) -> str:
+    r"""A path as text that can be written anywhere: bytes that are no UTF-8 stand as ``\xff``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def children(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, sorted by name, without what is no data.
+
+    Raises:
+        ValueError: when the folder cannot be read, or one of its links leads nowhere.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((e for e in entries if e.name[0] != "." and e.name not in _NO_DATA), key=lambda e: e.path)
+    except OSError as error:
+        raise ValueError(f"root: {shown(folder)} cannot be read ({error.strerror})") from None
+    broken = [e.path for e in found if e.is_symlink() and not os.path.exists(e.path)]
+    if broken:
+        more = f", one of {len(broken)} here" if len(broken) > 1 else ""
+        raise ValueError(f"root: {shown(broken[0])} is a broken link to {shown(os.readlink(broken[0]))}{more}")
+    return found
+
+
+def images_of(found: Iterable[os.DirEntry[str]]) -> list[str]:
+    """The image files among what a folder holds."""
+    return [entry.path for entry in found if entry.name.lower().endswith(EXTENSIONS) and entry.is_file()]
+
+
+def images_below(folder: str | Path) -> list[str]:
+    """The image files at any depth, sorted, links followed; a link back to a folder on its own path is not."""
+    return sorted(_walk(folder, (Path(os.path.realpath(folder)),)))
+
+
+def _walk(folder: str | Path, above: tuple[Path, ...]) -> Iterator[str]:
+    found = children(folder)
+    yield from images_of(found)
+    for entry in found:
+        if entry.is_dir():
+            real = Path(os.path.realpath(entry.path))
+            if not any(real == one or real in one.parents for one in above):
+                yield from _walk(entry.path, (*above, real))
