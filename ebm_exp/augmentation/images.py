@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 
 from ebm_exp.augmentation.base import Augmentation
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.precision import full_precision
 from ebm_exp.random import derive_seed
 from ebm_exp.types import Batch, From, NonNegative, Positive, PositiveInt, Probability
 
@@ -85,8 +86,7 @@ class Images(Augmentation):
         levels = ((x - low) / (high - low)).clamp_(0, 1)  # torchvision's colours lie in [0, 1]
         # A transform draws one set of parameters per call, from torch's default generator on the host. Inference mode
         # saves a tenth of the time.
-        full_precision = torch.autocast(x.device.type, enabled=False)
-        with torch.random.fork_rng(devices=[]), torch.inference_mode(), full_precision:
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(), full_precision(x.device):
             torch.default_generator.manual_seed(derive_seed("augmentation", generator.initial_seed(), purpose))
             for row in levels:
                 image = row

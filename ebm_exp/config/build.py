@@ -204,6 +204,4 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda is not available here; use device=auto or device=cpu")
-    if name == "meta":
-        return torch.device("meta")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

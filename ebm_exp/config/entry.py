@@ -43,8 +43,10 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
     try:
         refuse_empty_paths(arguments)
         if not LOOKING & {a.split("=")[0] for a in arguments}:
-            refuse_used_directory(arguments, "hydra.run.dir" if config_name == "train" else "output_dir")
-            os.environ["EBM_RUN_STAMP"] = claim_stamp()
+            directory = "hydra.run.dir" if config_name == "train" else "output_dir"
+            refuse_used_directory(arguments, directory)
+            if not {directory, "hydra.sweep.dir", "resume"} & {a.split("=")[0] for a in arguments}:
+                os.environ["EBM_RUN_STAMP"] = claim_stamp()
         primary = (resumed if config_name == "train" else sampled)(arguments)
         arguments += _dropped_defaults(arguments, config_name)
         sys.argv[1:] = arguments

@@ -122,8 +122,9 @@ def validate(config: Mapping[str, Any]) -> None:
     for key, value in config.items():
         if isinstance(value, Mapping):
             _check(key, value, errors)
-            if key in ("regularization", "evaluator") and not is_node(value):
-                _check_class(key, dict[str, _kind_of(key)], value, errors)  # type: ignore[misc]
+            if not is_node(value):
+                for name, item in value.items():
+                    _check_class(f"{key}.{name}", _kind_of(key), item, errors)
     if errors:
         raise UserError("\n".join(errors[:3]))
 
@@ -177,12 +178,12 @@ def _check_arguments(
             errors.append(f"{prefix}{key}: is required")
 
 
-def _kind_of(part: str) -> type:
-    """What each item of a part that is a mapping must be."""
+def _kind_of(part: str) -> Any:
+    """What each item of a part that is a mapping of nodes must be."""
     from ebm_exp.evaluator import Evaluator
     from ebm_exp.regularization import Term
 
-    return {"regularization": Term, "evaluator": Evaluator}[part]
+    return {"regularization": Term, "evaluator": Evaluator}.get(part, Any)
 
 
 def _check_class(path: str, annotation: Any, value: Any, errors: list[str]) -> None:

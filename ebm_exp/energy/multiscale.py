@@ -25,6 +25,7 @@ from torch.nn.utils import parametrize
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
+from ebm_exp.precision import full_precision
 from ebm_exp.types import Batch, EventShape, NClasses, PerSample, PositiveInt
 
 _INSTANCE_NORM_UP_TO, _GROUPS = 128, 32
@@ -172,7 +173,7 @@ class _Standardised(nn.Module):
     """Weights of mean 0 and (unbiased) standard deviation 1 for each output channel (Qiao et al. 2019)."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        with torch.autocast(weight.device.type if weight.device.type != "meta" else "cpu", enabled=False):
+        with full_precision(weight.device):
             std, mean = torch.std_mean(weight, dim=(1, 2, 3), keepdim=True)
             return (weight - mean) / (std + 1e-5)
 

@@ -1,8 +1,6 @@
 """What every engine does: freeze energies, run chains on them, and differentiate them, in one precision."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -11,6 +9,7 @@ from torch import Tensor
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.engine.target import Target
+from ebm_exp.precision import autocast
 from ebm_exp.sampler.base import Sampler
 from ebm_exp.sampler.chain import Chain, Generators, Watch
 from ebm_exp.types import Batch, EnergyFn, Provided
@@ -34,12 +33,9 @@ class Engine(ABC):
         self.precision = precision
         self._targets: WeakKeyDictionary[Energy, Target] = WeakKeyDictionary()
 
-    @contextmanager
-    def autocast(self) -> Iterator[None]:
+    def autocast(self) -> torch.autocast:
         """Whatever an energy computes inside is in the engine's precision."""
-        kind = "cpu" if self.device.type == "meta" else self.device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16"):
-            yield
+        return autocast(self.device, self.precision == "bf16")
 
     def target(self, energy: Energy) -> Target:
         """The energy at rest, with its present weights; built once for each energy."""

@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.evaluator.base import Evaluator, check_samples
+from ebm_exp.precision import full_precision
 from ebm_exp.random import seed_global
 from ebm_exp.types import Batch, Labels, PositiveInt, Provided
 
@@ -88,7 +89,7 @@ def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     saved = _read(path)
     if saved is None:
         _LOG.info("training the classifier of %s, once for all runs, into %s", dataset.name, path)
-        with torch.autocast(dataset.device.type, enabled=False):
+        with full_precision(dataset.device):
             _train(network, dataset)
             saved = {"network": network.state_dict(), "accuracy": _accuracy(network, dataset)}
         folder.mkdir(parents=True, exist_ok=True)

@@ -32,9 +32,11 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         temperature: T of the density it trains; kernels without one of their own read it.
+        gives: what terms may read of its steps beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
     """
 
     temperature: float = 1.0
+    gives: frozenset[str] = frozenset()
 
     @abstractmethod
     def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
@@ -50,6 +52,10 @@ class Objective(nn.Module, ABC):
 
     def panels(self, n: int) -> dict[str, Points]:
         """What images show beside data and samples, by title: about n points each."""
+        return {}
+
+    def describe(self) -> dict[str, str]:
+        """What the outline of a run says of it, by short titles: its chain, its terms."""
         return {}
 
     def check(self, batch_size: int) -> None:

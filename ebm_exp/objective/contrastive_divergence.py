@@ -24,7 +24,7 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.engine.target import Target
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.regularization.base import End, Phase, Step, Term, check_needs
-from ebm_exp.sampler.base import Sampler
+from ebm_exp.sampler.base import Sampler, describe_temperature
 from ebm_exp.sampler.chain import Chain
 from ebm_exp.start.base import Start
 from ebm_exp.types import Batch, From, Points, Positive, Provided
@@ -57,7 +57,11 @@ class ContrastiveDivergence(Objective):
     ) -> None:
         super().__init__()
         self.engine, self.sampler, self.buffer = engine, sampler, None
-        self.terms = (terms or {}) | regularization
+        terms = terms or {}
+        twice = sorted(set(terms) & set(regularization))
+        if twice:
+            raise ValueError(f"terms: {twice[0]} is the name of a term of regularization too; rename one")
+        self.terms = terms | regularization
         self.temperature = suggested_temperature if sampler.temperature is None else sampler.temperature
         name = type(self).__name__.lower()
         check_needs(f"objective={name}", self.gives, self.terms)
@@ -72,6 +76,13 @@ class ContrastiveDivergence(Objective):
         self.through = max((sampler.n_steps if t.through is None else t.through for t in reading), default=0)
         chains = [term.through_chains for term in reading]
         self.through_chains = None if None in chains or not chains else max(n for n in chains if n is not None)
+
+    def describe(self) -> dict[str, str]:
+        chain = f"{type(self.sampler).__name__}, {self.sampler.n_steps} steps; "
+        return {
+            "chain": chain + describe_temperature(self.sampler, self.temperature),
+            "terms": ", ".join(["cd", *self.terms]),
+        }
 
     @abstractmethod
     def start(self, batch: Points, generator: torch.Generator) -> Points | BufferDraw:
@@ -145,7 +156,7 @@ class PCD(ContrastiveDivergence):
         super().__init__(engine, sampler, regularization, terms, suggested_temperature)
         self.buffer = buffer
         for name, term in self.terms.items():
-            least = getattr(term, "min_filled", 0)
+            least = term.min_filled
             if least >= buffer.size:
                 raise ValueError(f"{name}: waits for more than {least} held points, but buffer.size is {buffer.size}")
 

@@ -10,6 +10,7 @@ with a bounded gradient, also where a sample is one of the others.
 import torch
 from torch import Tensor
 
+from ebm_exp.precision import full_precision
 from ebm_exp.regularization.base import Step, Term
 from ebm_exp.types import Batch, NonNegative, NonNegativeInt, PerSample, Positive, PositiveInt
 
@@ -61,8 +62,7 @@ class Entropy(Term):
         The neighbours are found by one product of matrices; only the distance to the chosen one is then computed
         exactly, and differentiated.
         """
-        kind = "cpu" if x.device.type == "meta" else x.device.type
-        with torch.no_grad(), torch.autocast(kind, enabled=False):  # bf16 would confuse near neighbours
+        with torch.no_grad(), full_precision(x.device):  # bf16 would confuse near neighbours
             a, b = x.flatten(1), bank.flatten(1)
             distance = b.square().sum(1) - 2 * a @ b.T  # [batch, m], squared, less |a|²
             nearest = distance.topk(self.k, dim=1, largest=False).indices[:, -1]

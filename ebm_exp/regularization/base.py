@@ -54,11 +54,13 @@ class Term(ABC):  # noqa: B024  (each method has a default: most terms need only
         needs: what it reads of a step beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
         through: so many last steps of training chains must carry a graph; None: all.
         through_chains: of so many chains, the first ones; None: of all.
+        min_filled: it waits until the buffer holds more points than this.
     """
 
     needs: frozenset[str] = frozenset()
     through: int | None = 0
     through_chains: int | None = None
+    min_filled: int = 0
 
     def prepare(self, energy: Energy) -> Energy:
         """The energy to train, wrapped if need be; called once, before the optimizer sees its parameters."""

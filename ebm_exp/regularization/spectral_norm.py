@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
 from ebm_exp.energy import Energy
+from ebm_exp.precision import full_precision
 from ebm_exp.regularization.base import Term
 from ebm_exp.types import PositiveInt
 
@@ -66,7 +67,7 @@ class PowerIteration(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         # In float32, whatever the engine's precision: a norm in bf16 is off by a hundredth.
-        with torch.autocast(weight.device.type if weight.device.type != "meta" else "cpu", enabled=False):
+        with full_precision(weight.device):
             matrix = weight.flatten(1)
             if self.training:
                 for _ in range(self.n_power_iterations):

@@ -52,9 +52,9 @@ class LoadedRun:
         self.directory, self.config = RunDirectory(path), config
         state, summary = read_state(self.directory, checkpoint), self.directory.summary()
         averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
-        saved = _resolve(read_run_config(path, bool(config.get("trust"))))
-        # A part that is replaced now begins anew; all others are what they became in training.
-        kept = {name: s for name, s in (state["parts"] | averaged).items() if saved.get(name) == config.get(name)}
+        kept = state["parts"] | averaged
+        if _resolve(read_run_config(path, bool(config.get("trust"))))["sampler"] != config["sampler"]:
+            del kept["sampler"]  # one that is chosen now has learned nothing; all else must fit what it became
         self.temperature: float = summary.get("temperature", 1.0)
         self.parts = Parts(config, state=kept, absent=summary.get("data"), temperature=self.temperature)
         self.energy: Energy = self.parts["energy"].eval().requires_grad_(False)

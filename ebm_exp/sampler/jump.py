@@ -58,7 +58,7 @@ class Jump(Sampler):
         n_local: local steps per block.
 
     Raises:
-        ValueError: when the kernel moves points of two levels.
+        ValueError: when the kernel moves points of two levels, or the density of the proposal is not known.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class Jump(Sampler):
         super().__init__()
         if kernel.binary:
             raise ValueError("kernel: jumps move points of a continuous box, not of two levels")
+        if not proposal.has_density:
+            raise ValueError(f"proposal: jumps need a start of known density (uniform, mixture), not {proposal.name}")
         self.kernel, self.n_steps, self.proposal, self.domain = kernel, n_steps, proposal, domain
         self.n_jumps, self.n_local = n_jumps, n_local
         self.temperature, self.clamped, self.adjusted = kernel.temperature, kernel.clamped, kernel.adjusted

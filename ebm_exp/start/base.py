@@ -31,6 +31,11 @@ class Start(nn.Module, ABC):
         chunks = [self.draw(CHUNK, g) for g in generators]
         return concatenate(chunks, n)
 
+    @property
+    def has_density(self) -> bool:
+        """Whether ``log_prob`` is known."""
+        return type(self).log_prob is not Start.log_prob
+
     def log_prob(self, x: Batch) -> PerSample:
         """Log-density ``[batch]`` at points of the domain, in nats.
 

@@ -1,6 +1,7 @@
 """Noise in the box of the data: uniform, or normal around its centre."""
 
 import math
+from abc import abstractmethod
 
 import torch
 
@@ -25,8 +26,9 @@ class _Noise(Start):
         x = self._noise(n, generator)
         return Points(x, self.dataset.random_labels(n, generator) if self.conditional else None)
 
+    @abstractmethod
     def _noise(self, n: int, generator: torch.Generator) -> Batch:
-        raise NotImplementedError
+        """n points ``[n, *event]``."""
 
 
 class Uniform(_Noise):

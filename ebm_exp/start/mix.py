@@ -38,6 +38,10 @@ class Mix(Start):
         rows = which * n + torch.arange(n, device=device)
         return Points(everything.x[rows], None if everything.y is None else everything.y[rows])
 
+    @property
+    def has_density(self) -> bool:
+        return all(bool(start.has_density) for start in self.starts.values())
+
     def log_prob(self, x: Batch) -> PerSample:
         """log Σ w_i p_i(x) ``[batch]``."""
         parts = torch.stack([start.log_prob(x) for start in self.starts.values()], 1)  # type: ignore[operator]

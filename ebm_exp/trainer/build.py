@@ -5,7 +5,6 @@ from typing import Any
 
 from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError, nearest
-from ebm_exp.config.validate import arguments, source
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.evaluator import Evaluator
 from ebm_exp.trainer.experiment import Experiment
@@ -74,11 +73,9 @@ def build(config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> 
         evaluators=parts["evaluator"],
         data_augmentation=parts["data_augmentation"],
         stream=parts["stream"],
-        sampler=getattr(objective, "sampler", None),
         optimized_metric=config["optimized_metric"],
     )
-    takes = {source(name, parameter) for name, parameter in arguments(type(objective)).items()}
-    if "buffer" in parts.stateful() and "buffer" not in takes:
+    if "buffer" in parts.stateful() and "buffer" not in objective.gives:
         name = type(objective).__name__
         raise UserError(f"buffer: start=buffer needs an objective that fills a buffer (pcd), {name} does not")
     return parts, experiment

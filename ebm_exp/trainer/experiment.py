@@ -11,7 +11,6 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.evaluator import Evaluator
 from ebm_exp.objective.base import Objective
 from ebm_exp.random import Stream
-from ebm_exp.sampler import Sampler
 from ebm_exp.sampling.base import Sampling
 from ebm_exp.schedule.base import Schedule
 
@@ -29,5 +28,4 @@ class Experiment(NamedTuple):
     evaluators: dict[str, Evaluator]
     data_augmentation: Augmentation
     stream: Stream
-    sampler: Sampler | None = None  # for what is said of chains; an objective without chains has none
     optimized_metric: str | None = None

@@ -9,14 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from ebm_exp.config.build import Parts
 from ebm_exp.logger.console import Progress
 from ebm_exp.logger.jsonl import Jsonl, truncate_after
 from ebm_exp.logger.wandb_logger import WandbRun
 from ebm_exp.objective.base import Loss
-from ebm_exp.random import generator, seed_global
 from ebm_exp.run import checkpoint
 from ebm_exp.run.directory import FORMAT, RunDirectory
 from ebm_exp.trainer.ema import EMA
@@ -25,6 +22,7 @@ from ebm_exp.trainer.guard import Meter, NonFiniteError
 from ebm_exp.trainer.profile import profiler
 from ebm_exp.trainer.report import Report
 from ebm_exp.trainer.stop import StopRequest
+from ebm_exp.trainer.update import Update
 from ebm_exp.types import NonNegativeInt, Positive, PositiveInt, Probability
 
 
@@ -143,18 +141,29 @@ class Trainer:
     ) -> str:
         rows = Jsonl(self.directory.metrics_file)
         began, self._steps_at, self._clock_at = time.perf_counter() - self.elapsed, self.step, time.perf_counter()
+        update = Update(
+            self.experiment,
+            self.ema,
+            self.meter,
+            self.batch_size,
+            self.accumulate_steps,
+            self.n_batches,
+            self.gradient_norm_clip,
+        )
         loss: Loss | None = None
         while True:
             self.elapsed = time.perf_counter() - began
             out_of_time = self.max_minutes is not None and self.elapsed >= 60 * self.max_minutes
-            last = self.step >= self.max_steps or out_of_time or stop.requested
+            ended = self.step >= self.max_steps or out_of_time
             stepped = loss is not None
-            evaluate = (stepped and (last or self.step % self.evaluate_every == 0)) or self.unevaluated
-            if stepped and (last or self.step % self.log_every == 0):
+            # A stop by a signal leaves no trace: the run that goes on writes the rows of one that was not stopped.
+            evaluate = self.unevaluated or (stepped and self._due(self.evaluate_every, ended))
+            evaluate = evaluate and bool(self.experiment.evaluators)
+            if stepped and self._due(self.log_every, ended):
                 row = self._read_meter(rows)
                 progress.update(self.step, row.get("train/loss"), row.get("train/energy_gap"))
                 self._write(rows, summary, row)
-            if stepped and (last or evaluate or self.step % self.checkpoint_every == 0):
+            if stepped and (evaluate or self._due(self.checkpoint_every, ended or stop.requested)):
                 self.unevaluated = evaluate  # saved before it is evaluated: neither can cost the other
                 self._save(summary)
             if evaluate and not stop.requested:
@@ -163,45 +172,16 @@ class Trainer:
                 self._keep_best(scores)
                 self.unevaluated = False
                 self._save(summary)
-            if loss is not None and not stop.requested and (last or self.step % self.image_every == 0):
+            if loss is not None and not stop.requested and self._due(self.image_every, ended):
                 self.logger.log_images(self.report.draw_images(self.step, loss), self.step)
-            if last or stop.requested:
-                return "finished" if self.step >= self.max_steps or out_of_time else "stopped"
-            loss = self._update()
+            if ended or stop.requested:
+                return "finished" if ended else "stopped"
+            loss = update(self.step)
             self.step += 1
             step_done()
 
-    def _update(self) -> Loss:
-        """One optimizer step; no host synchronisation."""
-        ex, device = self.experiment, self.experiment.engine.device
-        factor = ex.schedule(self.step)
-        for group in ex.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
-        index = self.step if self.n_batches is None else self.step % self.n_batches
-        batch = ex.dataset.batch(index, self.batch_size, ex.stream.seed, ex.stream.rank, ex.data_augmentation)
-        ex.optimizer.zero_grad(set_to_none=True)
-        size = self.batch_size // self.accumulate_steps
-        ex.energy.train()
-        ex.objective.train()
-        for i in range(self.accumulate_steps):
-            noise = ex.stream.at_step(device, self.step)
-            if i:
-                noise = generator(device, "part", noise.initial_seed(), i)
-            rows = slice(i * size, (i + 1) * size)
-            part = batch._replace(x=batch.x[rows], y=None if batch.y is None else batch.y[rows])
-            # Dropout reads torch's global generators: it too shall draw the same numbers when a run is repeated.
-            with seed_global("dropout", noise.initial_seed(), device=device), ex.engine.autocast():
-                loss = ex.objective(ex.energy, part, self.step, noise)
-                total = loss.total()
-            (total / self.accumulate_steps).backward()
-            means = {f"train/{name}": term.detach().mean() for name, term in loss.terms.items()}
-            self.meter.add(self.step + 1, {"train/loss": total.detach()} | means | loss.metrics)
-        params = [p for group in ex.optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(params, self.gradient_norm_clip)
-        self.meter.add(self.step + 1, {"train/grad_norm": norm})
-        ex.optimizer.step()
-        self.ema.update()
-        return loss
+    def _due(self, every_steps: int, at_last: bool) -> bool:
+        return at_last or self.step % every_steps == 0
 
     def _read_meter(self, rows: Jsonl) -> dict[str, float]:
         row, bad = self.meter.read()

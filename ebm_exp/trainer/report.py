@@ -14,7 +14,6 @@ from ebm_exp.evaluator import Evaluator
 from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
 from ebm_exp.objective.base import Loss
 from ebm_exp.run.directory import RunDirectory
-from ebm_exp.sampler.base import describe_temperature
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.types import Points
 
@@ -57,19 +56,14 @@ class Report:
         """The experiment in a few lines, before it starts."""
         ex, data = self.experiment, self.experiment.dataset
         shape = "×".join(map(str, data.event_shape))
-        terms = ", ".join(getattr(ex.objective, "terms", {})) or "none"
         lines = [
             f"run       {self.directory.path}",
             f"device    {facts['device']}, torch {facts['versions']['torch']}, {ex.engine.precision}",
             f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
             f"{shape} in [{data.domain.low:g}, {data.domain.high:g}]",
-            f"energy    {type(ex.energy).__name__}: {facts['n_parameters']:,} parameters; terms: {terms}",
+            f"energy    {type(ex.energy).__name__}: {facts['n_parameters']:,} parameters",
+            *(f"{title:<10}{text}" for title, text in ex.objective.describe().items()),
         ]
-        if ex.sampler is not None:
-            lines.append(
-                f"chain     {type(ex.sampler).__name__}, {ex.sampler.n_steps} steps; "
-                f"{describe_temperature(ex.sampler, ex.objective.temperature)}"
-            )
         lines += [
             f"samples   {ex.sampling.describe()}",
             *(f"evaluate  {name}: {text}" for name, text in facts["protocol"].items()),

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.run import load_run
+from ebm_exp.run import LoadedRun, load_run
 
 ROOT = Path(__file__).resolve().parents[2]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -58,6 +58,9 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
     assert loaded.step == 6
     assert loaded.config["sampler"]["step_size"] == 0.5
     assert loaded.draw(3).x.shape == (3, 1, 8, 8)
+    changed = loaded.config | {"energy": loaded.config["energy"] | {"input_scale": 1.5}}
+    weights = LoadedRun(run, changed).energy.state_dict()  # another setting now leaves no part of the run untrained
+    assert all(torch.equal(weights[name], w) for name, w in loaded.energy.state_dict().items())
     assert load_run(run, device="cpu", checkpoint=6).step == 6
     with pytest.raises(UserError, match=r"run: .* has no 5 checkpoint"):
         load_run(run, device="cpu", checkpoint=5)
@@ -108,15 +111,15 @@ def test_config_is_shown_without_work(cli: Cli) -> None:
     assert "step_size: 2.0" in done.stdout
 
 
-def kill_at_checkpoint(arguments: list[str], checkpoint: Path) -> None:
-    """Start a training and SIGKILL it once the checkpoint is there."""
+def kill_at_checkpoint(arguments: list[str], checkpoint: Path, by: signal.Signals = signal.SIGKILL) -> None:
+    """Start a training and send it a signal once the checkpoint is there."""
     with subprocess.Popen(
         [sys.executable, "train.py", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         deadline = time.monotonic() + 120
         while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
-        os.kill(process.pid, signal.SIGKILL)
+        os.kill(process.pid, by)
     assert checkpoint.exists()
 
 
@@ -156,6 +159,26 @@ def test_kill_and_resume_equals_an_uninterrupted_run(cli: Cli, tmp_path: Path, c
             for line in f.read_text().splitlines()
         ]
         for f in (whole / "metrics.jsonl", broken / "metrics.jsonl")
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_stop_by_a_signal_leaves_no_trace_in_the_rows(cli: Cli, tmp_path: Path) -> None:
+    common = [*TINY, "logger.mode=disabled", "trainer.checkpoint_every_steps=500", "trainer.log_every_steps=100"]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    common += ["trainer.max_steps=1500", "sampler.n_steps=20"]
+    assert cli("train.py", *common, f"hydra.run.dir={whole}").returncode == 0
+    kill_at_checkpoint(
+        [*common, f"hydra.run.dir={stopped}"], stopped / "checkpoints" / "step_00000500.pt", signal.SIGTERM
+    )
+    summary = json.loads((stopped / "summary.json").read_text())
+    assert summary["state"] == "stopped"
+    assert 500 <= summary["step"] < 1500
+    assert (stopped / "checkpoints" / f"step_{summary['step']:08d}.pt").is_file()
+    assert cli("train.py", f"resume={stopped}").returncode == 0
+    rows = [
+        [{k: v for k, v in row.items() if not k.startswith("time/")} for row in load_run(run, device="cpu").metrics()]
+        for run in (whole, stopped)
     ]
     assert rows[0] == rows[1]
 

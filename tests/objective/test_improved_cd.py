@@ -206,6 +206,8 @@ def test_weights_computed_from_others_learn_through_the_chain_and_rest_in_it(mon
 
 
 def test_it_says_what_it_needs() -> None:
+    with pytest.raises(ValueError, match="terms: kl is the name of a term of regularization too"):
+        make(regularization={"kl": EnergyL2(0.1)})
     with pytest.raises(ValueError, match=r"kl: through must be at most sampler.n_steps, 4, got 5"):
         make(kl_steps=5)
     with pytest.raises(ValueError, match=r"entropy: waits for more than 64 held points.*buffer.size is 64"):

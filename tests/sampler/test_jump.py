@@ -8,7 +8,8 @@ import torch
 from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.energy import MLP, Mixture
 from ebm_exp.random import generator
-from ebm_exp.sampler import MALA
+from ebm_exp.sampler import MALA, Jump
+from ebm_exp.start import Data, Mix, Uniform
 from ebm_exp.start import Mixture as FittedMixture
 from tests.sampler.running import jump, run_chain
 
@@ -59,6 +60,14 @@ def test_labels_go_with_their_proposals() -> None:
     sampler = jump(MALA(0.05, 1, BOX), 1, data(), n_jumps=4)
     x = run_chain(sampler, energy.bind(y=y), BOX.uniform(400, generator("cpu", 1)), generator("cpu", 0), 80).x
     assert ((x[:, 0] > 0) == (y == 1)).all()
+
+
+def test_jumps_need_a_density() -> None:
+    with pytest.raises(ValueError, match=r"proposal: jumps need a start of known density .*, not data"):
+        Jump(MALA(0.1, 1, BOX), 1, Data(data()), BOX)
+    mixed = Mix({"noise": Uniform(data()), "data": Data(data())})
+    with pytest.raises(ValueError, match="known density"):
+        Jump(MALA(0.1, 1, BOX), 1, mixed, BOX)
 
 
 def test_jumps_are_not_for_two_levels() -> None:

@@ -14,6 +14,7 @@ from ebm_exp.random import Stream, generator, seed_global
 from ebm_exp.trainer.build import build, check_data
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.guard import Meter
+from ebm_exp.trainer.update import Update
 from tests.config.test_conf import composed
 
 TINY = ("energy.widths=[16]", "sampler.n_steps=2", "sampling.n_steps=2", "trainer.batch_size=16", "buffer.size=64")
@@ -22,12 +23,10 @@ TINY = ("energy.widths=[16]", "sampler.n_steps=2", "sampling.n_steps=2", "traine
 def train(*overrides: str, n_steps: int = 6) -> dict[str, torch.Tensor]:
     """The energy after a few updates of the trainer's own."""
     parts, experiment = build(composed("evaluator=none", "optimized_metric=null", *overrides))
-    trainer = parts["trainer"]
-    trainer.experiment, trainer.meter, trainer.step = experiment, Meter("cpu"), 0
-    trainer.ema = EMA(experiment.energy, experiment.objective, 0.1)
-    for _ in range(n_steps):
-        trainer._update()
-        trainer.step += 1
+    trainer, ema = parts["trainer"], EMA(experiment.energy, experiment.objective, 0.1)
+    update = Update(experiment, ema, Meter("cpu"), trainer.batch_size, trainer.accumulate_steps)
+    for step in range(n_steps):
+        update(step)
     return copy.deepcopy(experiment.energy.state_dict())
 
 

@@ -1,0 +1,69 @@
+"""One optimizer step of an experiment."""
+
+import torch
+
+from ebm_exp.objective.base import Loss
+from ebm_exp.random import generator, seed_global
+from ebm_exp.trainer.ema import EMA
+from ebm_exp.trainer.experiment import Experiment
+from ebm_exp.trainer.guard import Meter
+
+
+class Update:
+    """A function of the step's number and the state of the parts; no host synchronisation.
+
+    Args:
+        experiment: the parts.
+        ema: the average that follows.
+        meter: takes in the metrics.
+        batch_size: training points per step.
+        accumulate_steps: the batch is taken in so many parts, whose gradients add up; each draws its own chains.
+        n_batches: only the first so many batches, again and again; None: all.
+        gradient_norm_clip: largest norm of the parameters' gradient.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        ema: EMA,
+        meter: Meter,
+        batch_size: int,
+        accumulate_steps: int = 1,
+        n_batches: int | None = None,
+        gradient_norm_clip: float = float("inf"),
+    ) -> None:
+        self.experiment, self.ema, self.meter = experiment, ema, meter
+        self.batch_size, self.accumulate_steps, self.n_batches = batch_size, accumulate_steps, n_batches
+        self.gradient_norm_clip = gradient_norm_clip
+        self.params = [p for group in experiment.optimizer.param_groups for p in group["params"]]
+
+    def __call__(self, step: int) -> Loss:
+        """Take optimizer step ``step`` (from 0); returns the loss of its last part."""
+        ex, device = self.experiment, self.experiment.engine.device
+        factor = ex.schedule(step)
+        for group in ex.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        index = step if self.n_batches is None else step % self.n_batches
+        batch = ex.dataset.batch(index, self.batch_size, ex.stream.seed, ex.stream.rank, ex.data_augmentation)
+        ex.optimizer.zero_grad(set_to_none=True)
+        size = self.batch_size // self.accumulate_steps
+        ex.energy.train()
+        ex.objective.train()
+        for i in range(self.accumulate_steps):
+            noise = ex.stream.at_step(device, step)
+            if i:
+                noise = generator(device, "part", noise.initial_seed(), i)
+            rows = slice(i * size, (i + 1) * size)
+            part = batch._replace(x=batch.x[rows], y=None if batch.y is None else batch.y[rows])
+            # Dropout reads torch's global generators: it too shall draw the same numbers when a run is repeated.
+            with seed_global("dropout", noise.initial_seed(), device=device), ex.engine.autocast():
+                loss = ex.objective(ex.energy, part, step, noise)
+                total = loss.total()
+            (total / self.accumulate_steps).backward()
+            means = {f"train/{name}": term.detach().mean() for name, term in loss.terms.items()}
+            self.meter.add(step + 1, {"train/loss": total.detach()} | means | loss.metrics)
+        norm = torch.nn.utils.clip_grad_norm_(self.params, self.gradient_norm_clip)
+        self.meter.add(step + 1, {"train/grad_norm": norm})
+        ex.optimizer.step()
+        self.ema.update()
+        return loss
