@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from ebm_exp.config.build import Parts, Suggestions
+from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
 from ebm_exp.mode import Mode
@@ -145,6 +146,8 @@ def test_every_choice_composes_and_builds(choice: str, tmp_path: Path) -> None:
         for choice in STARTS
         # From a buffer begin fresh chains alone: see test_wiring.py and tests/trainer/test_report.py.
         if choice != "start=buffer" or where == "sampling.start"
+        # Jumps need a density: the others are refused, see below.
+        if where != "sampler.proposal" or choice in ("start=uniform", "start=mixture")
     ],
 )
 def test_every_start_builds_wherever_one_is_chosen(where: str, choice: str) -> None:
@@ -157,6 +160,14 @@ def test_every_start_builds_wherever_one_is_chosen(where: str, choice: str) -> N
     assert isinstance(start, Start)
     assert config[part][name]["_target_"].endswith("." + type(start).__name__)
     assert start.draw(5, Stream(0).at_step(parts["device"], 0)).x.shape == (5, 2)
+
+
+@pytest.mark.parametrize("choice", ["data", "normal", "mix"])
+def test_a_start_of_unknown_density_is_no_proposal(choice: str) -> None:
+    config = composed("dataset=two_moons", "dataset.n_train=500", "sampler=jump", f"start@sampler.proposal={choice}")
+    validate(config)
+    with pytest.raises(UserError, match="sampler: proposal: jumps need a start of known density"):
+        build(config)
 
 
 def test_a_choice_within_a_choice_can_be_made() -> None:
