@@ -30,11 +30,11 @@ from ebm_exp.run.directory import RunDirectory
 from ebm_exp.start import Uniform
 
 METHODS = {
-    "PCD": ("pcd_fashion_mnist_small",),
-    "IGEBM": ("igebm_fashion_mnist_small",),
-    "improved CD": ("icd_fashion_mnist_small",),
-    "– no KL term": ("icd_fashion_mnist_small", "objective.terms.kl.weight=0", "objective.terms.entropy.weight=0"),
-    "– no entropy": ("icd_fashion_mnist_small", "objective.terms.entropy.weight=0"),
+    "PCD": ("pcd/fashion_mnist_small",),
+    "IGEBM": ("du2019/fashion_mnist_small",),
+    "improved CD": ("du2021/fashion_mnist_small",),
+    "– no KL term": ("du2021/fashion_mnist_small", "objective.terms.kl.weight=0", "objective.terms.entropy.weight=0"),
+    "– no entropy": ("du2021/fashion_mnist_small", "objective.terms.entropy.weight=0"),
     "– no augmentation": ("icd_fashion_mnist_small", "augmentation=none"),
 }
 MINUTES, EVERY = 5, 20  # of training; updates between checkpoints

@@ -18,8 +18,8 @@ from typing import Any
 RUNS = {
     "default": ["trainer.max_steps=60", "trainer.log_every_steps=10"],
     "plane": ["experiment=plane", "trainer.max_steps=20"],
-    "icd": ["experiment=icd_digits_small", "trainer.max_steps=20"],
-    "igebm": ["experiment=igebm_digits_small", "trainer.max_steps=20"],
+    "icd": ["experiment=du2021/digits_small", "trainer.max_steps=20"],
+    "igebm": ["experiment=du2019/digits_small", "trainer.max_steps=20"],
     "conditional": ["energy.conditional=true", "trainer.max_steps=20"],
 }
 COMMON = ["device=cpu", "logger.mode=disabled", "trainer.log_every_steps=5", "trainer.checkpoint_every_steps=1000"]

@@ -46,7 +46,7 @@ class Parts:
             "seed": lambda: self.config["seed"],
             "stream": lambda: Stream(self.config["seed"]),
             "device": lambda: choose_device(self.config["device"]),
-            "suggest": lambda: Suggestions(self.config["dataset"].get("chain", {})),
+            "suggest": lambda: Suggestions(self.config["dataset"].get("suggest", {})),
             "temperature": lambda: self["objective"].temperature,
             "dataset": self._dataset,
             "energy": self._energy,
@@ -169,7 +169,7 @@ class Suggestions:
     """What a data set suggests to the other parts, by key; T follows from step and noise.
 
     Args:
-        values: ``chain`` of the data set's node.
+        values: ``suggest`` of the data set's node.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.types import From, NonNegativeInt, PositiveInt
 
 OWN = {"_target_", "_partial_"}  # keys of a node that are no arguments
-SUGGESTED = {"chain", "network", "evaluation", "stand_in"}  # of a data set alone: what it suggests to other nodes
+SUGGESTED = {"suggest", "stand_in"}  # of a data set alone: values for other nodes, and what stands in for it
 GIVEN = {"optimizer": {"params"}}  # arguments that the builder hands to a third party's constructor
 
 

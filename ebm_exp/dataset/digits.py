@@ -19,6 +19,7 @@ class Digits(Dataset):
             and stand in for the test set too.
         noise_std: data noise, in units of the value range.
         dequantize: uniform noise of one grey level.
+        clamp_noise: clamp noisy points to the value range.
         horizontal_flip: mirror each training image with probability ½.
         value_range: what black and white become.
     """
@@ -30,6 +31,7 @@ class Digits(Dataset):
         test_share: Probability = 0.1,
         noise_std: NonNegative = 0.05,
         dequantize: bool = False,
+        clamp_noise: bool = True,
         horizontal_flip: bool = False,
         value_range: tuple[float, float] = (-1.0, 1.0),
     ) -> None:
@@ -48,6 +50,7 @@ class Digits(Dataset):
             n_classes=10,
             noise_std=noise_std,
             dequantize=dequantize,
+            clamp_noise=clamp_noise,
             horizontal_flip=horizontal_flip,
             device=device,
         )

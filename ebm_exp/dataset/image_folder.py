@@ -39,6 +39,7 @@ class ImageFolder(Dataset):
         value_range: what black and white become.
         noise_std: data noise, in units of the value range.
         dequantize: uniform noise of one grey level.
+        clamp_noise: clamp noisy points to the value range.
         horizontal_flip: mirror each training image with probability ½.
         classes: only these, by name or number.
         n_train, n_test: only so many images.
@@ -59,9 +60,10 @@ class ImageFolder(Dataset):
         size: PositiveInt = 32,
         channels: Channels | None = None,
         test_share: Probability = 0.1,
-        value_range: tuple[float, float] = (0.0, 1.0),
+        value_range: tuple[float, float] = (-1.0, 1.0),
         noise_std: NonNegative = 0.0,
-        dequantize: bool = True,
+        dequantize: bool = False,
+        clamp_noise: bool = True,
         horizontal_flip: bool = False,
         classes: tuple[int | str, ...] | None = None,
         n_train: PositiveInt | None = None,
@@ -109,6 +111,7 @@ class ImageFolder(Dataset):
             n_classes=len(self.class_names),
             noise_std=noise_std,
             dequantize=dequantize,
+            clamp_noise=clamp_noise,
             horizontal_flip=horizontal_flip,
             device=device,
             resident=resident,

@@ -10,7 +10,7 @@ from typing import Any
 from ebm_exp.config.arguments import override
 from ebm_exp.config.errors import UserError
 
-FORMAT = 2  # of configs and checkpoints; a run of another format cannot be read
+FORMAT = 3  # of configs and checkpoints; a run of another format cannot be read
 _NAME = re.compile(r"step_(\d{8,})\.pt")
 
 

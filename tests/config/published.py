@@ -83,20 +83,20 @@ ICD = {  # yilundu/improved_contrastive_divergence
     "temperature": 5e-9,
 }
 PUBLISHED: dict[str, dict[str, Any]] = {
-    "igebm_cifar10": IGEBM
+    "du2019/cifar10": IGEBM
     | {"channels": [128, 256, 512], "blocks": 3, "dropout": 0.5, "pool": "sum", "leak": 0.2}
     | {"max_steps": 121_200},
-    "igebm_cifar10_cond": IGEBM
+    "du2019/cifar10_cond": IGEBM
     | {"channels": [128, 256, 256], "blocks": 2, "dropout": 0.0, "conditional": True}
     | {"max_steps": 74_700},
-    "igebm_imagenet32": IGEBM
+    "du2019/imagenet32": IGEBM
     | {"channels": [256, 512, 1024], "blocks": 3, "conditional": True, "batch": 32, "size": 32},
-    "igebm_mnist": IGEBM | {"channels": [64, 64, 128, 256], "width": 128, "leak": 0.2, "max_steps": 60_000},
-    "icd_cifar10": ICD,
-    "icd_celeba": ICD
+    "du2019/mnist": IGEBM | {"channels": [64, 64, 128, 256], "width": 128, "leak": 0.2, "max_steps": 60_000},
+    "du2021/cifar10": ICD,
+    "du2021/celeba": ICD
     | {"coefficient": 500, "temperature": 1e-9, "size": 128, "conditional": True, "attention_after": 5}
     | {"channels": [64, 128, 128, 128, 256, 512, 1024], "jitter": [0.4, 0.4, 0.4, 0.2], "blur_kernel": 5},
-    "uva_mnist": {  # uvadlc, tutorial 8
+    "uva/mnist": {  # uvadlc, tutorial 8
         "K": 60,
         "coefficient": 10,
         "noise": 0.005,
@@ -118,7 +118,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "batch": 128,
         "channels": [16, 32, 64, 64],
     },
-    "jem_cifar10": {  # wgrathwohl/JEM
+    "jem/cifar10": {  # wgrathwohl/JEM
         "K": 20,
         "coefficient": 1,
         "noise": 0.01,
@@ -137,7 +137,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "spectral_norm": None,
         "energy_l2": None,
     },
-    "anatomy_mnist_convergent": {  # point0bar1/ebm-anatomy
+    "anatomy/mnist_convergent": {  # point0bar1/ebm-anatomy
         "K": 500,
         "coefficient": 1,
         "noise": 7.5e-3,
@@ -155,7 +155,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "max_steps": 100_000,
         "leak": 0.05,
     },
-    "anatomy_cifar10_nonconvergent": {
+    "anatomy/cifar10_nonconvergent": {
         "K": 150,
         "coefficient": 1,
         "noise": 0.01,
@@ -173,8 +173,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     },
 }
 CARRIED: dict[str, dict[str, Any]] = {  # to data that their papers do not have: what must be the same there
-    "igebm_fashion_mnist": PUBLISHED["igebm_mnist"],
-    "icd_fashion_mnist": {key: ICD[key] for key in ICD if key not in ("kl_batch", "crop_scale", "jitter")}
+    "du2019/fashion_mnist": PUBLISHED["du2019/mnist"],
+    "du2021/fashion_mnist": {key: ICD[key] for key in ICD if key not in ("kl_batch", "crop_scale", "jitter")}
     | {"kl_batch": 32, "grey_probability": 0.0},
-    "icd_digits": {key: ICD[key] for key in ("K", "lr", "betas", "entropy_weight", "restarts", "buffer")},
+    "du2021/digits": {key: ICD[key] for key in ("K", "lr", "betas", "entropy_weight", "restarts", "buffer")},
 }

@@ -4,7 +4,6 @@ import math
 from pathlib import Path
 
 import pytest
-import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
@@ -23,27 +22,32 @@ from tests.config.published import PUBLISHED
 CHOICES = sorted(
     f"{file.parent.relative_to(CONF)}={file.stem}" for file in CONF.glob("*/*.yaml") if file.parent.name != "hydra"
 )
-EXPERIMENTS = [choice for choice in CHOICES if choice.startswith("experiment=")]
+EXPERIMENTS = sorted(
+    f"experiment={file.relative_to(CONF / 'experiment').with_suffix('')}" for file in CONF.glob("experiment/**/*.yaml")
+)
 MODES = [choice for choice in CHOICES if choice.startswith("mode=")]  # of sample.py; tests/cli/test_sample.py runs them
 STARTS = [choice for choice in CHOICES if choice.startswith("start=")]  # of other nodes: start@buffer.start=…
 CHOICES = [choice for choice in CHOICES if choice not in (*EXPERIMENTS, *MODES, *STARTS)]
+PLANE = [
+    choice for choice in EXPERIMENTS if choice.startswith("experiment=plane") or choice == "experiment=binary_digits"
+]
 
 
-def composed(*overrides: str) -> dict:
+def composed(*overrides: str, whole: bool = True) -> dict:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides=list(overrides))
-    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=whole)
     assert isinstance(container, dict)
     return container
 
 
 def fitting(choice: str, tmp_path: Path) -> list[str]:
     """What a choice needs to be built here: files that are there, few points."""
-    node = yaml.safe_load((CONF / f"{choice.replace('=', '/')}.yaml").read_text())
+    node = composed(choice, whole=False)["dataset"] if choice.startswith("dataset=") else {}
     if choice == "dataset=image_folder":
         for i in range(20):
             Image.new("RGB", (40, 32), (i, i, i)).save(tmp_path / f"{i}.png")
-        return [f"dataset.root={tmp_path}", f"+dataset.cache_dir={tmp_path}", "trainer.batch_size=4"]
+        return [f"dataset.root={tmp_path}", f"dataset.cache_dir={tmp_path}", "trainer.batch_size=4"]
     if choice == "dataset=table":
         (tmp_path / "x.csv").write_text("".join(f"{i % 7},{i * i % 11}\n" for i in range(100)))
         return [f"dataset.path={tmp_path / 'x.csv'}"]
@@ -96,8 +100,21 @@ def test_every_experiment_runs_two_steps(experiment: str, tmp_path: Path, classi
     if "channels" in config["energy"]:
         config["energy"]["channels"] = [max(width // 8, 8) for width in config["energy"]["channels"]]
     if "size" in config["dataset"]:
-        config["dataset"]["stand_in"]["shape"][1:] = [config["dataset"]["size"] // 2] * 2
+        config["dataset"]["stand_in"]["shape"][1:] = [min(config["dataset"]["size"], 64)] * 2
     run_two_steps(config, tmp_path, classifiers)
+
+
+@pytest.mark.parametrize("experiment", [experiment for experiment in EXPERIMENTS if experiment not in NO_IMAGES])
+def test_a_recipe_moves_to_a_folder_of_images_unchanged(experiment: str) -> None:
+    own = composed(experiment)
+    moved = composed(experiment, "dataset=image_folder", "dataset.root=somewhere")
+    for key in ("value_range", "noise_std", "dequantize", "clamp_noise", "horizontal_flip"):
+        assert moved["dataset"][key] == own["dataset"][key], key
+    for key in ("step_size", "noise_std", "n_steps", "clamp", "sampling_n_steps", "reinit_probability", "energy_l2"):
+        assert moved["dataset"]["suggest"][key] == own["dataset"]["suggest"][key], key
+    for config in (own, moved):
+        del config["dataset"], config["name"]
+    assert moved == own
 
 
 @pytest.mark.slow
@@ -110,7 +127,7 @@ def test_every_published_network_runs_two_steps(experiment: str, tmp_path: Path,
 def test_temperature_and_step_of_a_chain_follow(choice: str, tmp_path: Path) -> None:
     """T and the step of Hamiltonian kernels are not written beside the λ and noise that they follow from."""
     own = [choice, *fitting(choice, tmp_path)]
-    chain = composed(*own)["dataset"]["chain"]
+    chain = composed(*own)["dataset"]["suggest"]
     step, noise = chain["step_size"], chain["noise_std"]
     assert not {"temperature", "epsilon"} & set(chain)
     assert Suggestions(chain).temperature == pytest.approx(1.0 if noise is None else noise**2 / step)
@@ -185,8 +202,8 @@ def test_there_are_choices_for_every_group() -> None:
 
 def test_defaults_follow_the_data_set() -> None:
     digits, moons = composed(), composed("dataset=two_moons")
-    assert digits["sampler"]["step_size"] == digits["dataset"]["chain"]["step_size"]
-    assert moons["sampler"]["step_size"] == moons["dataset"]["chain"]["step_size"] != digits["sampler"]["step_size"]
+    assert digits["sampler"]["step_size"] == digits["dataset"]["suggest"]["step_size"]
+    assert moons["sampler"]["step_size"] == moons["dataset"]["suggest"]["step_size"] != digits["sampler"]["step_size"]
     assert composed("dataset=two_moons", "sampler.step_size=0.5")["sampler"]["step_size"] == 0.5
 
 

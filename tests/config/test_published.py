@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from ebm_exp.config.build import Suggestions
 from ebm_exp.config.trust import CONF
 from tests.config.published import CARRIED, PUBLISHED
-from tests.config.test_conf import composed
+from tests.config.test_conf import EXPERIMENTS, composed
 
 WHERE = {  # the key that holds each
     "K": "sampler.n_steps",
@@ -51,9 +51,9 @@ WHERE = {  # the key that holds each
 RECIPES = PUBLISHED | CARRIED
 ROWS = [(name, key, value) for name, row in RECIPES.items() for key, value in row.items()]
 HEADED = [
-    file.stem
-    for file in sorted((CONF / "experiment").glob("*.yaml"))
-    if file.stem in RECIPES or file.stem.endswith("_small")
+    name
+    for name in (choice.removeprefix("experiment=") for choice in EXPERIMENTS)
+    if name in RECIPES or name.endswith("_small")
 ]
 
 
@@ -68,7 +68,7 @@ def test_value(experiment: str, key: str, value: Any, configs: dict[str, Any]) -
     if key == "coefficient":
         found = OmegaConf.select(config, "sampler.step_size") / 2
     elif key == "temperature":
-        found = Suggestions(config.dataset.chain).temperature
+        found = Suggestions(config.dataset.suggest).temperature
     elif key in ("buffer", "objective", "augmentation", "optimizer", "schedule", "restart_from"):
         node = config.buffer.start if key == "restart_from" else config[key]
         found = node["_target_"].rpartition(".")[2]
@@ -84,8 +84,8 @@ def test_value(experiment: str, key: str, value: Any, configs: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("experiment", RECIPES)
-def test_the_noise_ratio_is_that_of_the_chain(experiment: str, configs: dict[str, Any]) -> None:
-    chain, sampler = configs[experiment].dataset.chain, configs[experiment].sampler
+def test_the_temperature_is_that_of_the_chain(experiment: str, configs: dict[str, Any]) -> None:
+    chain, sampler = configs[experiment].dataset.suggest, configs[experiment].sampler
     assert Suggestions(chain).temperature == pytest.approx(sampler.noise_std**2 / sampler.step_size, rel=1e-3)
     assert chain.step_size == sampler.step_size
 

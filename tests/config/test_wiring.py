@@ -35,8 +35,8 @@ class Asking:
 class Named:
     """Parameters whose names a builder could take for something of its own."""
 
-    def __init__(self, network: Any, chain: Any, group: Any, path: Any = None, node: Any = None) -> None:
-        self.network, self.chain, self.group, self.path, self.node = network, chain, group, path, node
+    def __init__(self, suggest: Any, chain: Any, group: Any, path: Any = None, node: Any = None) -> None:
+        self.suggest, self.chain, self.group, self.path, self.node = suggest, chain, group, path, node
 
 
 class Owner(nn.Module):
@@ -114,7 +114,7 @@ def test_a_node_of_a_part_beats_the_experiments() -> None:
     parts = Parts(config)
     assert parts["sampling"].sampler.step_size == 0.5
     assert parts["sampling"].sampler is not parts["sampler"] is parts["objective"].sampler
-    assert parts["sampler"].step_size == config["dataset"]["chain"]["step_size"]
+    assert parts["sampler"].step_size == config["dataset"]["suggest"]["step_size"]
 
 
 def test_what_is_not_there_leaves_the_default_or_is_named() -> None:
@@ -128,16 +128,16 @@ def test_what_is_not_there_leaves_the_default_or_is_named() -> None:
 
 @pytest.mark.parametrize("place", ["own", "dataset.stand_in"])
 def test_names_of_suggestions_are_names_like_others_elsewhere(place: str) -> None:
-    """``network``, ``chain`` and ``group`` are built as written."""
+    """``suggest``, ``chain`` and ``group`` are built as written."""
     langevin = {"_target_": "ebm_exp.sampler.Langevin", "step_size": 1.0, "n_steps": 3}
-    given = node("Named", network={"_target_": "torch.nn.Tanh"}, chain=langevin, group="mine", path="p", node="n")
+    given = node("Named", suggest={"_target_": "torch.nn.Tanh"}, chain=langevin, group="mine", path="p", node="n")
     if place == "own":
         config = composed() | {"own": given}
         validate(config)
         built = Parts(config)["own"]
     else:
         built = Parts(composed()).construct(place, given)
-    assert isinstance(built.network, nn.Tanh)
+    assert isinstance(built.suggest, nn.Tanh)
     assert isinstance(built.chain, Langevin)
     assert (built.group, built.path, built.node) == ("mine", "p", "n")
     with pytest.raises(UserError, match=r"own.chain: is required"):

@@ -14,7 +14,7 @@ from tests.config.test_conf import composed
 
 def test_chains_of_a_buffer_that_holds_too_few_start_in_turn(tmp_path: Path) -> None:
     """Two steps of eight leave 16 chains, of which 40 are asked: a run that is stopped early is judged, too."""
-    config = composed("debug=smoke", "buffer=fifo", "start@sampling.start=buffer", "dataset.evaluation.n_samples=40")
+    config = composed("debug=smoke", "buffer=fifo", "start@sampling.start=buffer", "dataset.suggest.n_samples=40")
     parts, experiment = build(config)
     trainer, directory = parts["trainer"], RunDirectory(tmp_path / "run")
     directory.create()
