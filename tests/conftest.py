@@ -6,9 +6,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
+# Every call of ebm_exp under test is checked against its signature, shapes included: what it says must be true. Before
+# the first import of ebm_exp. An int is a float (PEP 484); Self means nothing to a method that is decorated by itself.
+CHECKS = "is_pep484_tower=True, hint_overrides=beartype.FrozenDict({beartype.typing.Self: beartype.typing.Any})"
+jaxtyping.install_import_hook("ebm_exp", f"beartype.beartype(conf=beartype.BeartypeConf({CHECKS}))")
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signatures are not checked, as when a user runs it: for what the package itself says of a wrong type."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ with a bounded gradient, also where a sample is one of the others.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ebm_exp.precision import full_precision
@@ -56,7 +57,7 @@ class Entropy(Term):
         bank = now.buffer.bank(self.bank_size, now.generator)
         return -self.weight * self.log_r(now.end.x[: self.through_chains], bank)
 
-    def log_r(self, x: Batch, bank: Batch) -> PerSample:
+    def log_r(self, x: Batch, bank: Float[Tensor, "m *event"]) -> PerSample:
         """log r ``[batch]`` of x ``[batch, *event]`` to the bank ``[m, *event]``, in units of the domain.
 
         The neighbours are found by one product of matrices; only the distance to the chosen one is then computed

@@ -18,7 +18,7 @@ class ClippedAdam(torch.optim.Adam):
     """Adam with a bound on each component of the gradient.
 
     Args:
-        params: what to train.
+        params: what to train: parameters, or groups of them.
         lr: learning rate.
         betas: shares of the past in Adam's means of g and g².
         n_std: n, root mean squares that a component may reach.
@@ -27,7 +27,7 @@ class ClippedAdam(torch.optim.Adam):
 
     def __init__(
         self,
-        params: Iterable[nn.Parameter],
+        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         lr: Positive = 3e-4,
         betas: tuple[Probability, Probability] = (0.0, 0.999),
         n_std: Positive = 3.0,

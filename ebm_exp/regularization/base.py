@@ -14,24 +14,24 @@ from torch import Tensor
 from ebm_exp.buffer.base import Buffer
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
-from ebm_exp.types import EnergyFn
+from ebm_exp.types import Batch, EnergyFn, Labels, PerSample
 
 
 @dataclass(frozen=True)
 class Phase:
     """The data of a step (positive phase), or its samples (negative phase), with what is known of them already."""
 
-    x: Tensor  # [batch, *event]
-    e: Tensor  # [batch], their energies, with a graph
+    x: Batch
+    e: PerSample  # their energies, with a graph
     energy: EnergyFn  # their own context (labels, …) bound
-    y: Tensor | None = None  # [batch]
+    y: Labels | None = None
 
 
 @dataclass(frozen=True)
 class End:
     """Ends of chains as functions of θ, and the energy that scores them: a frozen copy, from before this step."""
 
-    x: Tensor  # [n, *event], with a graph
+    x: Batch  # with a graph
     energy: EnergyFn  # their own context bound, without gradients to θ
 
 

@@ -5,7 +5,7 @@ the randomness of a step is drawn beforehand and handed in, so the same noise gi
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ class Control(NamedTuple):
     scale: Tensor  # [] or [batch], a factor on the step size
 
 
+@runtime_checkable
 class Info(Protocol):
     """What a person wants to know of one step: a NamedTuple of tensors as they are, reduced only when asked."""
 

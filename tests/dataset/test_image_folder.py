@@ -186,7 +186,7 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
     data = folder(tmp_path / "root", tmp_path, test_share=0.0)
     assert data.class_names == [r"k\xe4tzchen"]
     assert data.train().mean(dim=(1, 2, 3)).tolist() == [1, 0]  # b before ä
-    assert folder(tmp_path / "root", tmp_path, classes=data.class_names, test_share=0.0).n_train == 2
+    assert folder(tmp_path / "root", tmp_path, classes=tuple(data.class_names), test_share=0.0).n_train == 2
     with open(root + b"/k\xe4tzchen/\xe4.png", "wb") as file:
         file.write(b"no image")
     with pytest.raises(ValueError, match="cannot be read as an image") as caught:

@@ -58,6 +58,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("message", REFUSED)
 def test_what_would_train_wrongly_is_named_in_one_line(message: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(message)) as caught:

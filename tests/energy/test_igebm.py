@@ -52,9 +52,9 @@ def test_gradient_and_double_backward() -> None:
 )
 def test_shipped_sizes(choice: str, n_parameters: int, n_blocks: int) -> None:
     node = yaml.safe_load((CONF / "energy" / f"{choice}.yaml").read_text())
-    del node["_target_"], node["activation"]
+    sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in node.items() if k not in ("_target_", "activation")}
     with torch.device("meta"):
-        energy = IGEBM((3, 32, 32), **node)
+        energy = IGEBM((3, 32, 32), **sizes)
     assert count_parameters(energy) == n_parameters
     assert len(energy.blocks) == n_blocks
 

@@ -123,9 +123,9 @@ def published_number_of_parameters() -> int:
 )
 def test_shipped_sizes(choice: str, side: int, n_parameters: int) -> None:
     node = yaml.safe_load((CONF / "energy" / f"{choice}.yaml").read_text())
-    del node["_target_"], node["activation"]
+    sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in node.items() if k not in ("_target_", "activation")}
     with torch.device("meta"):
-        energy = MultiScale((3, side, side), **node)
+        energy = MultiScale((3, side, side), **sizes)
     assert count_parameters(energy) == n_parameters
 
 

@@ -11,7 +11,7 @@ from ebm_exp.energy import MLP, Energy, MultiScale
 from ebm_exp.engine import Eager
 from ebm_exp.objective import KL, PCD, Entropy, Loss
 from ebm_exp.random import generator
-from ebm_exp.regularization import End, EnergyL2, SpectralNorm, Step
+from ebm_exp.regularization import End, EnergyL2, Phase, SpectralNorm, Step
 from ebm_exp.regularization.spectral_norm import PowerIteration
 from ebm_exp.sampler import GibbsWithGradients, Langevin
 from ebm_exp.sampler.chain import draw_noise, start_control
@@ -129,7 +129,8 @@ def test_its_gradient_is_the_finite_difference(options: dict, n_live: int, n: in
 def test_the_scoring_pass_gives_its_parameters_nothing() -> None:
     energy = Small()
     x = torch.randn(12, 2, dtype=torch.float64, requires_grad=True)
-    now = Step(None, ENGINE, generator("cpu", 0), end=End(x, ENGINE.target(energy).bind()))
+    data = Phase(x, energy(x), energy.bind())
+    now = Step(data, ENGINE, generator("cpu", 0), end=End(x, ENGINE.target(energy).bind()))
     KL()(now).mean().backward()
     assert all(p.grad is None for p in energy.parameters())
     assert all(p.requires_grad for p in energy.parameters())

@@ -6,16 +6,45 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import register_parametrization
 
+from ebm_exp.energy import Energy
+from ebm_exp.objective import Loss, Objective
 from ebm_exp.regularization.spectral_norm import PowerIteration
 from ebm_exp.trainer.ema import EMA
 
-NOTHING = nn.Module()  # an objective without parameters of its own
+
+class Constant(Objective):
+    """No parameters of its own."""
+
+    def forward(self, energy, batch, step, generator) -> Loss:
+        return Loss({}, {}, {})
 
 
-class Net(nn.Module):
+class Scaled(Constant):
     def __init__(self) -> None:
         super().__init__()
-        self.linear = nn.Linear(3, 2)
+        self.weight = nn.Parameter(torch.ones(1))
+
+
+class Flat(Energy):
+    def forward(self, x):
+        return 0 * x.sum(1)
+
+
+class Linear(Energy):
+    def __init__(self, n_in: int = 3, n_out: int = 2) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out)
+
+    def forward(self, x):
+        return self.linear(x).sum(1)
+
+
+NOTHING = Constant()
+
+
+class Net(Linear):
+    def __init__(self) -> None:
+        super().__init__()
         self.register_buffer("count", torch.tensor(0))
         self.register_buffer("running", torch.zeros(4))
 
@@ -92,19 +121,20 @@ def test_buffers_are_copied_not_averaged() -> None:
 
 def test_averages_what_a_spectral_norm_normalises() -> None:
     torch.manual_seed(0)
-    net = nn.Sequential(spectral_norm(nn.Linear(3, 2)))
+    net = Linear()
+    spectral_norm(net.linear)
     ema, seen = EMA(net, NOTHING, 0.5), []
     for _ in range(2):
         with torch.no_grad():
-            net[0].parametrizations.weight.original.normal_()
+            net.linear.parametrizations.weight.original.normal_()
         net.train()(torch.randn(5, 3))  # moves u and v
         ema.update()
-        seen.append(net[0].parametrizations.weight.original.detach().clone())
+        seen.append(net.linear.parametrizations.weight.original.detach().clone())
     ema.refresh()
-    torch.testing.assert_close(ema.energy[0].parametrizations.weight.original, (seen[0] + seen[1]) / 2)
+    torch.testing.assert_close(ema.energy.linear.parametrizations.weight.original, (seen[0] + seen[1]) / 2)
     for mine, theirs in zip(ema.energy.buffers(), net.buffers(), strict=True):
         assert torch.equal(mine, theirs)
-    assert ema.energy(torch.randn(5, 3)).shape == (5, 2)
+    assert ema.energy(torch.randn(5, 3)).shape == (5,)
 
 
 def test_resumed_equals_uninterrupted() -> None:
@@ -124,17 +154,19 @@ def test_resumed_equals_uninterrupted() -> None:
 
 def test_the_norm_of_averaged_weights_is_their_own() -> None:
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(6, 5))
-    register_parametrization(net[0], "weight", PowerIteration(net[0].weight, bounded=False, n_power_iterations=1))
+    net = Linear(6, 5)
+    register_parametrization(
+        net.linear, "weight", PowerIteration(net.linear.weight, bounded=False, n_power_iterations=1)
+    )
     ema = EMA(net, NOTHING, 0.5)
     for _ in range(3):
         with torch.no_grad():
-            net[0].parametrizations.weight.original.normal_()
+            net.linear.parametrizations.weight.original.normal_()
         net.train()(torch.randn(5, 6))
         ema.update()
     before = copy.deepcopy(net.state_dict())
     ema.refresh()
-    assert torch.linalg.matrix_norm(ema.energy[0].weight, 2).item() == pytest.approx(1, abs=1e-2)
+    assert torch.linalg.matrix_norm(ema.energy.linear.weight, 2).item() == pytest.approx(1, abs=1e-2)
     once = copy.deepcopy(ema.energy.state_dict())
     ema.refresh()
     torch.testing.assert_close(ema.energy.state_dict(), once, rtol=0, atol=0)  # of the present weights alone
@@ -142,7 +174,7 @@ def test_the_norm_of_averaged_weights_is_their_own() -> None:
 
 
 def test_parameters_of_the_objective_are_averaged_too() -> None:
-    net, objective = Net(), nn.Linear(1, 1, bias=False)
+    net, objective = Net(), Scaled()
     ema = EMA(net, objective, rate=0.1)
     for value in (1.0, 2.0, 6.0):
         with torch.no_grad():
@@ -151,17 +183,17 @@ def test_parameters_of_the_objective_are_averaged_too() -> None:
     assert ema.objective.weight.item() == pytest.approx(3.0)
     assert not ema.objective.weight.requires_grad
     assert objective.weight.requires_grad
-    other = EMA(Net(), nn.Linear(1, 1, bias=False), rate=0.1)
+    other = EMA(Net(), Scaled(), rate=0.1)
     other.load_state_dict(ema.state_dict())
     assert torch.equal(other.objective.weight, ema.objective.weight)
 
 
 def test_refuses_weights_of_another_network() -> None:
     with pytest.raises(RuntimeError):
-        EMA(nn.Linear(2, 2), NOTHING, 0.5).load_state_dict(EMA(nn.Linear(3, 2), NOTHING, 0.5).state_dict())
+        EMA(Linear(2), NOTHING, 0.5).load_state_dict(EMA(Linear(3), NOTHING, 0.5).state_dict())
 
 
 def test_a_module_without_parameters_is_no_problem() -> None:
-    ema = EMA(nn.SiLU(), NOTHING, 0.5)
+    ema = EMA(Flat(), NOTHING, 0.5)
     ema.update()
     assert ema.n_updates == 1
