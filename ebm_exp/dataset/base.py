@@ -83,6 +83,14 @@ class Dataset:
         return self.domain.event_shape
 
     @property
+    def binary(self) -> bool:
+        """Whether each component of the training points is one of two levels, the ends of the domain."""
+        x = self._train
+        if x.dtype == torch.uint8:
+            return self.n_levels == 2
+        return x.is_meta or bool(((x == self.domain.low) | (x == self.domain.high)).all())
+
+    @property
     def n_train(self) -> int:
         return len(self._train)
 

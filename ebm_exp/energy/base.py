@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,11 @@ class Energy(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
         """Energies ``[batch]``, in nats at temperature 1."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``forward``, in float32 at least: an autocast leaves the sum of a layer's outputs in bf16."""
+        e = super().__call__(*args, **kwargs)
+        return e.to(torch.promote_types(e.dtype, torch.float32))
 
     @property
     def conditional(self) -> bool:

@@ -20,8 +20,10 @@ class Engine(ABC):
 
     Args:
         device: where.
-        precision: ``bf16`` runs energies under autocast, parameters and points stay float32; ``auto`` takes it on CUDA
-            devices that compute in it.
+        precision: ``bf16`` runs energies under autocast; parameters and points stay float32, and so do chains whose
+            steps compare energies (all but Langevin's): bf16 rounds an energy by up to 1/256 of it, which can be many
+            T, and a step size that adapts to such an acceptance goes to 0. ``auto`` takes it on CUDA devices that
+            compute in it.
     """
 
     def __init__(

@@ -6,6 +6,7 @@ from torch import Tensor
 from ebm_exp.energy.base import energy_gradient, rest
 from ebm_exp.engine.base import Engine
 from ebm_exp.engine.target import Target
+from ebm_exp.precision import autocast
 from ebm_exp.sampler.base import Sampler
 from ebm_exp.sampler.chain import Chain, Generators, Watch, draw_noise, run_chain, run_through, start_control
 from ebm_exp.types import Batch, EnergyFn
@@ -36,7 +37,7 @@ class Eager(Engine):
         def bind(rows: slice) -> dict[str, Tensor | None]:
             return {name: None if each is None else each[rows] for name, each in context.items()}
 
-        with self.autocast():
+        with autocast(self.device, self.precision == "bf16" and sampler.gradient_only):
             frozen = target.bind(**context)
             chain = run_chain(sampler, frozen, x, generators, control, length - through, watch, n_adapt)
             if not through:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.evaluator.base import Evaluator
-from ebm_exp.types import Batch, EnergyFn, From, Labels, Positive, PositiveInt, Provided
+from ebm_exp.types import Batch, Conditional, EnergyFn, From, Labels, Positive, PositiveInt, Provided
 
 BLOCK = 2**16  # points whose energies are computed at once
 
@@ -29,9 +29,10 @@ class Grid(Evaluator):
         dataset: gives held-out points and the domain, and p where it is known (else there is no ``kl``).
         temperature: T of the density exp(−E/T)/Z.
         n: cells per side.
+        conditional: whether the energy takes labels, so that it is no function of the point alone.
 
     Raises:
-        ValueError: when points are not in the plane.
+        ValueError: when points are not in the plane, or the energy takes labels.
     """
 
     n_samples = 0
@@ -41,7 +42,12 @@ class Grid(Evaluator):
         dataset: Provided[Dataset],
         temperature: Annotated[Positive, From("temperature")] = 1.0,
         n: PositiveInt = 600,
+        conditional: Conditional = False,
     ) -> None:
+        if conditional:
+            raise ValueError(
+                "a grid needs an energy of the point alone, this one takes labels; remove it with ~evaluator.grid"
+            )
         if dataset.event_shape != (2,):
             raise ValueError(f"a grid needs points in the plane, {dataset.name} has points {dataset.event_shape}")
         self.dataset, self.temperature, self.n = dataset, temperature, n

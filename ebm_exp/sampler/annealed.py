@@ -44,7 +44,7 @@ class Annealed(Sampler):
         self.kernel, self.n_steps, self.cooling_steps, self.factor = kernel, n_steps, cooling_steps, factor
         self.ladder = ladder
         self.temperature, self.clamped = kernel.temperature, kernel.clamped
-        self.adjusted, self.binary = kernel.adjusted, kernel.binary
+        self.adjusted, self.binary, self.gradient_only = kernel.adjusted, kernel.binary, kernel.gradient_only
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> AnnealedState:
         local = self.kernel.init(energy, x, n_adapt)

@@ -42,6 +42,7 @@ class Sampler(nn.Module, ABC):
         temperature: T of the target that the kernel's own settings say (Langevin: noise²/λ); None: the experiment's.
         clamped: a clamp may act, so that the chain has no exact target and T is only an effective temperature.
         adjusted: steps are accepted or rejected so that the target is exact (Metropolis).
+        gradient_only: a step looks at the gradient alone, never at an energy, which may then be rounded.
         binary: points have two levels, the ends of the domain.
     """
 
@@ -49,6 +50,7 @@ class Sampler(nn.Module, ABC):
     temperature: float | None = None
     clamped: bool = False
     adjusted: bool = False
+    gradient_only: bool = False
     binary: bool = False
 
     @abstractmethod

@@ -52,6 +52,10 @@ class GibbsWithGradients(Sampler):
         n_steps: proposed flips per chain in training.
         domain: its ends are the two levels.
         temperature: T; null: the experiment's, in sample.py that of the run.
+        data_are_binary: whether the data have two levels, as they must.
+
+    Raises:
+        ValueError: when the data have other levels than the ends of the domain.
     """
 
     adjusted, binary = True, True
@@ -61,8 +65,11 @@ class GibbsWithGradients(Sampler):
         n_steps: PositiveInt,
         domain: Annotated[Domain, From("dataset.domain")],
         temperature: Positive | None = None,
+        data_are_binary: Annotated[bool, From("dataset.binary")] = True,
     ) -> None:
         super().__init__()
+        if not data_are_binary:
+            raise ValueError("moves points of two levels (dataset=binary_digits), the data set has others")
         self.n_steps, self.domain, self.temperature = n_steps, domain, temperature
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> GibbsState:

@@ -67,6 +67,8 @@ class Langevin(Sampler):
         temperature: T = noise_std²/λ.
     """
 
+    gradient_only = True
+
     def __init__(
         self,
         step_size: Positive,

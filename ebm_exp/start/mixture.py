@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
+from ebm_exp.precision import full_precision
 from ebm_exp.random import derive_seed
 from ebm_exp.start.base import Start
 from ebm_exp.types import Batch, Conditional, PerSample, Points, PositiveInt, Provided
@@ -56,7 +57,9 @@ class Mixture(Start):
         device = self.means.device
         k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         z = torch.randn(n, self.means.shape[1], 1, generator=generator, device=device)
-        x = (self.means[k] + (self.cholesky[k] @ z).squeeze(2)).view(n, *self.domain.event_shape)
+        with full_precision(device):  # chains that begin or jump inside of an autocast draw from the same density
+            z = (self.cholesky[k] @ z).squeeze(2)
+        x = (self.means[k] + z).view(n, *self.domain.event_shape)
         uniform = torch.rand(n, generator=generator, device=device) < UNIFORM_SHARE
         box = self.domain.uniform(n, generator, device)
         x = torch.where(uniform.view(-1, *[1] * (x.dim() - 1)), box, x)
@@ -65,7 +68,8 @@ class Mixture(Start):
     def log_prob(self, x: Batch) -> PerSample:
         """Log-density ``[batch]`` at points of the box, in nats."""
         flat = x.flatten(1)
-        z = (flat @ self.whiten).view(len(flat), *self.whitened_means.shape) - self.whitened_means
+        with full_precision(x.device):
+            z = (flat @ self.whiten).view(len(flat), *self.whitened_means.shape) - self.whitened_means
         gaussians = torch.logsumexp(self.log_peak - z.square().sum(2) / 2, 1) + math.log(1 - UNIFORM_SHARE)
         uniform = math.log(UNIFORM_SHARE) - flat.shape[1] * math.log(self.domain.high - self.domain.low)
         return torch.logaddexp(gaussians, torch.full_like(gaussians, uniform))

@@ -57,6 +57,8 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return ["dataset=synthetic", "dataset.shape=[3,32,32]"]
     if choice.startswith("energy=multiscale"):  # of 32×32, 128×128
         return [f"dataset={'celeba' if 'large' in choice else 'cifar10'}", f"dataset.root={tmp_path}", "stand_in=true"]
+    if choice == "sampler=gibbs_with_gradients":
+        return ["dataset=binary_digits"]
     if choice in ("energy=mixture", "evaluator=grid"):
         return ["dataset=gaussian"]
     if choice in ("evaluator=classifier", "evaluator=mmd"):  # the metric that is optimized must be one of theirs

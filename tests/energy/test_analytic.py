@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 from ebm_exp.energy import Analytic, DoubleWell, Funnel, Gaussian, Mixture, Ring
+from ebm_exp.energy.base import energy_gradient
 from ebm_exp.random import generator
 
 PLANE = {
@@ -31,6 +32,18 @@ def test_log_z_is_the_integral(energy: Analytic) -> None:
             points = torch.stack([x.expand(len(axis_y)), axis_y], 1)
             total += float(torch.trapezoid((-energy(points).double()).exp(), axis_y)) * float(axis_x[1] - axis_x[0])
         assert math.log(total) == pytest.approx(float(energy.log_z), abs=1e-4)
+
+
+@pytest.mark.parametrize("energy", PLANE.values(), ids=PLANE)
+def test_autocast_changes_no_digit(energy: Analytic) -> None:
+    x = torch.randn(20, 2, generator=generator("cpu", 0))
+    with torch.no_grad():
+        e, gradient = energy_gradient(energy, x)
+        with torch.autocast("cpu", torch.bfloat16):
+            e_there, gradient_there = energy_gradient(energy, x)
+    assert e_there.dtype == torch.float32
+    assert torch.equal(e_there, e)
+    assert torch.equal(gradient_there, gradient)
 
 
 def distribution(energy: Analytic) -> torch.distributions.Distribution:

@@ -50,6 +50,22 @@ def test_gradient_and_double_backward(energy_and_x) -> None:
     torch.testing.assert_close(flat, gradient.detach())
 
 
+def test_energies_are_float32_whatever_a_network_returns_under_autocast() -> None:
+    class Own(Energy):
+        def __init__(self) -> None:
+            super().__init__()
+            self.f = torch.nn.Linear(3, 8)
+
+        def forward(self, x: torch.Tensor, **context: torch.Tensor) -> torch.Tensor:
+            return self.f(x).sum(1)
+
+    energy, x = Own(), torch.randn(4, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert energy.forward(x).dtype == torch.bfloat16
+        assert energy(x).dtype == energy.bind()(x).dtype == torch.float32
+    assert energy.double()(x.double()).dtype == torch.float64
+
+
 def test_gradient_equals_finite_differences() -> None:
     energy = MLP((2,), (8,)).double()
     energy.forward = lambda x: energy.head(energy.activation(energy.layers[0](x))).squeeze(1)  # no cast to float32

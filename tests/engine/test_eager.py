@@ -96,3 +96,19 @@ def test_bf16_runs_chains_on_normed_energies() -> None:
     assert chains[1].x.dtype == torch.float32
     assert not torch.equal(chains[0].x, chains[1].x)
     torch.testing.assert_close(chains[0].x, chains[1].x, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_chains_that_compare_energies_are_float32_also_in_bf16(name: str) -> None:
+    """Rounded to bf16, energies of 50 nats are .2 apart, so at T = .01 few steps would be accepted, or all."""
+    energy = net()
+    with torch.no_grad():
+        energy.head.bias += 50
+    x, y = BOX.uniform(10, generator("cpu", "points")), torch.arange(10) % 2
+    plain, rounded = (
+        Eager(torch.device("cpu"), precision).run(
+            SAMPLERS[name](), ENGINE.target(energy), x, generator("cpu", 1), temperature=0.01, n_adapt=2, y=y
+        )
+        for precision in ("float32", "bf16")
+    )
+    assert torch.equal(plain.x, rounded.x) == ("langevin" not in name.lower() and name != "annealed, step size")

@@ -61,6 +61,9 @@ def test_it_needs_the_plane() -> None:
     data = Dataset(name="points", domain=Domain(-1, 1, (3,)), train=x, test=x)
     with pytest.raises(ValueError, match="needs points in the plane, points has points"):
         Grid(data)
+    plane = Dataset(name="points", domain=Domain(-1, 1, (2,)), train=x[:, :2], test=x[:, :2])
+    with pytest.raises(ValueError, match="needs an energy of the point alone, this one takes labels"):
+        Grid(plane, conditional=True)
 
 
 def test_data_of_unknown_law_have_a_likelihood_and_no_kl() -> None:

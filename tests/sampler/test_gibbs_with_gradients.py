@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from ebm_exp.dataset import Domain
+from ebm_exp.dataset import BinaryDigits, Dataset, Digits, Domain
 from ebm_exp.random import generator
 from ebm_exp.sampler import GibbsWithGradients
 from tests.sampler.running import run_chain
@@ -35,3 +35,14 @@ def test_against_enumeration(box: Domain, temperature: float) -> None:
     expected = float((p * (1 - p) / N).sqrt().sum()) * (2 / torch.pi) ** 0.5 / 2
     assert float((share - p).abs().sum() / 2) < 2 * expected
     assert 0 < float(chain.info.metrics()["chain/acceptance"]) <= 1
+
+
+def test_data_of_other_levels_are_refused() -> None:
+    cpu, box = torch.device("cpu"), Domain(-1, 1, (3,))
+    ends = torch.tensor([[-1.0, 1.0, 1.0], [1.0, -1.0, 1.0]])
+    assert BinaryDigits("binary_digits", cpu).binary
+    assert Dataset(name="table", domain=box, train=ends, test=ends).binary
+    for data in (Digits("digits", cpu), Dataset(name="table", domain=box, train=ends / 2, test=ends)):
+        assert not data.binary
+        with pytest.raises(ValueError, match=r"moves points of two levels .*, the data set has others"):
+            GibbsWithGradients(1, data.domain, data_are_binary=data.binary)

@@ -32,6 +32,14 @@ def test_a_density_integrates_to_one_and_is_drawn_from(start) -> None:
     assert abs(share - right) < 5 * math.sqrt(right * (1 - right) / len(x))
 
 
+def test_a_mixture_is_the_same_density_under_autocast() -> None:
+    start = Mixture(DATA, 3)
+    x, p = start.draw(100, generator("cpu", 0)).x, start.log_prob(TRAIN)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(start.draw(100, generator("cpu", 0)).x, x)
+        assert torch.equal(start.log_prob(TRAIN), p)
+
+
 def test_data_and_noise_know_their_labels() -> None:
     for kind in (Uniform, Normal, Data):
         assert kind(DATA).draw(10, generator("cpu", 0)).y is None
