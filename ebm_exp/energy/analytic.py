@@ -128,7 +128,7 @@ class Mixture(Analytic):
         if not centres:
             raise ValueError("centres: needs at least one")
         if any(len(centre) != self.d for centre in centres):
-            raise ValueError(f"centres: each needs {self.d} numbers, got {[len(centre) for centre in centres]}")
+            raise ValueError(f"centres: each must have {self.d} numbers, got {[len(centre) for centre in centres]}")
         k = len(centres)
         self.centres = nn.Parameter(torch.tensor(centres, dtype=torch.float32))
         self.log_std = nn.Parameter(_spread("std", std, k).log())
@@ -183,7 +183,7 @@ def _spread(key: str, value: float | tuple[float, ...], n: int) -> Tensor:
     """One number for all n, or one for each: ``[n]``."""
     values = torch.tensor(value, dtype=torch.float32).reshape(-1)
     if len(values) not in (1, n):
-        raise ValueError(f"{key}: needs one number or {n}, got {len(values)}")
+        raise ValueError(f"{key}: must be one number or a list of {n}, got {len(values)}")
     return values.repeat(n // len(values))
 
 
