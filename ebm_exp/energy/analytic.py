@@ -1,4 +1,4 @@
-"""Energies of known distribution: targets to judge samplers and estimators by, and small families with a known optimum.
+"""Energies of known distribution: targets to test samplers and estimators on, and small families with a known optimum.
 
 A point has d numbers x₁ … x_d, whatever its event shape. E is not normalised: p(x) = exp(−E(x))/Z over all of space,
 with log Z in nats; on a data set's box it is the same where the mass outside is negligible. Parameters are trainable:
