@@ -58,7 +58,7 @@ class Images(Augmentation):
         channels, *size = domain.event_shape
         for name, ends in (("crop_scale", crop_scale), ("crop_ratio", crop_ratio), ("blur_sigma", blur_sigma)):
             if ends is not None and not 0 < ends[0] <= ends[1]:
-                raise ValueError(f"{name} must be [least, greatest], both > 0, got {[*ends]}")
+                raise ValueError(f"{name} must be [least, greatest], 0 < least ≤ greatest, got {[*ends]}")
         if blur_kernel is not None and (blur_kernel % 2 == 0 or blur_kernel > min(size)):
             raise ValueError(f"blur_kernel must be odd and at most the image's side {min(size)}, got {blur_kernel}")
         recolours = (jitter is not None and jitter_probability > 0) or grey_probability > 0

@@ -57,9 +57,9 @@ class Dataset:
         resident: bool | None = None,
     ) -> None:
         if horizontal_flip and len(domain.event_shape) != 3:
-            raise ValueError("horizontal_flip=true needs images [channels, height, width]")
+            raise ValueError("horizontal_flip: must be false for data that are not images [channels, height, width]")
         if dequantize and train.dtype != torch.uint8:
-            raise ValueError("dequantize=true needs data stored in levels")
+            raise ValueError("dequantize: must be false for data that are not stored as uint8 levels")
         for split, x, y in (("train", train, train_labels), ("test", test, test_labels)):
             if split == "train" or test is not train:
                 check_points(split, x, domain, n_levels, clamp_noise)
@@ -159,7 +159,7 @@ class Dataset:
             ValueError: for data without labels.
         """
         if self.train_labels is None:
-            raise ValueError(f"{self.name} has no labels")
+            raise ValueError(f"the data set {self.name} has no labels")
         return self.train_labels[torch.randint(self.n_train, (n,), generator=generator, device=self.device)]
 
     def fingerprint(self) -> str:

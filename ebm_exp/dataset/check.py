@@ -52,6 +52,6 @@ def check_labels(key: str, y: Tensor, n: int, n_classes: int) -> None:
         return
     low, high = (int(end) for end in y.aminmax())
     if n_classes == 0:
-        raise ValueError(f"{key}: n_classes is 0, the labels are {low} … {high}")
+        raise ValueError(f"{key}: n_classes must be at least {high + 1} for labels {low} … {high}, got 0")
     if low < 0 or high >= n_classes:
         raise ValueError(f"{key}: must be 0 … {n_classes - 1} (n_classes={n_classes}), got {low} … {high}")

@@ -1,4 +1,4 @@
-"""Distributions in the plane whose density is known, so that a model can be judged by more than its looks.
+"""Distributions in the plane whose density is known, so that a model can be evaluated by more than its looks.
 
 Mixtures and curves with Gaussian noise of standard deviation s. A curve c(t) with weight w(t) has the density
 ∫ N(x; c(t), s²) w(t) dt, by Gauss–Legendre quadrature: a logsumexp over nodes c(t_i), whose number follows from s.

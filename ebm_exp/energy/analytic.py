@@ -1,4 +1,4 @@
-"""Energies of known distribution: targets to judge samplers and estimators by, and small families with a known optimum.
+"""Energies of known distribution: targets to test samplers and estimators on, and small families with a known optimum.
 
 A point has d numbers x₁ … x_d, whatever its event shape. E is not normalised: p(x) = exp(−E(x))/Z over all of space,
 with log Z in nats; on a data set's box it is the same where the mass outside is negligible. Parameters are trainable:
@@ -128,7 +128,7 @@ class Mixture(Analytic):
         if not centres:
             raise ValueError("centres: needs at least one")
         if any(len(centre) != self.d for centre in centres):
-            raise ValueError(f"centres: each needs {self.d} numbers, got {[len(centre) for centre in centres]}")
+            raise ValueError(f"centres: each must have {self.d} numbers, got {[len(centre) for centre in centres]}")
         k = len(centres)
         self.centres = nn.Parameter(torch.tensor(centres, dtype=torch.float32))
         self.log_std = nn.Parameter(_spread("std", std, k).log())
@@ -183,7 +183,7 @@ def _spread(key: str, value: float | tuple[float, ...], n: int) -> Tensor:
     """One number for all n, or one for each: ``[n]``."""
     values = torch.tensor(value, dtype=torch.float32).reshape(-1)
     if len(values) not in (1, n):
-        raise ValueError(f"{key}: needs one number or {n}, got {len(values)}")
+        raise ValueError(f"{key}: must be one number or a list of {n}, got {len(values)}")
     return values.repeat(n // len(values))
 
 

@@ -12,6 +12,8 @@ from torch.nn.utils import parametrize
 
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
+_WORDS = {"y": "labels (y)", "t": "noise levels (t)"}  # what a message calls the context
+
 
 class Energy(nn.Module, ABC):
     """A network from points ``[batch, *event]`` to energies ``[batch]``.
@@ -46,7 +48,8 @@ class Energy(nn.Module, ABC):
         """
         missing = [name for name in self.context if available.get(name) is None]
         if missing:
-            raise ValueError(f"{type(self).__name__} needs {', '.join(missing)}, which is not given here")
+            needed = " and ".join(_WORDS.get(name, name) for name in missing)
+            raise ValueError(f"{type(self).__name__} needs {needed}, none are given here")
         names = (*self.context, *(name for name in self.optional if available.get(name) is not None))
         bound = {name: tensor for name in names if (tensor := available[name]) is not None}
         return Bound(self, bound) if bound else self

@@ -49,7 +49,9 @@ class Conv(Energy):
     ) -> None:
         super().__init__()
         if len(event_shape) != 3:
-            raise ValueError(f"conv needs images [channels, height, width], the data set has points {event_shape}")
+            raise ValueError(
+                f"conv needs images [channels, height, width], the data set has points of shape {[*event_shape]}"
+            )
         if not channels:
             raise ValueError("channels: needs at least one convolution")
         self.context = ("y",) if conditional else ()
@@ -60,12 +62,15 @@ class Conv(Energy):
         self.affines = nn.ModuleList([ClassAffine(n_classes, n) for n in channels] if conditional else [])
         side = [(n + 2 * stem_padding - stem_kernel) // stem_stride + 1 for n in event_shape[1:]]
         if min(side) < 1:
-            raise ValueError(f"stem_kernel: {stem_kernel} is larger than padded images of {event_shape[1:]}")
+            raise ValueError(
+                f"stem_kernel: must be at most {min(event_shape[1:]) + 2 * stem_padding}, the padded image's side, "
+                f"got {stem_kernel}"
+            )
         most = min(side).bit_length() - 1 if kernel == 4 else (min(side) - 1).bit_length()
         if len(halvings) > most:
             raise ValueError(
-                f"channels: {len(halvings)} halvings are too many for images of {event_shape[1:]}, "
-                f"which the first convolution makes {tuple(side)}: at most {most}"
+                f"channels: must be at most {most + 1} widths, got {len(channels)}: the first convolution makes images "
+                f"of {event_shape[1]}×{event_shape[2]} {side[0]}×{side[1]}, each further one halves them"
             )
         for _ in halvings:
             side = [(n + 2 - kernel) // 2 + 1 for n in side]

@@ -63,14 +63,17 @@ class IGEBM(Energy):
     ) -> None:
         super().__init__()
         if len(event_shape) != 3:
-            raise ValueError(f"igebm needs images [channels, height, width], the data set has points {event_shape}")
+            raise ValueError(
+                f"igebm needs images [channels, height, width], the data set has points of shape {[*event_shape]}"
+            )
         if not channels:
             raise ValueError("channels: needs at least one stage")
         side = (min(event_shape[1:]) - 1) // stem_stride + 1
         if side < 2 ** len(channels):
             most = side.bit_length() - 1
             raise ValueError(
-                f"channels: {len(channels)} halvings are too many for images of {event_shape[1:]}, at most {most}"
+                f"channels: must be at most {most} widths, got {len(channels)}: each stage halves images of "
+                f"{event_shape[1]}×{event_shape[2]}"
             )
         self.context = ("y",) if conditional else ()
         self.activation = nn.LeakyReLU(0.2) if activation is None else activation

@@ -66,7 +66,7 @@ class MultiScale(Energy):
         super().__init__()
         if len(event_shape) != 3:
             raise ValueError(
-                f"multiscale needs images [channels, height, width], the data set has points {event_shape}"
+                f"multiscale needs images [channels, height, width], the data set has points of shape {[*event_shape]}"
             )
         if len(channels) < 2:
             raise ValueError("channels: needs at least two widths, the first convolution's and one stage's")
@@ -75,14 +75,18 @@ class MultiScale(Energy):
         most = ((max(event_shape[1:]) - 1) // stem_stride).bit_length()
         if n_stages > most:
             raise ValueError(
-                f"channels: {n_stages} stages are too many for images of {event_shape[1:]}, as normalisation "
-                f"needs more than one pixel: at most {most}"
+                f"channels: must be at most {most + 1} widths, got {len(channels)}: each stage halves images of "
+                f"{event_shape[1]}×{event_shape[2]}, and normalisation needs more than one pixel"
             )
         per_stage = (blocks,) * n_stages if isinstance(blocks, int) else tuple(blocks)
         if len(per_stage) != n_stages:
-            raise ValueError(f"blocks: one number or one per stage, got {len(per_stage)} for {n_stages} stages")
+            raise ValueError(
+                f"blocks: must be one number, or one for each of the {n_stages} stages, got {len(per_stage)}"
+            )
         if n_scales > n_stages:
-            raise ValueError(f"n_scales: each scale has one stage less, so with {n_stages} stages at most {n_stages}")
+            raise ValueError(
+                f"n_scales: must be at most {n_stages}, the stages (one less than channels), got {n_scales}"
+            )
         for width in channels[:-1]:
             if width > _INSTANCE_NORM_UP_TO and width % _GROUPS:
                 raise ValueError(
@@ -93,7 +97,7 @@ class MultiScale(Energy):
                 raise ValueError(f"attention_after: must be from 1 to {n_stages} or null, got {attention_after}")
             if channels[attention_after] < 8:
                 raise ValueError(
-                    f"attention_after: attention needs at least 8 channels, stage {attention_after} gives "
+                    f"attention_after: must be a stage that gives at least 8 channels, stage {attention_after} gives "
                     f"{channels[attention_after]}"
                 )
         self.context = ("y",) if conditional else ()

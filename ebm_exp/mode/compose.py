@@ -41,7 +41,10 @@ class Compose(Mode):
         for other in request.others:
             if other.parts["dataset"].event_shape != dataset.event_shape:
                 shape = other.parts["dataset"].event_shape
-                raise UserError(f"run: {other.path} has points {shape}, not {dataset.event_shape}")
+                raise UserError(
+                    f"run: all must have points of one shape, {run.path} has {[*dataset.event_shape]}, "
+                    f"{other.path} {[*shape]}"
+                )
         target = self.energy(runs, temperature)
 
         samples = run.draw(request.n, request.seed, watch=request.watch, label=request.label, energy=target)

@@ -34,7 +34,7 @@ class Inpaint(Mode):
         """Draw, and write files to the request's folder."""
         dataset = run.parts["dataset"]
         if len(dataset.event_shape) != 3:
-            raise UserError(f"mode: inpaint needs images, {dataset.name} has points {dataset.event_shape}")
+            raise UserError(f"mode: inpaint needs images, {dataset.name} has points of shape {[*dataset.event_shape]}")
         n = min(request.n, dataset.n_test)
         known = dataset.test(n)
         target = Inpainting(run.energy, self._hidden(dataset.domain, request.seed).to(known.device))
@@ -69,7 +69,9 @@ class Inpaint(Mode):
         else:
             hidden = _from_file(Path(self.mask), width, height)
         if not hidden.any() or hidden.all():
-            raise UserError(f"mask: {self.mask} hides {'all' if hidden.all() else 'nothing'}")
+            raise UserError(
+                f"mask: must hide a part of the image, {self.mask} hides {'all' if hidden.all() else 'nothing'}"
+            )
         return hidden.expand(channels, height, width)
 
 

@@ -67,7 +67,7 @@ class ContrastiveDivergence(Objective):
         check_needs(f"objective={name}", self.gives, self.terms)
         for key, term in self.terms.items():
             if "end" in term.needs and sampler.binary:
-                raise ValueError(f"{key}: differentiates through the chain; {type(sampler).__name__} moves in flips")
+                raise ValueError(f"{key}: needs a continuous sampler, {type(sampler).__name__} is binary")
             if term.through is not None and term.through > sampler.n_steps:
                 raise ValueError(
                     f"{key}: through must be at most sampler.n_steps, {sampler.n_steps}, got {term.through}"

@@ -16,6 +16,13 @@ from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
 from ebm_exp.types import Batch, EnergyFn, Labels, PerSample
 
+_WORDS = {  # what a message calls that which terms read
+    "negative": "samples",
+    "end": "ends of chains",
+    "buffer": "a replay buffer",
+    "labels": "labels",
+}
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -80,5 +87,5 @@ def check_needs(objective: str, gives: frozenset[str], terms: Mapping[str, Term]
     for name, term in terms.items():
         missing = sorted(term.needs - gives)
         if missing:
-            there = ", ".join(sorted(gives)) or "data alone"
-            raise ValueError(f"{name}: needs {', '.join(missing)}, which {objective} does not give (it gives {there})")
+            needed, there = (" and ".join(_WORDS.get(k, k) for k in sorted(names)) for names in (missing, gives))
+            raise ValueError(f"{name}: needs {needed}; {objective} has {there or 'data alone'}")

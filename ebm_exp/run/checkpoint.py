@@ -55,7 +55,7 @@ def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = 
     """
     state = _read(path, device)
     if keys is KEYS and state.get("format") != FORMAT:
-        raise ValueError(f"{path}: is of format {state.get('format', 1)}, this version reads {FORMAT}")
+        raise ValueError(f"{path}: has format {state.get('format', 1)}, this version reads {FORMAT}")
     missing = [key for key in keys if key not in state]
     if missing:
         raise ValueError(f"{path}: the checkpoint lacks {', '.join(missing)}; it holds {', '.join(map(str, state))}")

@@ -62,7 +62,7 @@ class RunDirectory:
         """
         summary = self.summary()
         if summary and summary.get("format") != FORMAT:
-            raise UserError(f"{key}: {self.path} is of format {summary.get('format', 1)}, this version reads {FORMAT}")
+            raise UserError(f"{key}: {self.path} has format {summary.get('format', 1)}, this version reads {FORMAT}")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, in the order they were written; a step may have several."""

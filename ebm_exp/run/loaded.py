@@ -145,7 +145,8 @@ def load_initial_weights(energy: nn.Module, run: str) -> None:
     except RuntimeError as error:
         detail = str(error).splitlines()
         raise UserError(
-            f"init_from: the weights do not fit this energy: {detail[min(1, len(detail) - 1)].strip()}"
+            f"init_from: the weights of {run} do not fit this energy; give the energy and data set of that run "
+            f"({detail[min(1, len(detail) - 1)].strip()})"
         ) from None
 
 

@@ -15,7 +15,7 @@ class Mixing(NamedTuple):
 
 
 def mixing(trace: Tensor) -> Mixing:
-    """Judge a trace ``[n_steps, n_chains]``, e.g. of energies after burn-in.
+    """Evaluate a trace ``[n_steps, n_chains]``, e.g. of energies after burn-in.
 
     Raises:
         ValueError: when there are fewer than four steps.

@@ -84,7 +84,7 @@ class Hamiltonian(Sampler):
         d = math.prod(domain.event_shape)
         masses = torch.tensor(mass, dtype=torch.float32).reshape(-1)
         if len(masses) not in (1, d):
-            raise ValueError(f"mass: needs one number or {d}, got {len(masses)}")
+            raise ValueError(f"mass: must be one number or a list of {d}, got {len(masses)}")
         shaped = masses.expand(d).reshape(domain.event_shape)
         self.n_steps, self.domain, self.temperature, self.n_leapfrog = n_steps, domain, temperature, n_leapfrog
         self.jitter, self.drift_limit, self.target_acceptance = jitter, drift_limit, target_acceptance

@@ -72,7 +72,7 @@ class Jump(Sampler):
     ) -> None:
         super().__init__()
         if kernel.binary:
-            raise ValueError("kernel: jumps move points of a continuous box, not of two levels")
+            raise ValueError(f"kernel: must be a continuous sampler, {type(kernel).__name__} is binary")
         if not proposal.has_density:
             raise ValueError(f"proposal: jumps need a start of known density (uniform, mixture), not {proposal.name}")
         self.kernel, self.n_steps, self.proposal, self.domain = kernel, n_steps, proposal, domain

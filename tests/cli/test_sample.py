@@ -128,6 +128,7 @@ def test_chains_start_where_asked(cli: Cli, trained: Path, tmp_path: Path, start
         (["{run}", "label=3"], ["label: MLP is not class-conditional"]),
         (["{run}", "mode=foo"], ["mode", "inpaint"]),
         (["{run}", "mode=inpaint", "mask=foo"], ["mask: must be left, centre, random or an image file"]),
+        (["{run}", "mode=inpaint", "mask=random", "mode.share=0"], ["mask: must hide a part", "random hides nothing"]),
         (["{run}", "mode=denoise", "mode.noise_std=0"], ["mode.noise_std: must be > 0"]),
         (["{run}", "mode=compose", "mode.coefficients=[1,2]"], ["mode.coefficients: needs one for each of the 1 runs"]),
         (["{run}", "mode=compose", "mode.operation=mixture"], ["mode.log_z: is required"]),

@@ -67,7 +67,7 @@ def test_what_would_train_wrongly_is_named_in_one_line(message: str) -> None:
 
 
 def test_labels_without_classes_are_named() -> None:
-    with pytest.raises(ValueError, match=r"train_labels: n_classes is 0, the labels are 0 … 2"):
+    with pytest.raises(ValueError, match=r"train_labels: n_classes must be at least 3 for labels 0 … 2, got 0"):
         Own(n_classes=0)
 
 

@@ -130,9 +130,9 @@ def test_maximum_likelihood_has_the_known_answer() -> None:
 
 
 def test_what_does_not_fit_is_said() -> None:
-    with pytest.raises(ValueError, match="centres: each needs 3 numbers, got \\[2\\]"):
+    with pytest.raises(ValueError, match="centres: each must have 3 numbers, got \\[2\\]"):
         Mixture((3,), ((0.0, 1.0),))
-    with pytest.raises(ValueError, match="weights: needs one number or 2, got 3"):
+    with pytest.raises(ValueError, match="weights: must be one number or a list of 2, got 3"):
         Mixture((1,), ((0.0,), (1.0,)), weights=(1.0, 2.0, 1.0))
-    with pytest.raises(ValueError, match="std: needs one number or 4, got 2"):
+    with pytest.raises(ValueError, match="std: must be one number or a list of 4, got 2"):
         Gaussian((4,), std=(1.0, 2.0))

@@ -225,12 +225,12 @@ def test_energies_are_float32_under_autocast() -> None:
         ({"channels": (8,)}, "channels: needs at least two widths"),
         (
             {"channels": (8,) * 5, "shape": (1, 8, 5)},
-            r"channels: 4 stages are too many for images of \(8, 5\).*at most 3",
+            "channels: must be at most 4 widths, got 5: each stage halves images of 8×5",
         ),
-        ({"blocks": (1, 1, 1)}, "blocks: one number or one per stage, got 3 for 2 stages"),
-        ({"n_scales": 3}, "n_scales: each scale has one stage less, so with 2 stages at most 2"),
+        ({"blocks": (1, 1, 1)}, "blocks: must be one number, or one for each of the 2 stages, got 3"),
+        ({"n_scales": 3}, "n_scales: must be at most 2, the stages"),
         ({"attention_after": 3}, "attention_after: must be from 1 to 2 or null, got 3"),
-        ({"channels": (8, 4, 8)}, "attention_after: attention needs at least 8 channels, stage 1 gives 4"),
+        ({"channels": (8, 4, 8)}, "attention_after: must be a stage that gives at least 8 channels, stage 1 gives 4"),
         ({"channels": (8, 144, 8)}, "channels: a width over 128 must be a multiple of 32, got 144"),
         ({"conditional": True}, "needs labels"),
     ],
@@ -244,7 +244,7 @@ def test_it_says_what_it_needs(options, message: str) -> None:
 def test_the_last_stage_of_every_tower_sees_more_than_one_pixel(side: int, most: int) -> None:
     e = make((1, side, side), channels=(8,) * (most + 1), n_scales=most)(torch.randn(2, 1, side, side))
     assert e[0] != e[1]
-    with pytest.raises(ValueError, match=f"at most {most}"):
+    with pytest.raises(ValueError, match=f"at most {most + 1} widths"):
         make((1, side, side), channels=(8,) * (most + 2))
 
 
@@ -254,5 +254,5 @@ def test_a_strided_stem_leaves_a_quarter_of_the_pixels() -> None:
     assert h.shape[2:] == (14, 14)
     assert energy(torch.randn(3, 1, 28, 28)).shape == (3,)
     assert count_parameters(energy) == count_parameters(make((1, 28, 28)))
-    with pytest.raises(ValueError, match="at most 2"):  # 8 pixels, 4 behind the stem, 2, 1
+    with pytest.raises(ValueError, match="at most 3 widths"):  # 8 pixels, 4 behind the stem, 2, 1
         make((1, 8, 8), channels=(8, 8, 8, 8), stem_stride=2)

@@ -111,7 +111,7 @@ def test_an_energy_that_needs_labels_says_so(dataset: Gaussian) -> None:
     class Labelled(Quadratic):
         context = ("y",)
 
-    with pytest.raises(ValueError, match="Labelled needs y"):
+    with pytest.raises(ValueError, match="Labelled needs labels"):
         CD(ENGINE, langevin(dataset), {})(Labelled(), dataset.batch(0, 8, 0), 0, generator("cpu", 0))
 
 

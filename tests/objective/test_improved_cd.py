@@ -214,7 +214,7 @@ def test_it_says_what_it_needs() -> None:
     with pytest.raises(ValueError, match=r"entropy: waits for more than 64 held points.*buffer.size is 64"):
         make(estimate={"min_filled": 64})
     make(estimate={"min_filled": 64}, entropy_weight=0.0)
-    with pytest.raises(ValueError, match="GibbsWithGradients moves in flips"):
+    with pytest.raises(ValueError, match="needs a continuous sampler, GibbsWithGradients is binary"):
         PCD(ENGINE, GibbsWithGradients(4, DATA.domain), make().buffer, {}, {"kl": KL()})
 
 

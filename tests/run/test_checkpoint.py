@@ -182,9 +182,9 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
     path = step_path(tmp_path, 1)
     for other, named in (({"format": 1}, 1), ({}, 1), ({"format": 99}, 99)):
         save(path, {k: v for k, v in state(1).items() if k != "format"} | other)
-        with pytest.raises(ValueError, match=rf"step_00000001\.pt: is of format {named}, this version reads {FORMAT}"):
+        with pytest.raises(ValueError, match=rf"step_00000001\.pt: has format {named}, this version reads {FORMAT}"):
             load(path)
-        with pytest.raises(UserError, match=rf"resume: .*is of format {named}"):
+        with pytest.raises(UserError, match=rf"resume: .*has format {named}"):
             read_state(RunDirectory(tmp_path), key="resume")
 
 

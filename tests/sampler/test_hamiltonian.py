@@ -114,5 +114,5 @@ def test_a_trajectory_out_of_the_numbers_is_refused() -> None:
 
 
 def test_a_mass_of_the_wrong_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="mass: needs one number or 3, got 2"):
+    with pytest.raises(ValueError, match="mass: must be one number or a list of 3, got 2"):
         HMC(0.1, 1, BOX, mass=(1.0, 2.0))

@@ -73,5 +73,5 @@ def test_jumps_need_a_density() -> None:
 def test_jumps_are_not_for_two_levels() -> None:
     from ebm_exp.sampler import GibbsWithGradients
 
-    with pytest.raises(ValueError, match="continuous"):
+    with pytest.raises(ValueError, match="kernel: must be a continuous sampler, GibbsWithGradients is binary"):
         jump(GibbsWithGradients(1, BOX), 1, data())

@@ -1,0 +1,93 @@
+"""The tables of choices in README.md and docs/*.md, written from the comments that open the files of conf/.
+
+    python docs/tables.py            write them
+    python docs/tables.py --check    exit 1 and name what is not current
+
+A page has a table between the lines ``<!-- table: sampler -->`` and ``<!-- end -->``: one row for each file of
+conf/sampler/, with the first sentence of its header, and "(default)" at the choice that a plain command takes.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = re.compile(r"^<!-- table: (?P<group>\w+) -->\n.*?^<!-- end -->", re.DOTALL | re.MULTILINE)
+UNLISTED = {"hydra"}  # no choice of a user
+
+
+def header(file: Path) -> str:
+    """The first sentence of the comment that opens a file; empty when it opens with something else.
+
+    ``# @package …`` is Hydra's. The comment ends at its first empty or indented line, or at the first key.
+    """
+    words: list[str] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# @package"):
+            continue
+        if not re.match(r"# \S", line):
+            break
+        words.append(line.removeprefix("# "))
+    return re.split(r"(?<=[.?])\s+(?=[A-Z])", " ".join(words))[0].strip().rstrip(".")
+
+
+def files(conf: Path, group: str) -> list[Path]:
+    """A group's files: those of its own folder, then those of sub-folders."""
+    return sorted((conf / group).rglob("*.yaml"), key=lambda file: (len(file.parts), file))
+
+
+def defaults(conf: Path) -> set[tuple[str, str]]:
+    """The (group, choice) pairs that train.yaml and sample.yaml begin with."""
+    texts = [(conf / f"{script}.yaml").read_text(encoding="utf-8") for script in ("train", "sample")]
+    entries = [entry for text in texts for entry in yaml.safe_load(text)["defaults"] if isinstance(entry, dict)]
+    return {(group.split("@")[0], str(choice)) for entry in entries for group, choice in entry.items()}
+
+
+def table(conf: Path, group: str) -> str:
+    """The Markdown table of one group.
+
+    Raises:
+        ValueError: when there is no such group.
+    """
+    rows, chosen = [f"| `{group}=` | |", "|---|---|"], defaults(conf)
+    for file in files(conf, group):
+        name = file.relative_to(conf / group).with_suffix("").as_posix()
+        text = header(file).replace("|", r"\|").replace("<", r"\<")
+        rows.append(f"| `{name}`{' (default)' if (group, name) in chosen else ''} | {text} |")
+    if len(rows) == 2:
+        raise ValueError(f"<!-- table: {group} --> names no group of conf/")
+    return "\n".join(rows)
+
+
+def main(root: Path = ROOT, check: bool = False) -> list[str]:
+    """Write the tables, or only look; returns what is wrong, one line each."""
+    conf, wrong, shown = root / "conf", [], set()
+    for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        name, page = path.relative_to(root), path.read_text(encoding="utf-8")
+        if len(re.findall(r"^<!-- table:", page, re.MULTILINE)) != len(TABLE.findall(page)):
+            wrong.append(f"{name}: a <!-- table: … --> has no <!-- end -->")
+            continue
+        new = page
+        for match in TABLE.finditer(page):
+            group = match["group"]
+            shown.add(group)
+            try:
+                block = f"<!-- table: {group} -->\n{table(conf, group)}\n<!-- end -->"
+            except ValueError as error:
+                wrong.append(f"{name}: {error}")
+                continue
+            if check and block != match[0]:
+                wrong.append(f"{name}: the table of {group} is not current; python docs/tables.py writes it")
+            new = new.replace(match[0], block)
+        if new != page and not check:
+            path.write_text(new, encoding="utf-8")
+    groups = {folder.name for folder in conf.iterdir() if folder.is_dir()} - UNLISTED
+    return wrong + [f"README.md: needs a <!-- table: {group} --> for conf/{group}" for group in sorted(groups - shown)]
+
+
+if __name__ == "__main__":
+    if set(sys.argv[1:]) - {"--check"}:
+        sys.exit(f"usage: python {sys.argv[0]} [--check]")
+    sys.exit("\n".join(main(check="--check" in sys.argv)) or 0)

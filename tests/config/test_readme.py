@@ -1,0 +1,34 @@
+"""What README.md tells a reader to type is a command that composes."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from ebm_exp.config.arguments import quote_home
+from ebm_exp.config.trust import CONF
+from ebm_exp.config.validate import validate
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+COMMANDS = re.findall(r"^python train\.py.*$", README.read_text(encoding="utf-8"), re.MULTILINE)
+OPTIONS = {"-m", "--cfg", "job", "--resolve"}
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) > 10
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_composes(command: str) -> None:
+    words = shlex.split(command, comments=True)[2:]
+    overrides = quote_home([word for word in words if word not in OPTIONS])
+    if "-m" in words:  # the first of each list of choices
+        overrides = [override.split(",")[0] for override in overrides]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides=[re.sub(r"<stamp>$", "x", override) for override in overrides])
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    validate({str(key): value for key, value in container.items()})
