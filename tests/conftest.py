@@ -1,20 +1,19 @@
-"""Helpers every test folder shares: the command line as a user starts it."""
+"""Helpers every test folder shares: the command line as a user starts it, and a run that was trained with it."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jaxtyping
 import pytest
 
+from tests.warm import ROOT, SMALL, Warm, environment
+
 # Every call of ebm_exp under test is checked against its signature, shapes included: what it says must be true. Before
 # the first import of ebm_exp. An int is a float (PEP 484); Self means nothing to a method that is decorated by itself.
 CHECKS = "is_pep484_tower=True, hint_overrides=beartype.FrozenDict({beartype.typing.Self: beartype.typing.Any})"
 jaxtyping.install_import_hook("ebm_exp", f"beartype.beartype(conf=beartype.BeartypeConf({CHECKS}))")
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -23,21 +22,41 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
-@pytest.fixture
-def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run ``train.py`` or ``sample.py`` in a process of its own, W&B below tmp_path."""
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Forks what has its imports behind it: tests/warm.py."""
+    parent = Warm()
+    yield parent
+    parent.close()
 
-    def run(script: str, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture
+def cli(tmp_path: Path, warm: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``train.py`` or ``sample.py`` in a process of its own, W&B below tmp_path; ``process`` starts Python anew."""
+
+    def run(
+        script: str, *arguments: str, timeout: float = 240, process: bool = False
+    ) -> subprocess.CompletedProcess[str]:
         extra = [] if script == "sample.py" or "--cfg" in arguments else [f"logger.dir={tmp_path}"]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "HYDRA_"))}
+        if not process:
+            return warm.run([script, *arguments, *extra], environment(), tmp_path, timeout)
         return subprocess.run(
             [sys.executable, script, *arguments, *extra],
             cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=environment,
+            env=environment(),
             check=False,
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run on digits, to be read: a test that changes it takes a copy."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = warm.run(["train.py", *SMALL, f"hydra.run.dir={folder}/run"], environment(), folder, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"

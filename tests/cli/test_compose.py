@@ -2,7 +2,6 @@
 
 import math
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +12,13 @@ from PIL import Image
 
 from ebm_exp.energy import Energy
 from ebm_exp.run import load_run
+from tests.warm import Warm, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def runs(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two analytic energies in one box, a few steps from where they began: their own values do not matter."""
     energies = [
         ["energy=gaussian", "energy.mean=[1.0, 0.5]", "energy.std=1.2"],
@@ -28,10 +28,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     quiet = ["evaluator=none", "logger.mode=disabled", "sampling.n_steps=5", "device=cpu"]
     made = []
     for energy in energies:
-        run = tmp_path_factory.mktemp("compose") / "run"
-        command = [sys.executable, "train.py", "dataset=gaussian", *energy, *small, *quiet, f"hydra.run.dir={run}"]
-        subprocess.run(command, cwd=Path(__file__).resolve().parents[2], check=True, capture_output=True)
-        made.append(run)
+        folder = tmp_path_factory.mktemp("compose")
+        command = ["train.py", "dataset=gaussian", *energy, *small, *quiet, f"hydra.run.dir={folder}/run"]
+        done = warm.run(command, environment(), folder)
+        assert done.returncode == 0, done.stderr
+        made.append(folder / "run")
     return made
 
 

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,26 +11,13 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from tests.warm import SMALL
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
-SMALL = (
-    *("energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "trainer.batch_size=16", "buffer.size=128"),
-    *("evaluator=none", "logger.mode=disabled", "trainer.max_steps=3", "device=cpu"),
-)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("trained") / "run"
-    root = Path(__file__).resolve().parents[2]
-    arguments = [sys.executable, "train.py", *SMALL, f"hydra.run.dir={run}"]
-    subprocess.run(arguments, cwd=root, check=True, capture_output=True)
-    return run
-
-
 def test_files_and_their_values(cli: Cli, trained: Path, tmp_path: Path) -> None:
-    done = cli("sample.py", f"run={trained}", "n_samples=70", "n_steps=12", f"output_dir={tmp_path}/a")
+    done = cli("sample.py", f"run={trained}", "n_samples=70", "n_steps=12", f"output_dir={tmp_path}/a", process=True)
     assert done.returncode == 0, done.stderr
     drawn = np.load(tmp_path / "a" / "samples.npz")
     assert drawn["x"].shape == (70, 1, 8, 8)
@@ -136,7 +122,8 @@ def test_chains_start_where_asked(cli: Cli, trained: Path, tmp_path: Path, start
 )
 def test_bad_input(cli: Cli, trained: Path, tmp_path: Path, arguments: list[str], words: list[str]) -> None:
     filled = [a.replace("{run}", f"run={trained}") for a in arguments]
-    done = cli("sample.py", *filled, f"output_dir={tmp_path}/out", timeout=60)
+    process = arguments == ["run=/nowhere"]
+    done = cli("sample.py", *filled, f"output_dir={tmp_path}/out", timeout=60, process=process)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) <= 3
     for word in words:

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,8 @@ import torch
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.run import LoadedRun, load_run
+from tests.warm import ROOT, Child, Warm, environment
 
-ROOT = Path(__file__).resolve().parents[2]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TINY = [
     *("energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "trainer.batch_size=16", "buffer.size=64"),
@@ -40,9 +41,10 @@ def wandb_row(wandb_dir: Path) -> list[dict]:
 
 
 def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
-    done = cli("train.py", *TINY, "trainer.max_steps=6", f"hydra.run.dir={tmp_path}/run", "sampler.step_size=0.5")
-    assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
+    arguments = (*TINY, "trainer.max_steps=6", f"hydra.run.dir={run}", "sampler.step_size=0.5")
+    done = cli("train.py", *arguments, process=True)
+    assert done.returncode == 0, done.stderr
     for line in ("run directory", "last image", "python sample.py run=", "wandb leet"):
         assert line in done.stdout
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -95,7 +97,8 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_two_lines_and_exit_code_2(cli: Cli, tmp_path: Path, argument: str, words: list[str]) -> None:
-    done = cli("train.py", *argument.split(), f"hydra.run.dir={tmp_path}/run", "logger.mode=disabled", timeout=60)
+    arguments = (*argument.split(), f"hydra.run.dir={tmp_path}/run", "logger.mode=disabled")
+    done = cli("train.py", *arguments, timeout=60, process=argument == "sampler.step_size=-1")
     assert done.returncode == 2, done.stderr
     lines = done.stderr.strip().splitlines()
     assert 1 <= len(lines) <= 3
@@ -106,20 +109,18 @@ def test_bad_input_is_two_lines_and_exit_code_2(cli: Cli, tmp_path: Path, argume
 
 
 def test_config_is_shown_without_work(cli: Cli) -> None:
-    done = cli("train.py", "--cfg", "job", "--resolve")
+    done = cli("train.py", "--cfg", "job", "--resolve", process=True)
     assert done.returncode == 0, done.stderr
     assert "step_size: 2.0" in done.stdout
 
 
-def kill_at_checkpoint(arguments: list[str], checkpoint: Path, by: signal.Signals = signal.SIGKILL) -> None:
-    """Start a training and send it a signal once the checkpoint is there."""
-    with subprocess.Popen(
-        [sys.executable, "train.py", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        os.kill(process.pid, by)
+def signal_at(checkpoint: Path, process: subprocess.Popen[bytes] | Child, by: signal.Signals) -> None:
+    """Send a training a signal once the checkpoint is there, and wait for its end."""
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(by)
+    process.wait(120)
     assert checkpoint.exists()
 
 
@@ -131,21 +132,34 @@ IMPROVED = [
 
 
 @pytest.mark.parametrize(
-    "choices",
-    [["buffer=in_place"], ["buffer=fifo", "regularization=du2019"], ["sampler=jump", "sampler.n_local=2"], IMPROVED],
+    ("choices", "process"),
+    [
+        (["buffer=in_place"], False),
+        (["buffer=fifo", "regularization=du2019"], False),
+        (["sampler=jump", "sampler.n_local=2"], False),
+        (IMPROVED, True),  # what is killed and what goes on share nothing: hashes of another seed, imports of their own
+    ],
 )
-def test_kill_and_resume_equals_an_uninterrupted_run(cli: Cli, tmp_path: Path, choices: list[str]) -> None:
+def test_kill_and_resume_equals_an_uninterrupted_run(
+    cli: Cli, warm: Warm, tmp_path: Path, choices: list[str], process: bool
+) -> None:
     common = [*TINY, *choices, "trainer.checkpoint_every_steps=10", "trainer.log_every_steps=4", "seed=3"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     done = cli("train.py", *common, "trainer.max_steps=20", f"hydra.run.dir={whole}")
     assert done.returncode == 0, done.stderr
     # The chain is made long after nothing: the process dies with step 10 saved and the rest lost.
     slow = [*common, "trainer.max_steps=20", f"hydra.run.dir={broken}", f"logger.dir={tmp_path}"]
-    kill_at_checkpoint(slow, broken / "checkpoints" / "step_00000010.pt")
+    command, null = ["train.py", *slow], Path(os.devnull)
+    if process:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        running = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment(), **quiet)
+    else:
+        running = warm.start(command, environment(), null, null)
+    signal_at(broken / "checkpoints" / "step_00000010.pt", running, signal.SIGKILL)
     (broken / "checkpoints" / "step_00000020.pt").unlink(missing_ok=True)
     hydra_before = {f.name: f.read_bytes() for f in (broken / ".hydra").iterdir()}
     id_before = json.loads((broken / "summary.json").read_text())["wandb_id"]
-    done = cli("train.py", f"resume={broken}")
+    done = cli("train.py", f"resume={broken}", process=process)
     assert done.returncode == 0, done.stderr
     assert hydra_before == {f.name: f.read_bytes() for f in (broken / ".hydra").iterdir()}
     a, b = (torch.load(d / "checkpoints" / "step_00000020.pt", weights_only=True) for d in (whole, broken))
@@ -163,17 +177,17 @@ def test_kill_and_resume_equals_an_uninterrupted_run(cli: Cli, tmp_path: Path, c
     assert rows[0] == rows[1]
 
 
-def test_a_stop_by_a_signal_leaves_no_trace_in_the_rows(cli: Cli, tmp_path: Path) -> None:
-    common = [*TINY, "logger.mode=disabled", "trainer.checkpoint_every_steps=500", "trainer.log_every_steps=100"]
+def test_a_stop_by_a_signal_leaves_no_trace_in_the_rows(cli: Cli, warm: Warm, tmp_path: Path) -> None:
+    common = [*TINY, "logger.mode=disabled", "trainer.checkpoint_every_steps=200", "trainer.log_every_steps=60"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    common += ["trainer.max_steps=1500", "sampler.n_steps=20"]
+    common += ["trainer.max_steps=600", "sampler.n_steps=20"]
     assert cli("train.py", *common, f"hydra.run.dir={whole}").returncode == 0
-    kill_at_checkpoint(
-        [*common, f"hydra.run.dir={stopped}"], stopped / "checkpoints" / "step_00000500.pt", signal.SIGTERM
-    )
+    command, null = ["train.py", *common, f"hydra.run.dir={stopped}"], Path(os.devnull)
+    running = warm.start(command, environment(), null, null)
+    signal_at(stopped / "checkpoints" / "step_00000200.pt", running, signal.SIGTERM)
     summary = json.loads((stopped / "summary.json").read_text())
     assert summary["state"] == "stopped"
-    assert 500 <= summary["step"] < 1500
+    assert 200 <= summary["step"] < 600
     assert (stopped / "checkpoints" / f"step_{summary['step']:08d}.pt").is_file()
     assert cli("train.py", f"resume={stopped}").returncode == 0
     rows = [
@@ -183,16 +197,15 @@ def test_a_stop_by_a_signal_leaves_no_trace_in_the_rows(cli: Cli, tmp_path: Path
     assert rows[0] == rows[1]
 
 
-def test_resume_refuses_what_changes_the_mathematics(cli: Cli, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert cli("train.py", *TINY, "trainer.max_steps=2", f"hydra.run.dir={run}").returncode == 0
+def test_resume_refuses_what_changes_the_mathematics(cli: Cli, trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
     done = cli("train.py", f"resume={run}", "sampler.step_size=0.1")
     assert done.returncode == 2
     assert "sampler.step_size" in done.stderr
     assert "2.0" in done.stderr
-    more = cli("train.py", f"resume={run}", "trainer.max_steps=4")
+    more = cli("train.py", f"resume={run}", "trainer.max_steps=5")
     assert more.returncode == 0, more.stderr
-    assert json.loads((run / "summary.json").read_text())["step"] == 4
+    assert json.loads((run / "summary.json").read_text())["step"] == 5
 
 
 def test_multirun_gives_runs_of_their_own_in_one_group(cli: Cli, tmp_path: Path) -> None:
@@ -230,7 +243,7 @@ def test_a_run_ended_by_the_clock_goes_on_as_printed(cli: Cli, tmp_path: Path) -
 
 def test_a_terminal_without_unicode(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    done = cli("train.py", *TINY, "trainer.max_steps=2", f"hydra.run.dir={tmp_path}/run")
+    done = cli("train.py", *TINY, "trainer.max_steps=2", f"hydra.run.dir={tmp_path}/run", process=True)
     assert done.returncode == 0, done.stderr
     assert "1?8?8" in done.stdout
 

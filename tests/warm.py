@@ -1,0 +1,162 @@
+"""A process that has imported what a run imports, and forks: a script starts in milliseconds instead of seconds.
+
+``Warm`` is the side of the tests; the file run as a script is the parent, which runs nothing itself: each script gets
+a child of its own, as fresh as a process just started, apart from its imports and its seed of Python's hashes.
+"""
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+# Beside ebm_exp, what a run imports late; none of them starts a thread, and a process with threads must not fork.
+IMPORTED = "torch torch._dynamo torchvision hydra omegaconf pydantic sklearn.datasets torchmetrics PIL.Image wandb"
+
+SMALL = (  # a run of a second
+    *("energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "trainer.batch_size=16", "buffer.size=128"),
+    *("evaluator=none", "logger.mode=disabled", "trainer.max_steps=3", "device=cpu"),
+)
+
+
+class Child:
+    """A script that runs, with the part of ``subprocess.Popen`` that tests use."""
+
+    def __init__(self, parent: subprocess.Popen[bytes], request: dict[str, Any]) -> None:
+        assert parent.stdin is not None
+        self.parent, self.args = parent, request["argv"]
+        parent.stdin.write(json.dumps(request).encode() + b"\n")
+        self.pid = self._read()
+        self.returncode: int | None = None
+
+    def _read(self) -> int:
+        assert self.parent.stdout is not None
+        line = self.parent.stdout.readline()
+        assert line, "the warm parent ended"
+        return int(line)
+
+    def poll(self) -> int | None:
+        return self._wait(0)
+
+    def _wait(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self.parent.stdout], [], [], timeout)[0]:
+            self.returncode = self._read()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        code = self._wait(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def environment() -> dict[str, str]:
+    """What a script inherits from the tests: nothing that W&B or Hydra would read."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "HYDRA_"))}
+
+
+class Warm:
+    """Starts scripts as children of the parent, one at a time; the parent itself starts with the first of them."""
+
+    def __init__(self) -> None:
+        self._environment = environment()
+        self._parent: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
+
+    def start(self, arguments: list[str], env: dict[str, str], stdout: Path, stderr: Path) -> Child:
+        """Run a script, its path from the project's root or absolute, with its arguments; its output into two files."""
+        changed = {k for k, _ in env.items() ^ self._environment.items() if k.startswith("PYTHON")}
+        assert changed <= {"PYTHONPATH"}, f"{changed}: read when Python starts, which takes a real process"
+        if self._parent is None:  # no buffers: what is in a pipe can be waited for
+            pipes = {"bufsize": 0, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            command = [sys.executable, __file__]
+            self._parent = subprocess.Popen(command, env=self._environment, start_new_session=True, **pipes)
+        self.stop()
+        request = {"argv": arguments, "env": env, "stdout": str(stdout), "stderr": str(stderr)}
+        self._child = Child(self._parent, request)
+        return self._child
+
+    def run(
+        self, arguments: list[str], env: dict[str, str], folder: Path, timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """As ``subprocess.run(arguments, capture_output=True, text=True)``; ``folder`` is for its output."""
+        out, err = folder / "stdout.txt", folder / "stderr.txt"
+        child = self.start(arguments, env, out, err)
+        try:
+            code = child.wait(timeout)
+        finally:
+            self.stop()
+        return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
+
+    def stop(self) -> None:
+        """Kill the script that runs, if one does."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child = None
+
+    def close(self) -> None:
+        self.stop()
+        if self._parent is not None:
+            self._parent.communicate()
+
+
+def serve() -> str:
+    """In the parent: fork for each request, tell the child's pid and how it ended. In a child: return its script."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            return become(request)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    sys.exit()
+
+
+def become(request: dict[str, Any]) -> str:
+    """Take over all that a new process would have been given."""
+    import numpy as np
+
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    for fd, (path, mode) in enumerate(
+        [(os.devnull, os.O_RDONLY), (request["stdout"], flags), (request["stderr"], flags)]
+    ):
+        opened = os.open(path, mode)
+        os.dup2(opened, fd)
+        os.close(opened)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.argv = request["argv"]
+    sys.path[1:1] = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in sys.path]
+    np.random.seed()  # noqa: NPY002  # what nobody seeds must not agree in two runs
+    return str(ROOT / sys.argv[0])
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+    os.chdir(ROOT)
+    for name in IMPORTED.split():
+        importlib.import_module(name)
+    import ebm_exp
+
+    for module in pkgutil.walk_packages(ebm_exp.__path__, "ebm_exp."):
+        importlib.import_module(module.name)
+    threads = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else [""]
+    assert len(threads) == 1, "an import has started a thread"
+    gc.freeze()  # no child need look through what was imported
+    runpy.run_path(serve(), run_name="__main__")  # it ends as any script: its code, its traceback, what runs at exit
