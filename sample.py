@@ -8,7 +8,7 @@ from ebm_exp.config.entry import Launch, run_entry_point
 def main(config: dict[str, Any], launch: Launch) -> None:
     """Load what was trained, let the mode draw, and say and log what it left."""
     from ebm_exp.logger.console import Steps
-    from ebm_exp.mode import Request, log_outcome
+    from ebm_exp.mode import Request, log_drawn
     from ebm_exp.run.loaded import LoadedRun, load_run
     from ebm_exp.sampler.base import describe_temperature
 
@@ -21,17 +21,17 @@ def main(config: dict[str, Any], launch: Launch) -> None:
     run.parts["logger"]  # refuses its settings before anything is drawn
     with Steps() as steps:
         request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
-        outcome = mode(run, request)
+        drawn = mode(run, request)
     sampling, sampler = run.parts["sampling"], run.parts["sampler"]
     temperature = run.temperature if sampler.temperature is None else sampler.temperature
     print(
         f"{type(sampler).__name__}, {describe_temperature(sampler, temperature)}: {sampling.describe()}, "
         f"{config['weights']} weights of step {run.step:,}"
     )
-    print("  ".join(f"{name} {value:.4g}" for name, value in outcome.metrics.items()))
-    for name, path in outcome.files.items():
+    print("  ".join(f"{name} {value:.4g}" for name, value in drawn.metrics.items()))
+    for name, path in drawn.files.items():
         print(f"{name:<12}{path}")
-    for line in log_outcome(run, launch.run_dir, outcome):
+    for line in log_drawn(run, launch.run_dir, drawn):
         print(f"dashboard   {line}")
 
 

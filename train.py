@@ -21,7 +21,8 @@ def main(config: dict[str, Any], launch: Launch) -> float | None:
         load_initial_weights(experiment.energy, config["init_from"])
     if state is None:
         directory.create()
-    return parts["trainer"].fit(parts, experiment, directory, parts["logger"], launch.group, state)
+    outcome = parts["trainer"].fit(parts, experiment, directory, parts["logger"], launch.group, state)
+    return outcome.best["value"] if outcome.best else None
 
 
 if __name__ == "__main__":

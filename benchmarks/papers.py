@@ -23,11 +23,12 @@ from torch import Tensor
 from benchmarks.results import ROOT, add, machine, table, write_block
 from ebm_exp.buffer import FromBuffer
 from ebm_exp.dataset import Domain, Vision
-from ebm_exp.evaluator import ClassShare, Frechet
+from ebm_exp.evaluator import ClassShare, Frechet, Model
 from ebm_exp.logger.plots import sample_panels
 from ebm_exp.run import LoadedRun, load_run
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.start import Uniform
+from ebm_exp.types import Points
 
 METHODS = {
     "PCD": ("pcd/fashion_mnist_small",),
@@ -64,12 +65,12 @@ class Judge:
     def __call__(self, run: LoadedRun, x: Tensor) -> dict[str, float]:
         """Of samples ``[n, 1, 28, 28]`` in the run's domain."""
         x = rescaled(run, x)
-        values = Frechet(self.dataset, len(x), "classifier")(run.energy, x)
-        values |= ClassShare(self.dataset, len(x))(run.energy, x)
-        share = [values[f"class_share_{k}"] for k in range(self.dataset.n_classes)]
+        model = Model.of(run.energy, Points(x))
+        scores = Frechet(self.dataset, len(x), "classifier")(model) | ClassShare(self.dataset, len(x))(model)
+        share = [scores[f"class_share_{k}"].value for k in range(self.dataset.n_classes)]
         return {
-            "frechet": values["frechet_classifier"],
-            "confidence": values["class_confidence"],
+            "frechet": scores["frechet_classifier"].value,
+            "confidence": scores["class_confidence"].value,
             # exp of the entropy of the shares: as many classes, were they even
             "classes": math.exp(-sum(p * math.log(p) for p in share if p > 0)),
         }

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.results import ROOT, add, machine, table, write_block
+from ebm_exp.evaluator import Model
 from ebm_exp.evaluator.grid import log_z
 from ebm_exp.evaluator.mmd import MMD
 from ebm_exp.random import generator
@@ -29,7 +30,7 @@ def measure(name: str, seed: int, run_dir: Path, *overrides: str) -> dict[str, A
     """Train ``experiment=<name>`` from the command line and judge what it leaves."""
     began = time.perf_counter()
     subprocess.run(
-        [sys.executable, "train.py", f"experiment={name}", f"seed={seed}", f"hydra.run.dir={run_dir}",
+        [sys.executable, "train.py", f"experiment=plane/{name}", f"seed={seed}", f"hydra.run.dir={run_dir}",
          "logger.mode=disabled", *overrides],
         cwd=ROOT, check=True, capture_output=True, text=True,
     )  # fmt: skip
@@ -41,12 +42,12 @@ def measure(name: str, seed: int, run_dir: Path, *overrides: str) -> dict[str, A
     with torch.no_grad():
         ratio = dataset.log_prob(x).double() + run.energy(x).double() / temperature
     kl = ratio + log_z(run.energy, dataset, temperature, 1000)
-    judge = MMD(dataset, N_CHAINS, run.config["dataset"]["evaluation"]["mmd_bandwidths"])
+    judge = MMD(dataset, N_CHAINS, run.config["dataset"]["suggest"]["mmd_bandwidths"])
     rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return {
         "kl": float(kl.mean()),
         "kl_se": float(kl.std()) / math.sqrt(N_POINTS),
-        "mmd2": judge(run.energy, run.draw(N_CHAINS, seed=1).x)["mmd2"],
+        "mmd2": judge(Model.of(run.energy, run.draw(N_CHAINS, seed=1)))["mmd2"].value,
         "largest_gap": max(
             abs(row["train/energy_gap"]) for row in rows if row["step"] > 500 and "train/energy_gap" in row
         ),

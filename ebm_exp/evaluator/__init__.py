@@ -1,9 +1,9 @@
-"""How good are samples? Each evaluator compares fresh chains with data and returns named numbers."""
+"""How good is a model? Each evaluator returns named scores."""
 
-from ebm_exp.evaluator.base import Evaluator
+from ebm_exp.evaluator.base import Evaluator, Model, Score, as_row
 from ebm_exp.evaluator.classifier import ClassShare
 from ebm_exp.evaluator.frechet import Frechet
 from ebm_exp.evaluator.grid import Grid
 from ebm_exp.evaluator.mmd import MMD
 
-__all__ = ["MMD", "ClassShare", "Evaluator", "Frechet", "Grid"]
+__all__ = ["MMD", "ClassShare", "Evaluator", "Frechet", "Grid", "Model", "Score", "as_row"]

@@ -1,18 +1,98 @@
-"""What every evaluator is: a function of an energy and of samples drawn from it."""
+"""What every evaluator is: a function of a model, an energy with samples of it, that returns scores."""
 
+import math
 from abc import ABC, abstractmethod
+from typing import Any, Literal, NamedTuple, Self
+
+from torch import Tensor
 
 from ebm_exp.energy import Energy
-from ebm_exp.types import Batch, Labels
+from ebm_exp.random import Stream
+from ebm_exp.sampling.base import Sampling
+from ebm_exp.types import Batch, Points
+
+Direction = Literal["lower", "higher"]
+
+
+class Score(NamedTuple):
+    """One number of an evaluator.
+
+    Attributes:
+        value: the number itself.
+        se: its standard error, logged as ``<name>_se``; None: not known.
+        better: ``lower`` or ``higher``; None: neither is, so it cannot be the optimized metric.
+        n: of how many samples or points.
+    """
+
+    value: float
+    se: float | None = None
+    better: Direction | None = "lower"
+    n: int | None = None
+
+    @classmethod
+    def mean(cls, values: Tensor, better: Direction | None) -> Self:
+        """The mean of independent values ``[n]``, n ≥ 2, with its standard error."""
+        return cls(float(values.mean()), float(values.std()) / math.sqrt(len(values)), better, len(values))
+
+
+class Model:
+    """What is evaluated: an energy, and fresh samples of it, which all evaluators share. Whatever else an evaluator
+    needs (data set, engine, temperature) its constructor is provided with.
+
+    Args:
+        energy: as a rule the averaged one.
+        sampling: draws its samples.
+        stream: names their random numbers.
+        n: the most that is asked for, if it is known: drawn at the first request.
+    """
+
+    def __init__(self, energy: Energy, sampling: Sampling, stream: Stream, n: int = 0) -> None:
+        self.energy, self.sampling, self.stream, self.n = energy, sampling, stream, n
+        self._drawn: dict[tuple[tuple[str, Any], ...], Points] = {}
+
+    @classmethod
+    def of(cls, energy: Energy, samples: Points) -> Self:
+        """A model whose samples ``[n, *event]`` were drawn elsewhere: no evaluator can have more, or others."""
+        return cls(energy, Given(samples), Stream(0), len(samples.x))
+
+    def samples(self, n: int, **changes: Any) -> Points:
+        """n fresh samples ``[n, *event]``, the first of those of a larger request; each is drawn once.
+
+        Args:
+            n: how many.
+            changes: settings of the sampling that are other than the run's, as ``n_steps=1000``.
+        """
+        key = tuple(sorted(changes.items()))
+        if key not in self._drawn or len(self._drawn[key].x) < n:
+            sampling = self.sampling.replace(**changes) if changes else self.sampling
+            self._drawn[key] = sampling.draw(self.energy, max(n, self.n), self.stream)
+        x, y = self._drawn[key]
+        return Points(x[:n], None if y is None else y[:n])
+
+
+class Given(Sampling):
+    """Samples that are there already."""
+
+    def __init__(self, samples: Points) -> None:
+        self.samples, self.n_steps = samples, 0
+
+    def draw(self, energy: Energy, n: int, stream: Stream, **context: Any) -> Points:
+        """All of them."""
+        return self.samples
+
+    def describe(self) -> str:
+        """Start and length in a few words."""
+        return f"{len(self.samples.x):,} given samples"
 
 
 class Evaluator(ABC):
-    """Judges samples, lower is better unless the docstring of an evaluator says otherwise.
+    """Evaluates a model, in training and after it.
 
     Attributes:
-        produces: names of its numbers, where they are known before it runs: an unknown ``optimized_metric`` is then
-            refused before training.
-        n_samples: how many samples it wants; sample-based distances depend on it, so numbers compare at the same one.
+        produces: names of the scores that have a direction, where they are known before it runs: another
+            ``optimized_metric`` is then refused before training.
+        n_samples: how many samples it wants, 0: none. Distances of samples depend on it, so numbers compare at the
+            same one.
     """
 
     n_samples: int
@@ -24,14 +104,8 @@ class Evaluator(ABC):
         """What makes its numbers comparable, in a few words: features, number of samples, reference."""
 
     @abstractmethod
-    def __call__(self, energy: Energy, samples: Batch, labels: Labels | None = None) -> dict[str, float]:
-        """Results by name, without the prefix ``eval/`` that logs add.
-
-        Args:
-            energy: the energy that is judged.
-            samples: ``[n, *event]`` points drawn from it.
-            labels: ``[n]``, the classes they were drawn under; None for an energy without labels.
-        """
+    def __call__(self, model: Model) -> dict[str, Score]:
+        """Scores by name, without the prefix ``eval/`` that logs add."""
 
 
 def check_samples(samples: Batch, event_shape: tuple[int, ...]) -> None:
@@ -42,3 +116,13 @@ def check_samples(samples: Batch, event_shape: tuple[int, ...]) -> None:
     """
     if len(samples) < 2 or tuple(samples.shape[1:]) != event_shape:
         raise ValueError(f"samples must be at least 2 of shape {event_shape}, got {tuple(samples.shape)}")
+
+
+def as_row(scores: dict[str, Score]) -> dict[str, float]:
+    """What logs hold of scores: ``eval/<name>``, and ``eval/<name>_se`` where it is known."""
+    row: dict[str, float] = {}
+    for name, score in scores.items():
+        row[f"eval/{name}"] = score.value
+        if score.se is not None:
+            row[f"eval/{name}_se"] = score.se
+    return row

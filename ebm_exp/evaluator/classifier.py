@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.energy import Energy
-from ebm_exp.evaluator.base import Evaluator, check_samples
+from ebm_exp.evaluator.base import Evaluator, Model, Score, check_samples
 from ebm_exp.precision import full_precision
 from ebm_exp.random import seed_global
-from ebm_exp.types import Batch, Labels, PositiveInt, Provided
+from ebm_exp.types import Batch, PositiveInt, Provided
 
 BLOCK = 1024  # points that are classified at once
 N_STEPS, N_EPOCHS, BATCH, LR = 1500, 30, 128, 3e-3  # whichever of steps and epochs ends first
@@ -148,11 +147,11 @@ def _accuracy(network: Network, dataset: Dataset) -> float:
 
 
 class ClassShare(Evaluator):
-    """Which classes a classifier of the data sees in the samples; higher is better.
+    """Which classes a classifier of the data sees in the samples.
 
     ``class_confidence``: mean top probability; ``class_smallest``: the share of the rarest class (1/n_classes is even);
-    ``class_share_<k>``: the share of each, for up to 20 classes; ``class_agreement``, for a conditional energy: the
-    share of samples that are taken for the class they were drawn as.
+    ``class_agreement``, for a conditional energy: the share of samples that are taken for the class they were drawn as.
+    Of these, higher is better. ``class_share_<k>``: the share of each class, for up to 20.
 
     Args:
         dataset: gives labels to train the classifier on.
@@ -170,29 +169,33 @@ class ClassShare(Evaluator):
             )
         self.dataset, self.n_samples, self.cache_dir = dataset, n_samples, Path(cache_dir)
         self._network: Network | None = None
-        shares = (f"class_share_{k}" for k in range(dataset.n_classes if dataset.n_classes <= 20 else 0))
-        self.produces = ("class_confidence", "class_smallest", "class_agreement", *shares)
+        self.produces = ("class_confidence", "class_smallest", "class_agreement")
 
     @property
     def protocol(self) -> str:
         return f"classes by a classifier of {self.dataset.name}, {self.n_samples:,} samples"
 
     @torch.no_grad()
-    def __call__(self, energy: Energy, samples: Batch, labels: Labels | None = None) -> dict[str, float]:
-        """Shares as described above, from samples ``[n, *event]``.
+    def __call__(self, model: Model) -> dict[str, Score]:
+        """Shares as described above.
 
         Raises:
             ValueError: when samples are not of the data's shape.
         """
+        samples, labels = model.samples(self.n_samples)
         check_samples(samples, self.dataset.event_shape)
         if self._network is None:
             self._network, _ = trained(self.dataset, self.cache_dir)
         blocks = samples.to(self.dataset.device).split(BLOCK)
         top, seen = torch.cat([self._network(block).softmax(1) for block in blocks]).max(1)
-        share = torch.bincount(seen, minlength=self.dataset.n_classes) / len(seen)
-        values = {"class_confidence": float(top.mean()), "class_smallest": float(share.min())}
+        n = len(seen)
+        share = torch.bincount(seen, minlength=self.dataset.n_classes) / n
+        scores = {
+            "class_confidence": Score.mean(top, "higher"),
+            "class_smallest": Score(float(share.min()), better="higher", n=n),
+        }
         if labels is not None:
-            values["class_agreement"] = float((seen == labels).float().mean())
+            scores["class_agreement"] = Score.mean((seen == labels).float(), "higher")
         if self.dataset.n_classes <= 20:
-            values |= {f"class_share_{k}": value for k, value in enumerate(share.tolist())}
-        return values
+            scores |= {f"class_share_{k}": Score(value, better=None, n=n) for k, value in enumerate(share.tolist())}
+        return scores

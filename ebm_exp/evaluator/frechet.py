@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.energy import Energy
-from ebm_exp.evaluator.base import Evaluator, check_samples
+from ebm_exp.evaluator.base import Evaluator, Model, Score, check_samples
 from ebm_exp.evaluator.classifier import Features, trained
-from ebm_exp.types import Batch, Labels, PositiveInt, Provided
+from ebm_exp.types import PositiveInt, Provided
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
@@ -90,21 +89,22 @@ class Frechet(Evaluator):
         means = f" (means over {pool}×{pool})" if pool > 1 else ""
         return f"{self.features} features{means}, {self.n_samples:,} samples against the {self.reference} split"
 
-    def __call__(self, energy: Energy, samples: Batch, labels: Labels | None = None) -> dict[str, float]:
-        """``{"frechet_<features>": d²}`` of samples ``[n, *event]``; NaN when a sample is not finite.
+    def __call__(self, model: Model) -> dict[str, Score]:
+        """``frechet_<features>``; NaN when a sample is not finite.
 
         Raises:
             ValueError: when there are fewer than two samples or they are not of the data's shape.
         """
+        samples = model.samples(self.n_samples).x
         check_samples(samples, self.dataset.event_shape)
         if not samples.isfinite().all():  # the eigenvalue routine would stop with an error of its own
-            return {f"frechet_{self.features}": nan}
+            return {f"frechet_{self.features}": Score(nan, n=len(samples))}
         if self._metric is None:
             self._metric = self._with_reference()
         self._metric.reset()
         for block in samples.to(self.dataset.device).split(BLOCK):
             self._metric.update(block, real=False)
-        return {f"frechet_{self.features}": float(self._metric.compute())}
+        return {f"frechet_{self.features}": Score(float(self._metric.compute()), n=len(samples))}
 
     def _with_reference(self) -> FrechetInceptionDistance:
         from torchmetrics.image.fid import FrechetInceptionDistance  # takes seconds to import

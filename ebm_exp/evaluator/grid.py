@@ -12,16 +12,14 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.energy import Energy
-from ebm_exp.evaluator.base import Evaluator
-from ebm_exp.types import Batch, Conditional, EnergyFn, From, Labels, Positive, PositiveInt, Provided
+from ebm_exp.evaluator.base import Evaluator, Model, Score
+from ebm_exp.types import Batch, Conditional, EnergyFn, From, Positive, PositiveInt, Provided
 
 BLOCK = 2**16  # points whose energies are computed at once
 
 
 class Grid(Evaluator):
-    """``nll``, ``kl`` and its standard error ``kl_se``, ``log_z`` and the estimate of its error ``log_z_error``, in
-    nats.
+    """``nll`` and ``kl``, lower is better, ``log_z`` and the estimate of its error ``log_z_error``, in nats.
 
     It looks at the energy, not at samples.
 
@@ -51,26 +49,27 @@ class Grid(Evaluator):
         if dataset.event_shape != (2,):
             raise ValueError(f"a grid needs points in the plane, {dataset.name} has points {dataset.event_shape}")
         self.dataset, self.temperature, self.n = dataset, temperature, n
-        self.produces = ("log_z", "log_z_error", "nll", *(("kl", "kl_se") if dataset.has_density else ()))
+        self.produces = ("nll", "kl") if dataset.has_density else ("nll",)
 
     @property
     def protocol(self) -> str:
         return f"log Z on {self.n:,}² cells, {self.dataset.n_test:,} points of the test split, T = {self.temperature:g}"
 
-    def __call__(self, energy: Energy, samples: Batch | None = None, labels: Labels | None = None) -> dict[str, float]:
-        """The numbers of an energy; neither samples nor labels are looked at."""
+    def __call__(self, model: Model) -> dict[str, Score]:
+        """The scores of the energy; no sample is drawn."""
+        energy = model.energy
         z = log_z(energy, self.dataset, self.temperature, self.n)
         x = self.dataset.test()
         surprise = _energies(energy, x) / self.temperature + z
-        results = {
-            "log_z": float(z),
-            "log_z_error": float((z - log_z(energy, self.dataset, self.temperature, self.n // 2)).abs() / 3),
-            "nll": float(surprise.mean()),
+        coarse = log_z(energy, self.dataset, self.temperature, self.n // 2)
+        scores = {
+            "log_z": Score(float(z), better=None),
+            "log_z_error": Score(float((z - coarse).abs() / 3), better=None),
+            "nll": Score.mean(surprise, "lower"),
         }
         if self.dataset.has_density:
-            ratio = surprise + self.dataset.log_prob(x).double()
-            results |= {"kl": float(ratio.mean()), "kl_se": float(ratio.std()) / math.sqrt(len(x))}
-        return results
+            scores["kl"] = Score.mean(surprise + self.dataset.log_prob(x).double(), "lower")
+        return scores
 
 
 def log_z(energy: EnergyFn, dataset: Dataset, temperature: float, n: int) -> Tensor:

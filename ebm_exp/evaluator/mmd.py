@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.energy import Energy
-from ebm_exp.evaluator.base import Evaluator, check_samples
-from ebm_exp.types import Batch, Labels, Positive, PositiveInt, Provided
+from ebm_exp.evaluator.base import Evaluator, Model, Score, check_samples
+from ebm_exp.types import Positive, PositiveInt, Provided
 
 N_REFERENCE = 4000  # at most so many test points, evenly spread over the split
 BLOCK = 1024  # rows of the distance matrix in memory at once
@@ -52,13 +51,14 @@ class MMD(Evaluator):
     def protocol(self) -> str:
         return f"RBF kernels, {self.n_samples:,} samples against at most {N_REFERENCE:,} of the test split"
 
-    def __call__(self, energy: Energy, samples: Batch, labels: Labels | None = None) -> dict[str, float]:
-        """``{"mmd2": MMD²}`` of samples ``[n, *event]``; NaN when a sample is not a number.
+    def __call__(self, model: Model) -> dict[str, Score]:
+        """``mmd2``; NaN when a sample is not a number.
 
         Raises:
             ValueError: when there are fewer than two samples, they are not of the data's shape, or half of all pairs
                 of test points coincide and the bandwidths should follow from them.
         """
+        samples = model.samples(self.n_samples).x
         check_samples(samples, self.dataset.event_shape)
         if self._reference is None:
             y = _points(self._test_points())
@@ -67,7 +67,7 @@ class MMD(Evaluator):
         y, bandwidths, within_y = self._reference
         x = _points(samples.to(y.device))
         between = _kernel_sum(x, y, bandwidths) / (len(x) * len(y))
-        return {"mmd2": float((_mean_within(x, bandwidths) + within_y - 2 * between).mean())}
+        return {"mmd2": Score(float((_mean_within(x, bandwidths) + within_y - 2 * between).mean()), n=len(x))}
 
     def _test_points(self) -> Tensor:
         y = self.dataset.test()

@@ -1,6 +1,6 @@
 """What can be drawn from trained runs: the modes of sample.py."""
 
-from ebm_exp.mode.base import Mode, Outcome, Request, log_outcome
+from ebm_exp.mode.base import Drawn, Mode, Request, log_drawn
 from ebm_exp.mode.chain import Chain
 from ebm_exp.mode.compose import Compose
 from ebm_exp.mode.denoise import Denoise
@@ -8,4 +8,4 @@ from ebm_exp.mode.drift import Drift
 from ebm_exp.mode.grid import Grid
 from ebm_exp.mode.inpaint import Inpaint
 
-__all__ = ["Chain", "Compose", "Denoise", "Drift", "Grid", "Inpaint", "Mode", "Outcome", "Request", "log_outcome"]
+__all__ = ["Chain", "Compose", "Denoise", "Drawn", "Drift", "Grid", "Inpaint", "Mode", "Request", "log_drawn"]

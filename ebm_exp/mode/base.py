@@ -38,7 +38,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Drawn:
     """What a mode made.
 
     Args:
@@ -50,19 +50,19 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def log_outcome(run: LoadedRun, folder: Path, outcome: "Outcome") -> list[str]:
+def log_drawn(run: LoadedRun, folder: Path, drawn: "Drawn") -> list[str]:
     """Log what was drawn to W&B as a run of type ``sample`` in the run's group; returns where to look.
 
     Args:
         run: what was drawn from.
         folder: where the files are.
-        outcome: its numbers and images are logged as ``samples/<name>``.
+        drawn: its numbers and images are logged as ``samples/<name>``.
     """
     logger, name = run.parts["logger"], "/".join(run.path.resolve().parts[-2:])
     group = run.directory.summary().get("group")
     logger.start(run.config, None, f"{name} {folder.name}", group, folder, job_type="sample")
-    logger.log({f"samples/{key}": value for key, value in outcome.metrics.items()}, run.step)
-    images = {f"samples/{key}": path for key, path in outcome.files.items() if path.suffix in (".png", ".gif")}
+    logger.log({f"samples/{key}": value for key, value in drawn.metrics.items()}, run.step)
+    images = {f"samples/{key}": path for key, path in drawn.files.items() if path.suffix in (".png", ".gif")}
     logger.log_images(images, run.step)
     logger.finish(0)
     return logger.hint()
@@ -72,7 +72,7 @@ class Mode(ABC):
     """One way to draw from a trained run."""
 
     @abstractmethod
-    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+    def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.logger.plots import chain_gif, energy_trace
-from ebm_exp.mode.base import Mode, Outcome, Request, save, thinned
+from ebm_exp.mode.base import Drawn, Mode, Request, save, thinned
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.diagnostics import mixing
 from ebm_exp.types import EnergyFn, PositiveInt
@@ -28,7 +28,7 @@ class Chain(Mode):
     def __init__(self, n_frames: PositiveInt = 40) -> None:
         self.n_frames = n_frames
 
-    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+    def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
         n_steps = run.parts["sampling"].n_steps
         filmed, frames = set(thinned(n_steps, self.n_frames)), []
@@ -54,4 +54,4 @@ class Chain(Mode):
         energy_trace(image, trace)
         report.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
         saved = save(folder, samples, run.energies(samples), energy_trace=trace.float().cpu().numpy())
-        return Outcome({"chain": film, "energy": image, "samples": saved, "diagnostics": report}, numbers)
+        return Drawn({"chain": film, "energy": image, "samples": saved, "diagnostics": report}, numbers)

@@ -7,7 +7,7 @@ from ebm_exp.energy import Energy
 from ebm_exp.energy.compose import MixtureOfEnergies, Product
 from ebm_exp.evaluator.grid import log_z
 from ebm_exp.logger.plots import heat_maps, sample_panels
-from ebm_exp.mode.base import Mode, Outcome, Request, save
+from ebm_exp.mode.base import Drawn, Mode, Request, save
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import EnergyFn, Finite
 
@@ -34,7 +34,7 @@ class Compose(Mode):
     ) -> None:
         self.operation, self.coefficients, self.log_z = operation, coefficients, log_z
 
-    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+    def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
         runs = (run, *request.others)
         dataset, temperature = run.parts["dataset"], run.temperature
@@ -62,7 +62,7 @@ class Compose(Mode):
             panels = {name: r.draw(request.n, request.seed).x for name, r in zip(_told_apart(names), runs, strict=True)}
             sample_panels(image, panels | {self.operation: samples.x}, dataset.domain)
         energy = target.bind(y=samples.y)(samples.x).detach()
-        return Outcome({"compose": image, "samples": save(request.folder, samples, energy)}, metrics)
+        return Drawn({"compose": image, "samples": save(request.folder, samples, energy)}, metrics)
 
     def energy(self, runs: tuple[LoadedRun, ...], temperature: float) -> Energy:
         """The composed energy at T, of the averaged (or whatever loaded) weights of the runs.

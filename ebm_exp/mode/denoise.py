@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ebm_exp.energy.posterior import Denoising
 from ebm_exp.logger.plots import sample_panels
-from ebm_exp.mode.base import Mode, Outcome, Request, save
+from ebm_exp.mode.base import Drawn, Mode, Request, save
 from ebm_exp.random import generator
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import Positive
@@ -23,7 +23,7 @@ class Denoise(Mode):
     def __init__(self, noise_std: Positive = 0.3) -> None:
         self.noise_std = noise_std
 
-    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+    def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
         dataset = run.parts["dataset"]
         n = min(request.n, dataset.n_test)
@@ -45,4 +45,4 @@ class Denoise(Mode):
 
         metrics = {"psnr_noisy": psnr(noisy), "psnr": psnr(samples.x)}
         saved = save(request.folder, samples, run.energies(samples))
-        return Outcome({"denoise": image, "samples": saved}, metrics)
+        return Drawn({"denoise": image, "samples": saved}, metrics)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ebm_exp.logger.plots import sample_panels
-from ebm_exp.mode.base import Mode, Outcome, Request, save
+from ebm_exp.mode.base import Drawn, Mode, Request, save
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import EnergyFn
 
@@ -19,7 +19,7 @@ class Drift(Mode):
     ``n_steps`` is n, so the chains have 100 n steps.
     """
 
-    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+    def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
         sampling = run.parts["sampling"]
         n = sampling.n_steps
@@ -37,4 +37,4 @@ class Drift(Mode):
         samples = run.draw(request.n, request.seed, watch=watch, label=request.label, sampling=long)
         image = request.folder / "drift.png"
         sample_panels(image, panels, run.parts["dataset"].domain)
-        return Outcome({"drift": image, "samples": save(request.folder, samples, run.energies(samples))}, metrics)
+        return Drawn({"drift": image, "samples": save(request.folder, samples, run.energies(samples))}, metrics)

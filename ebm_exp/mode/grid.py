@@ -3,7 +3,7 @@
 from typing import Any
 
 from ebm_exp.logger.plots import sample_grid
-from ebm_exp.mode.base import Mode, Outcome, Request, save
+from ebm_exp.mode.base import Drawn, Mode, Request, save
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import EnergyFn
 
@@ -11,7 +11,7 @@ from ebm_exp.types import EnergyFn
 class Grid(Mode):
     """``samples.npz`` and an image of all."""
 
-    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+    def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
         last: dict[str, Any] = {}
 
@@ -24,4 +24,4 @@ class Grid(Mode):
         image = request.folder / "samples.png"
         sample_grid(image, samples.x, run.parts["dataset"].domain)
         metrics = {"energy": float(energy.mean())} | {name: float(v) for name, v in last["info"].metrics().items()}
-        return Outcome({"grid": image, "samples": save(request.folder, samples, energy)}, metrics)
+        return Drawn({"grid": image, "samples": save(request.folder, samples, energy)}, metrics)

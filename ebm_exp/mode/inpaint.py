@@ -10,7 +10,7 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.posterior import Inpainting
 from ebm_exp.logger.plots import sample_panels
-from ebm_exp.mode.base import Mode, Outcome, Request, save
+from ebm_exp.mode.base import Drawn, Mode, Request, save
 from ebm_exp.random import generator
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import Probability
@@ -30,7 +30,7 @@ class Inpaint(Mode):
     def __init__(self, mask: str = "left", share: Probability = 0.5) -> None:
         self.mask, self.share = mask, share
 
-    def __call__(self, run: LoadedRun, request: Request) -> Outcome:
+    def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
         dataset = run.parts["dataset"]
         if len(dataset.event_shape) != 3:
@@ -54,7 +54,7 @@ class Inpaint(Mode):
             "error_of_noise": float((start - known)[hidden].square().mean()),
         }
         saved = save(request.folder, samples, run.energies(samples), mask=target.mask.cpu().numpy())
-        return Outcome({"inpaint": image, "samples": saved}, metrics)
+        return Drawn({"inpaint": image, "samples": saved}, metrics)
 
     def _hidden(self, domain: Domain, seed: int) -> Tensor:
         """``[*event]``, true where a component is hidden."""

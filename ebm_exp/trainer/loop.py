@@ -4,12 +4,12 @@ Every step is a function of the state and the step's number alone (batches and n
 so a run that is killed and resumed walks the same path, bit for bit on the CPU.
 """
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ebm_exp.config.build import Parts
+from ebm_exp.evaluator import Score, as_row
 from ebm_exp.logger.console import Progress
 from ebm_exp.logger.jsonl import Jsonl, truncate_after
 from ebm_exp.logger.wandb_logger import WandbRun
@@ -19,6 +19,7 @@ from ebm_exp.run.directory import FORMAT, RunDirectory
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.guard import Meter, NonFiniteError
+from ebm_exp.trainer.outcome import Best, Outcome, best_of
 from ebm_exp.trainer.profile import profiler
 from ebm_exp.trainer.report import Report
 from ebm_exp.trainer.stop import StopRequest
@@ -82,8 +83,9 @@ class Trainer:
         logger: WandbRun,
         group: str | None = None,
         state: dict[str, Any] | None = None,
-    ) -> float | None:
-        """Train until ``max_steps``; returns the best value of the optimized metric.
+        prune: Callable[[int, dict[str, Score]], bool] = lambda step, scores: False,
+    ) -> Outcome:
+        """Train until ``max_steps``.
 
         Args:
             parts: whose states a checkpoint holds; W&B records their config.
@@ -92,15 +94,17 @@ class Trainer:
             logger: W&B.
             group: the sweep it belongs to; None: a single run.
             state: the checkpoint to go on from, whose states the parts have taken over already.
+            prune: told the step and the scores of each evaluation, once they are saved; True ends the training there.
 
         Raises:
             NonFiniteError: naming step and metric; the summary says so too, and no later checkpoint is written.
         """
         self.parts, self.experiment, self.directory, self.logger = parts, experiment, directory, logger
+        self.prune = prune
         self.ema = EMA(experiment.energy, experiment.objective, self.ema_rate)
         self.meter = Meter(experiment.engine.device)
         self.step, self.elapsed, self.unevaluated = 0, 0.0, False
-        self.best: dict[str, Any] | None = None
+        self.best: Best | None = None
         if state is not None:
             self._load(state)
         self.report = Report(experiment, directory, self.ema.energy, self.image_samples)
@@ -113,32 +117,32 @@ class Trainer:
         summary: dict[str, Any] = {"state": "running", "wandb_id": logger.id, "group": group} | facts
         directory.write_summary(summary | {"step": self.step, "metrics": earlier})
         summary["metrics"] = earlier
-        outcome: dict[str, Any] = {"state": "failed", "reason": "an exception; see train.log"}
+        outcome: Outcome | None = None
+        failed: dict[str, Any] = {"state": "failed", "reason": "an exception; see train.log"}
         try:
             with Progress(self.max_steps) as progress, StopRequest() as stop:
                 for line in self.report.outline(facts, self.batch_size, self.step, self.max_steps):
                     progress.print(line)
                 with profiler(directory.path, self.profile_steps, progress.print) as step_done:
-                    outcome = {"state": self._loop(progress, stop, summary, step_done)}
+                    outcome = self._loop(progress, stop, summary, step_done)
         except NonFiniteError as error:
-            failed = {"failed_step": error.step, "failed_metric": error.metric}
-            outcome = {"state": "failed", "reason": str(error)} | failed
+            failed |= {"reason": str(error), "failed_step": error.step, "failed_metric": error.metric}
             raise
         except Exception as error:
-            outcome["reason"] = f"{type(error).__name__}: {error}"
+            failed["reason"] = f"{type(error).__name__}: {error}"
             raise
         finally:
-            summary |= outcome | {"step": self.step, "minutes": round(self.elapsed / 60, 3), "best": self.best}
+            summary |= failed if outcome is None else {"state": outcome.state, "reason": outcome.reason}
+            summary |= {"step": self.step, "minutes": round(self.elapsed / 60, 3), "best": self.best}
             directory.write_summary(summary)
-            best: dict[str, Any] = self.best or {}
-            logger.summary({f"best/{key}": value for key, value in best.items()})
-            logger.finish(0 if outcome["state"] in ("finished", "stopped") else 1)
-        self.report.tell_where(outcome["state"], self.step, self.max_steps, self.elapsed, self.best, logger.hint())
-        return self.best["value"] if self.best else None
+            logger.summary({f"best/{key}": value for key, value in self.best.items()} if self.best else {})
+            logger.finish(1 if outcome is None else 0)
+        self.report.tell_where(outcome.state, self.step, self.max_steps, self.elapsed, self.best, logger.hint())
+        return outcome
 
     def _loop(
         self, progress: Progress, stop: StopRequest, summary: dict[str, Any], step_done: Callable[[], None]
-    ) -> str:
+    ) -> Outcome:
         rows = Jsonl(self.directory.metrics_file)
         began, self._steps_at, self._clock_at = time.perf_counter() - self.elapsed, self.step, time.perf_counter()
         update = Update(
@@ -168,14 +172,16 @@ class Trainer:
                 self._save(summary)
             if evaluate and not stop.requested:
                 scores = self.report.evaluate()
-                self._write(rows, summary, scores)
-                self._keep_best(scores)
+                self._write(rows, summary, as_row(scores))
+                self.best = best_of(self.best, self.experiment.optimized_metric, scores, self.step)
                 self.unevaluated = False
                 self._save(summary)
+                if not ended and self.prune(self.step, scores):
+                    return Outcome("pruned", self.best, f"its scores at step {self.step:,}")
             if loss is not None and not stop.requested and self._due(self.image_every, ended):
                 self.logger.log_images(self.report.draw_images(self.step, loss), self.step)
             if ended or stop.requested:
-                return "finished" if ended else "stopped"
+                return Outcome("finished" if ended else "stopped", self.best)
             loss = update(self.step)
             self.step += 1
             step_done()
@@ -200,13 +206,6 @@ class Trainer:
             summary["metrics"] = summary["metrics"] | row
             rows.write({"step": self.step} | row)
             self.logger.log(row, self.step)
-
-    def _keep_best(self, scores: dict[str, float]) -> None:
-        """The lowest value of the optimized metric so far."""
-        name = self.experiment.optimized_metric
-        value = scores.get(name or "")
-        if value is not None and math.isfinite(value) and not (self.best and value >= self.best["value"]):
-            self.best = {"metric": name, "value": value, "step": self.step}
 
     def _save(self, summary: dict[str, Any]) -> None:
         bad = self.meter.first_bad()

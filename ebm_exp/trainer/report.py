@@ -10,7 +10,7 @@ import torch
 from ebm_exp import __version__
 from ebm_exp.config.arguments import override
 from ebm_exp.energy.base import count_parameters
-from ebm_exp.evaluator import Evaluator
+from ebm_exp.evaluator import Evaluator, Model, Score
 from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
 from ebm_exp.objective.base import Loss
 from ebm_exp.run.directory import RunDirectory
@@ -78,17 +78,12 @@ class Report:
         """n fresh samples, the same seed each time: images of one run can be compared."""
         return self.experiment.sampling.draw(self.energy, n, self.experiment.stream)
 
-    def evaluate(self) -> dict[str, float]:
-        """What the evaluators say of fresh samples, by ``eval/<name>``; each sees as many of the same as it wants."""
-        row: dict[str, float] = {}
-        evaluators = self.experiment.evaluators.values()
-        n = max((evaluator.n_samples for evaluator in evaluators), default=0)
-        x, y = self.samples(n) if n else Points(self.experiment.dataset.train(0))
-        for evaluator in evaluators:
-            k = evaluator.n_samples
-            values = evaluator(self.energy, x[:k], None if y is None else y[:k])
-            row |= {f"eval/{name}": value for name, value in values.items()}
-        return row
+    def evaluate(self) -> dict[str, Score]:
+        """The scores of the energy now, by name; all evaluators see the same samples."""
+        ex, evaluators = self.experiment, self.experiment.evaluators.values()
+        n = max((each.n_samples for each in evaluators), default=0)
+        model = Model(self.energy, ex.sampling, ex.stream, n)
+        return {name: score for each in evaluators for name, score in each(model).items()}
 
     def draw_images(self, step: int, loss: Loss) -> dict[str, Path]:
         """Write the images of this step; returns their files by metric name."""
@@ -123,7 +118,7 @@ class Report:
         print(f"run directory  {here}")
         print(f"draw samples   python sample.py {override('run', here)}")
         resume = override("resume", here)
-        if state == "stopped":
+        if state in ("stopped", "pruned"):
             print(f"go on          python train.py {resume}")
         elif step < max_steps:  # the clock ended it
             print(f"go on          python train.py {resume} trainer.max_minutes={2 * seconds / 60:.3g}")

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from ebm_exp.dataset import TwoMoons
+from ebm_exp.energy import Gaussian
 from ebm_exp.evaluator import MMD
+from tests.evaluator.scoring import scored
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = ("train.py", "dataset=two_moons", "energy=mlp", "logger.mode=disabled")
@@ -27,7 +29,7 @@ def test_fresh_chains_follow_the_data(cli: Cli, tmp_path: Path, seed: int) -> No
     assert drawn.returncode == 0, drawn.stderr
     x = torch.from_numpy(np.load(tmp_path / "drawn" / "samples.npz")["x"])
     held_out = TwoMoons("held out", torch.device("cpu"), seed, half_width=2.5, n_train=1, n_test=2000)
-    value = MMD(held_out, 2000, (0.05, 0.2, 0.5, 1.0))(lambda points: points, x)["mmd2"]
+    value = scored(MMD(held_out, 2000, (0.05, 0.2, 0.5, 1.0)), Gaussian((2,)), x)["mmd2"]
     print(f"seed {seed}: MMD² {value:.5f} in {summary['minutes'] * 60:.0f} s")
     assert value <= 0.005
 

@@ -28,9 +28,7 @@ EXPERIMENTS = sorted(
 MODES = [choice for choice in CHOICES if choice.startswith("mode=")]  # of sample.py; tests/cli/test_sample.py runs them
 STARTS = [choice for choice in CHOICES if choice.startswith("start=")]  # of other nodes: start@buffer.start=…
 CHOICES = [choice for choice in CHOICES if choice not in (*EXPERIMENTS, *MODES, *STARTS)]
-PLANE = [
-    choice for choice in EXPERIMENTS if choice.startswith("experiment=plane") or choice == "experiment=binary_digits"
-]
+NO_IMAGES = [choice for choice in EXPERIMENTS if choice.startswith(("experiment=plane", "experiment=binary_digits"))]
 
 
 def composed(*overrides: str, whole: bool = True) -> dict:

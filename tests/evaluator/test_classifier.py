@@ -9,6 +9,7 @@ import torch
 from ebm_exp.dataset import Digits, Gaussian
 from ebm_exp.energy import MLP
 from ebm_exp.evaluator import ClassShare, Frechet, classifier
+from tests.evaluator.scoring import scored
 
 CPU = torch.device("cpu")
 
@@ -63,7 +64,7 @@ def test_it_is_trained_in_any_context_of_the_caller(
     }
     judge = ClassShare(digits, 50, str(tmp_path / context))
     with contexts[context]():
-        values = judge(MLP((1, 8, 8)), digits.test(50))
+        values = scored(judge, MLP((1, 8, 8)), digits.test(50))
     assert sum(values[f"class_share_{k}"] for k in range(10)) == pytest.approx(1)
     network, same = classifier.trained(digits, tmp_path / context)
     assert same == accuracy
@@ -73,13 +74,13 @@ def test_it_is_trained_in_any_context_of_the_caller(
 
 def test_shares_of_real_digits(digits: Digits, folder: Path) -> None:
     energy, x, y = MLP((1, 8, 8)), digits.test(), digits.test_labels
-    values = ClassShare(digits, len(x), str(folder))(energy, x, y)
+    values = scored(ClassShare(digits, len(x), str(folder)), energy, x, y)
     share = torch.bincount(y, minlength=10) / len(y)
     assert [values[f"class_share_{k}"] for k in range(10)] == pytest.approx(share.tolist(), abs=0.02)
     assert sum(values[f"class_share_{k}"] for k in range(10)) == pytest.approx(1)
     assert values["class_agreement"] > 0.95
     assert values["class_confidence"] > 0.9
-    only = ClassShare(digits, 50, str(folder))(energy, x[y == 3][:30])
+    only = scored(ClassShare(digits, 50, str(folder)), energy, x[y == 3][:30])
     assert only["class_share_3"] > 0.9
     assert only["class_smallest"] == 0
     assert "class_agreement" not in only
@@ -93,8 +94,8 @@ def test_its_features_tell_digits_from_a_gaussian_fitted_to_them(digits: Digits,
     torch.manual_seed(0)
     gaussian, real = fitted.sample((n,)).view(n, 1, 8, 8), digits.train(n)
     pixels, features = Frechet(digits, n), Frechet(digits, n, "classifier", cache_dir=str(folder))
-    assert pixels(energy, gaussian)["frechet_pixels"] < 0.5
-    near, far = (features(energy, each)["frechet_classifier"] for each in (real, gaussian))
+    assert scored(pixels, energy, gaussian)["frechet_pixels"] < 0.5
+    near, far = (scored(features, energy, each)["frechet_classifier"] for each in (real, gaussian))
     assert far > 10 * near
     assert features.protocol == "classifier features, 1,000 samples against the train split"
 

@@ -13,6 +13,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Gaussian
 from ebm_exp.evaluator import Frechet
 from ebm_exp.evaluator import frechet as module
+from tests.evaluator.scoring import scored
 
 energy = Gaussian((2,))  # not called
 
@@ -48,8 +49,8 @@ def test_between_gaussians_it_is_the_closed_form() -> None:
     x, y = exact_moments(400, m1, s1, 2), exact_moments(300, m2, s2, 3)
     expected = closed_form(m1, s1, m2, s2)
     assert expected > 1
-    assert Frechet(dataset(y), 400)(energy, x) == {"frechet_pixels": pytest.approx(expected, rel=1e-9)}
-    as_float32 = Frechet(dataset(y.float()), 400)(energy, x.float())
+    assert scored(Frechet(dataset(y), 400), energy, x) == {"frechet_pixels": pytest.approx(expected, rel=1e-9)}
+    as_float32 = scored(Frechet(dataset(y.float()), 400), energy, x.float())
     assert as_float32["frechet_pixels"] == pytest.approx(expected, rel=1e-5)
 
 
@@ -57,13 +58,13 @@ def test_a_shift_and_a_scale_in_plain_numbers() -> None:
     """N(0, I) against N(m, s²I): |m|² + d (s − 1)²."""
     x = exact_moments(100, np.zeros(2), np.eye(2), 0)
     y = exact_moments(100, np.array([3.0, 4.0]), 4 * np.eye(2), 1)
-    assert Frechet(dataset(y), 100)(energy, x)["frechet_pixels"] == pytest.approx(27)
+    assert scored(Frechet(dataset(y), 100), energy, x)["frechet_pixels"] == pytest.approx(27)
 
 
 def test_identical_sets_are_at_zero_even_where_pixels_never_change() -> None:
     x = torch.randn(50, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     x[:, :, 0] = -1  # a constant row, and fewer points than pixels: a singular covariance
-    assert Frechet(dataset(x), 50)(energy, x)["frechet_pixels"] == pytest.approx(0, abs=1e-5)
+    assert scored(Frechet(dataset(x), 50), energy, x)["frechet_pixels"] == pytest.approx(0, abs=1e-5)
 
 
 def test_random_samples_agree_within_their_error() -> None:
@@ -71,7 +72,7 @@ def test_random_samples_agree_within_their_error() -> None:
     n, d, repeats = 500, 3, 60
     g = torch.Generator().manual_seed(0)
     draw = lambda: torch.randn(n, d, generator=g)  # noqa: E731
-    values = np.array([Frechet(dataset(draw()), n)(energy, draw())["frechet_pixels"] for _ in range(repeats)])
+    values = np.array([scored(Frechet(dataset(draw()), n), energy, draw())["frechet_pixels"] for _ in range(repeats)])
     # |difference of means|²: 2d/n; of roots of covariances, for Σ = I: Σᵢⱼ Var(Δᵢⱼ)/4 = 2·d(d + 1)/(4n).
     expected = 2 * d / n + d * (d + 1) / (2 * n)
     assert abs(values.mean() - expected) < 5 * values.std(ddof=1) / math.sqrt(repeats) + 0.02 * expected
@@ -85,24 +86,24 @@ def test_the_reference_is_read_once_and_from_its_split(monkeypatch: pytest.Monke
     monkeypatch.setattr(data, "blocks", lambda split, size: reads.append(split) or blocks(split, size))
     first, second = Frechet(data, 40), Frechet(data, 40, reference="test")
     assert reads == []
-    values = [first(energy, train + shift)["frechet_pixels"] for shift in (0.0, 1.0, 0.0, 3.0)]
+    values = [scored(first, energy, train + shift)["frechet_pixels"] for shift in (0.0, 1.0, 0.0, 3.0)]
     assert values == pytest.approx([0, 2, 0, 18], abs=1e-6)
-    assert second(energy, train)["frechet_pixels"] == pytest.approx(8)
+    assert scored(second, energy, train)["frechet_pixels"] == pytest.approx(8)
     assert reads == ["train", "test"]
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0)).double()
-    whole = Frechet(dataset(y), 50)(energy, x)["frechet_pixels"]
+    whole = scored(Frechet(dataset(y), 50), energy, x)["frechet_pixels"]
     monkeypatch.setattr(module, "BLOCK", 7)
-    assert Frechet(dataset(y), 50)(energy, x)["frechet_pixels"] == pytest.approx(whole, rel=1e-10)
+    assert scored(Frechet(dataset(y), 50), energy, x)["frechet_pixels"] == pytest.approx(whole, rel=1e-10)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_sample_that_is_not_finite_gives_nan(value: float) -> None:
     x = torch.randn(10, 2)
     x[3, 1] = value
-    assert math.isnan(Frechet(dataset(torch.randn(10, 2)), 10)(energy, x)["frechet_pixels"])
+    assert math.isnan(scored(Frechet(dataset(torch.randn(10, 2)), 10), energy, x)["frechet_pixels"])
 
 
 def test_refuses_what_it_cannot_compare() -> None:
@@ -113,7 +114,7 @@ def test_refuses_what_it_cannot_compare() -> None:
         Frechet(data, 10, reference="test")
     for samples in (torch.randn(1, 2), torch.randn(10, 3), torch.randn(10, 1, 2)):
         with pytest.raises(ValueError, match="at least 2 of shape"):
-            Frechet(data, 10)(energy, samples)
+            scored(Frechet(data, 10), energy, samples)
 
 
 def test_importing_evaluators_imports_no_torchmetrics() -> None:
@@ -130,5 +131,5 @@ def test_large_images_are_compared_by_their_means() -> None:
     means = [x.unflatten(3, (16, 2)).unflatten(2, (16, 2)).mean((3, 5)) for x in (train, samples)]
     small = Frechet(dataset(means[0]), 40)
     assert "means" not in small.protocol
-    expected = small(energy, means[1])["frechet_pixels"]
-    assert large(energy, samples)["frechet_pixels"] == pytest.approx(expected, rel=1e-5)
+    expected = scored(small, energy, means[1])["frechet_pixels"]
+    assert scored(large, energy, samples)["frechet_pixels"] == pytest.approx(expected, rel=1e-5)

@@ -10,6 +10,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Gaussian
 from ebm_exp.evaluator import MMD
 from ebm_exp.evaluator import mmd as module
+from tests.evaluator.scoring import scored
 
 energy = Gaussian((2,))  # not called
 
@@ -33,7 +34,7 @@ def repeated(n: int, m: int, repeats: int, shift: float, s: float, bandwidths: t
         x = torch.randn(n, 2, generator=g)
         y = torch.randn(m, 2, generator=g) * s
         y[:, 0] += shift
-        values.append(MMD(dataset(y), n, bandwidths)(energy, x)["mmd2"])
+        values.append(scored(MMD(dataset(y), n, bandwidths), energy, x)["mmd2"])
     return np.array(values)
 
 
@@ -73,15 +74,15 @@ def test_equals_the_double_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     terms = [mean(a, a, s, True) + mean(b, b, s, True) - 2 * mean(a, b, s, False) for s in sigmas]
     for block in (module.BLOCK, 4):
         monkeypatch.setattr(module, "BLOCK", block)
-        assert MMD(dataset(y), 9, sigmas)(energy, x) == {"mmd2": pytest.approx(float(np.mean(terms)), rel=1e-9)}
+        assert scored(MMD(dataset(y), 9, sigmas), energy, x) == {"mmd2": pytest.approx(float(np.mean(terms)), rel=1e-9)}
 
 
 def test_small_bandwidths_far_from_the_origin_keep_their_digits() -> None:
     """Distances of 1e-2 at coordinates of 8: a float32 matrix product would round them away."""
     g = torch.Generator().manual_seed(0)
     x, y = (0.01 * torch.randn(2, 100, 2, generator=g).double()).unbind()
-    near = MMD(dataset(y), 100, (0.01,))(energy, x)["mmd2"]
-    far = MMD(dataset(y + 8), 100, (0.01,))(energy, x + 8)["mmd2"]
+    near = scored(MMD(dataset(y), 100, (0.01,)), energy, x)["mmd2"]
+    far = scored(MMD(dataset(y + 8), 100, (0.01,)), energy, x + 8)["mmd2"]
     assert far == pytest.approx(near, rel=1e-6, abs=1e-9)
 
 
@@ -91,10 +92,10 @@ def test_bandwidths_follow_from_the_median_distance() -> None:
     d = np.array([np.linalg.norm(y[i].double() - y[j].double()) for i in range(101) for j in range(i)])
     assert len(d) % 2 == 0
     median = float(np.sort(d)[len(d) // 2 - 1])  # the lower of the two middle ones, as torch takes it
-    given = MMD(dataset(y), 40, tuple(m * median for m in (0.25, 0.5, 1.0, 2.0)))(energy, x)
-    assert MMD(dataset(y), 40)(energy, x)["mmd2"] == pytest.approx(given["mmd2"], rel=1e-9)
+    given = scored(MMD(dataset(y), 40, tuple(m * median for m in (0.25, 0.5, 1.0, 2.0))), energy, x)
+    assert scored(MMD(dataset(y), 40), energy, x)["mmd2"] == pytest.approx(given["mmd2"], rel=1e-9)
     with pytest.raises(ValueError, match="the median distance of the test points is 0"):
-        MMD(dataset(torch.zeros(10, 3)), 40)(energy, x)
+        scored(MMD(dataset(torch.zeros(10, 3)), 40), energy, x)
 
 
 def test_the_reference_is_prepared_once_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,15 +104,15 @@ def test_the_reference_is_prepared_once_and_bounded(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "N_REFERENCE", 12)
     picked = evaluator._test_points().flatten()
     assert picked.tolist() == [0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99]
-    first = evaluator(energy, y[:10])
+    first = scored(evaluator, energy, y[:10])
     monkeypatch.setattr(evaluator, "_test_points", lambda: pytest.fail("read twice"))
-    assert evaluator(energy, y[:10]) == first
+    assert scored(evaluator, energy, y[:10]) == first
 
 
 def test_not_a_number_stays_one() -> None:
     x = torch.randn(10, 2)
     x[3, 1] = math.nan
-    assert math.isnan(MMD(dataset(torch.randn(10, 2)), 10)(energy, x)["mmd2"])
+    assert math.isnan(scored(MMD(dataset(torch.randn(10, 2)), 10), energy, x)["mmd2"])
 
 
 def test_refuses_what_it_cannot_compare() -> None:
@@ -124,4 +125,4 @@ def test_refuses_what_it_cannot_compare() -> None:
     with pytest.raises(ValueError, match="the test split must hold at least 2"):
         MMD(dataset(torch.randn(1, 2)), 10)
     with pytest.raises(ValueError, match="at least 2 of shape"):
-        MMD(data, 10)(energy, torch.randn(10, 3))
+        scored(MMD(data, 10), energy, torch.randn(10, 3))

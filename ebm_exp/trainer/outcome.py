@@ -1,0 +1,34 @@
+"""What comes of a training: how it ended, and its best evaluation."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from ebm_exp.evaluator import Score
+
+Best = dict[str, Any]  # metric, value, step, better
+
+
+class Outcome(NamedTuple):
+    """How a training ended; what fails raises.
+
+    Attributes:
+        state: ``finished``, ``stopped`` by a signal, or ``pruned``.
+        best: of its evaluations; None: none was made, or no metric is optimized.
+        reason: why it ended before its time.
+    """
+
+    state: Literal["finished", "stopped", "pruned"]
+    best: Best | None = None
+    reason: str | None = None
+
+
+def best_of(best: Best | None, metric: str | None, scores: Mapping[str, Score], step: int) -> Best | None:
+    """The better of the best so far and the scores of this step, in the direction that the evaluator gives."""
+    score = scores.get((metric or "").removeprefix("eval/"))
+    if score is None or score.better is None or not math.isfinite(score.value):
+        return best
+    sign = 1 if score.better == "lower" else -1
+    if best is not None and sign * score.value >= sign * best["value"]:
+        return best
+    return {"metric": metric, "value": score.value, "step": step, "better": score.better}

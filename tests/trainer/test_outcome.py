@@ -1,0 +1,72 @@
+"""How a training ends, and what is its best evaluation."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from ebm_exp.evaluator import Evaluator, Model, Score
+from ebm_exp.run.checkpoint import read_state
+from ebm_exp.run.directory import RunDirectory
+from ebm_exp.trainer.build import build
+from ebm_exp.trainer.outcome import Outcome, best_of
+from tests.config.test_conf import composed
+
+TINY = ("energy.widths=[8]", "trainer.batch_size=8", "sampler.n_steps=2", "logger.mode=disabled", "evaluator=none")
+EVERY = ("trainer.max_steps=8", "trainer.evaluate_every_steps=2", "trainer.image_every_steps=100")
+
+
+class Told(Evaluator):
+    """Numbers that a test gives, one an evaluation."""
+
+    n_samples = 0
+    protocol = "none"
+
+    def __init__(self, values: list[float], better: str | None) -> None:
+        self.values, self.better = iter(values), better
+
+    def __call__(self, model: Model) -> dict[str, Score]:
+        return {"told": Score(next(self.values), 0.5, self.better)}
+
+
+def fit(tmp_path: Path, better: str | None, **more: object) -> tuple[Outcome, RunDirectory]:
+    config = composed(*TINY, *EVERY, "optimized_metric=eval/told")
+    parts, experiment = build(config)
+    experiment = experiment._replace(evaluators={"told": Told([3.0, 1.0, math.nan, 2.0], better)})
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    return parts["trainer"].fit(parts, experiment, run, parts["logger"], **more), run
+
+
+@pytest.mark.parametrize(("better", "value", "step"), [("lower", 1.0, 4), ("higher", 3.0, 2)])
+def test_the_best_follows_the_direction_of_the_score(tmp_path: Path, better: str, value: float, step: int) -> None:
+    outcome, run = fit(tmp_path, better)
+    assert outcome == Outcome("finished", {"metric": "eval/told", "value": value, "step": step, "better": better})
+    assert run.summary()["best"] == outcome.best
+    assert read_state(run, "best")["step"] == step
+    rows = {row["step"]: row for row in run.metrics() if "eval/told" in row}
+    assert [rows[k]["eval/told"] for k in (2, 4, 8)] == [3.0, 1.0, 2.0]
+    assert rows[2]["eval/told_se"] == 0.5
+
+
+def test_a_score_without_a_direction_is_never_best(tmp_path: Path) -> None:
+    assert fit(tmp_path, None)[0].best is None
+    assert best_of(None, "eval/other", {"told": Score(1.0)}, 3) is None
+    assert best_of(None, None, {"told": Score(1.0)}, 3) is None
+
+
+def test_a_callback_is_told_each_evaluation_and_may_prune(tmp_path: Path) -> None:
+    told: list[tuple[int, float]] = []
+
+    def prune(step: int, scores: dict[str, Score]) -> bool:
+        told.append((step, scores["told"].value))
+        return len(told) == 2
+
+    outcome, run = fit(tmp_path, "lower", prune=prune)
+    assert told == [(2, 3.0), (4, 1.0)]
+    assert (outcome.state, outcome.reason) == ("pruned", "its scores at step 4")
+    assert outcome.best is not None
+    assert outcome.best["step"] == 4
+    summary = run.summary()
+    assert (summary["state"], summary["reason"], summary["step"]) == ("pruned", "its scores at step 4", 4)
+    assert read_state(run)["step"] == 4  # can be gone on from
