@@ -1,8 +1,10 @@
 """The command line before Hydra reads it: what it would misread is mended, what would do harm is refused."""
 
+import itertools
 import os
 import re
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,6 +77,13 @@ def claim_stamp() -> str:
             return stamp
 
 
+def config_dirs(arguments: Sequence[str]) -> list[Path]:
+    """The folder of YAML files of one's own, ``--config-dir <folder>``, if one is given."""
+    given = [a.split("=", 1)[1] for a in arguments if a.startswith(("--config-dir=", "-cd="))]
+    given += [b for a, b in itertools.pairwise(arguments) if a in ("--config-dir", "-cd")]
+    return [Path(folder).expanduser().resolve() for folder in given[-1:]]
+
+
 def value_of(key: str, arguments: Sequence[str]) -> str | None:
     """The last value that a key was given, unquoted; None when it was not, or ``null``."""
     values = [a.split("=", 1)[1] for a in arguments if a.startswith(key + "=")]
@@ -93,6 +102,11 @@ def override(key: str, value: str | Path) -> str:
         return f"{key}={text}"
     argument = f"{key}={quoted(text)}"
     return shlex.quote(argument) if re.search(r'["$`!\\]', argument) else f'"{argument}"'
+
+
+def command(name: str) -> str:
+    """``python train.py``, or ``ebm-train`` where that was what started this process; the same for ``sample``."""
+    return f"ebm-{name}" if Path(sys.argv[0]).name.startswith("ebm-") else f"python {name}.py"
 
 
 def quoted(text: str) -> str:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.config.arguments import claim_stamp, quote_home, refuse_empty_paths, refuse_used_directory
+from ebm_exp.config.arguments import (
+    claim_stamp,
+    config_dirs,
+    quote_home,
+    quoted,
+    refuse_empty_paths,
+    refuse_used_directory,
+)
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.saved import GROUPS, LOOKING, resumed, sampled
 from ebm_exp.config.trust import CONF
@@ -49,8 +56,16 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
                 os.environ["EBM_RUN_STAMP"] = claim_stamp()
         primary = (resumed if config_name == "train" else sampled)(arguments)
         arguments += _dropped_defaults(arguments, config_name)
-        sys.argv[1:] = arguments
-        hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main))()
+        while True:
+            sys.argv[1:] = arguments
+            try:
+                hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main))()
+                return
+            except HydraException as error:
+                added = _with_defaults(error, arguments, config_name)
+                if added is None:
+                    raise
+                arguments = added
     except UserError as error:
         _exit(str(error).splitlines())
     except (HydraException, OmegaConfBaseException) as error:
@@ -114,6 +129,15 @@ def _dropped_defaults(arguments: list[str], config_name: str) -> list[str]:
     return dropped
 
 
+def _with_defaults(error: Exception, arguments: list[str], config_name: str) -> list[str] | None:
+    """The arguments again if Hydra refused a key that a YAML leaves to its constructor's default; else None."""
+    unknown = re.search(r"Could not override '([\w.]+)\.(\w+)'", str(error))
+    if unknown is None or unknown[2] not in _known_keys(unknown[1], arguments, config_name):
+        return None
+    key = f"{unknown[1]}.{unknown[2]}="
+    return ["++" + a if a.startswith(key) else a for a in arguments]
+
+
 def _explain(error: Exception, arguments: list[str], config_name: str) -> list[str]:
     """Hydra's and OmegaConf's errors in the style of ours: the key, then what is allowed."""
     from hydra.errors import MissingConfigException, OverrideParseException
@@ -141,6 +165,22 @@ def _explain(error: Exception, arguments: list[str], config_name: str) -> list[s
 
 
 def _known_keys(parent: str, arguments: list[str], config_name: str) -> list[str]:
+    """What may stand below a key: what its YAML has, and what the class that it names takes."""
+    from ebm_exp.config import validate
+
+    node = _composed(arguments, config_name)
+    for part in filter(None, parent.split(".")):
+        node = node.get(part, {}) if isinstance(node, dict) else {}
+    if not isinstance(node, dict):
+        return []
+    keys = [str(key) for key in node if not str(key).startswith("_")]
+    if validate.is_node(node):
+        keys += sorted(validate.settable(validate.locate(parent, node["_target_"])) - set(keys))
+    return keys
+
+
+def _composed(arguments: list[str], config_name: str) -> Any:
+    """The config by the choices on the command line, without its values; empty where they do not compose."""
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
@@ -149,13 +189,11 @@ def _known_keys(parent: str, arguments: list[str], config_name: str) -> list[str
 
     stored = {"train": "resumed_run.yaml", "sample": "saved_run.yaml"}[config_name]
     primary = stored if stored in ConfigStore.instance().repo else config_name
-    choices = [a for a in arguments if a.split("=")[0] in GROUPS and "," not in a]
+    choices = [a for a in arguments if re.split("[@=]", a.lstrip("+"))[0] in GROUPS and "," not in a]
+    choices += [f"hydra.searchpath=[{quoted('file://' + str(folder))}]" for folder in config_dirs(arguments)]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            node: Any = OmegaConf.to_container(compose(primary.removesuffix(".yaml"), overrides=choices))
+            return OmegaConf.to_container(compose(primary.removesuffix(".yaml"), overrides=choices))
     except HydraException:
-        return []
-    for part in filter(None, parent.split(".")):
-        node = node.get(part, {}) if isinstance(node, dict) else {}
-    return [key for key in node if not key.startswith("_")] if isinstance(node, dict) else []
+        return {}

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.config.arguments import override, quoted, value_of
+from ebm_exp.config.arguments import config_dirs, override, quoted, value_of
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import CONF, read_run_config
 
@@ -40,7 +40,7 @@ def resumed(arguments: list[str]) -> str:
         return "train"
     if {"-m", "--multirun"} & set(arguments):
         raise UserError("resume: goes on with one run, it cannot be combined with -m")
-    saved = _resolved(read_run_config(run, _trusted(arguments), key="resume"))
+    saved = _resolved(read_run_config(run, _trusted(arguments), "resume", config_dirs(arguments)))
     for argument in arguments:
         key, _, asked = argument.lstrip("+~").partition("=")
         if not argument.startswith("-") and key != "resume" and not RESUMABLE.fullmatch(key):
@@ -71,7 +71,7 @@ def sampled(arguments: list[str]) -> str:
     import yaml
     from hydra.core.config_store import ConfigStore
 
-    saved = read_run_config(run, _trusted(arguments))
+    saved = read_run_config(run, _trusted(arguments), also=config_dirs(arguments))
     own = yaml.safe_load((CONF / "sample.yaml").read_text(encoding="utf-8"))
     defaults: list[Any] = [{"mode": "grid"}]
     own.pop("defaults")

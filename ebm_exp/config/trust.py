@@ -7,7 +7,7 @@ only refer to other keys. What a person types on the command line is not restric
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,45 @@ import yaml
 from ebm_exp.config.errors import UserError
 from ebm_exp.run.directory import RunDirectory
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+_INSTALLED = Path(__file__).resolve().parents[1] / "conf"  # in a wheel it travels inside of the package
+CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[2] / "conf"
 _REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
 _TARGET = re.compile(r"^\s*_target_:\s*([\w.]+)\s*$", re.MULTILINE)
 
 
-def read_run_config(run: str | Path, trust: bool = False, key: str = "run") -> dict[str, Any]:
+def read_run_config(
+    run: str | Path, trust: bool = False, key: str = "run", also: Iterable[Path] = ()
+) -> dict[str, Any]:
     """The config that a run directory was composed from, interpolations unresolved.
 
     Args:
         run: the run directory.
         trust: accept any ``_target_`` and any resolver in it.
         key: the command-line key that gave the directory, for the message.
+        also: folders of YAML files that the user named beside ``conf/``: what they name is allowed.
 
     Raises:
         UserError: when it is no run directory, or its config names what it may not.
     """
+    config = _read(run, key)
+    if trust:
+        return config
+    shipped = _targets_in([CONF, *also])
+    for where, target in _targets(config, ""):
+        if not (isinstance(target, str) and (target in shipped or _is_known_kind(target))):
+            raise UserError(
+                f"{key}: {Path(run) / '.hydra' / 'config.yaml'} names {where}: {target!r}, which is no part of this "
+                "project; nothing was built (if you trust the run: trust=true, or the --config-dir whose files name it)"
+            )
+    return _without_resolvers(config)
+
+
+def look_at_run_config(run: str | Path) -> dict[str, Any]:
+    """The config of a run to compare with, from which nothing may be built; values of resolvers are left out."""
+    return _without_resolvers(_read(run, "run"))
+
+
+def _read(run: str | Path, key: str) -> dict[str, Any]:
     RunDirectory(run).check_format(key)
     path = Path(run) / ".hydra" / "config.yaml"
     if not path.is_file():
@@ -42,15 +65,6 @@ def read_run_config(run: str | Path, trust: bool = False, key: str = "run") -> d
         raise UserError(f"{key}: {path} cannot be read as YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(config, dict):
         raise UserError(f"{key}: {path} holds no config")
-    if not trust:
-        shipped = _shipped_targets()
-        for where, target in _targets(config, ""):
-            if not (isinstance(target, str) and (target in shipped or _is_known_kind(target))):
-                raise UserError(
-                    f"{key}: {path} names {where}: {target!r}, which is no part of this project; "
-                    "nothing was built (trust=true allows it, if you trust the run)"
-                )
-        config = _without_resolvers(config)
     return config
 
 
@@ -66,8 +80,9 @@ def _targets(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _targets(item, f"{path}{i}.")
 
 
-def _shipped_targets() -> set[str]:
-    return {target for file in CONF.rglob("*.yaml") for target in _TARGET.findall(file.read_text(encoding="utf-8"))}
+def _targets_in(folders: Iterable[Path]) -> set[str]:
+    files = [file for folder in folders for file in folder.rglob("*.yaml")]
+    return {target for file in files for target in _TARGET.findall(file.read_text(encoding="utf-8"))}
 
 
 def _is_known_kind(target: str) -> bool:

@@ -80,6 +80,12 @@ def arguments(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {name: p.replace(annotation=hints.get(name, Any)) for name, p in parameters.items()}
 
 
+def settable(target: Callable[..., Any]) -> set[str]:
+    """The parameters of a constructor that a config may give and the rest of the experiment does not."""
+    named = {n: p for n, p in arguments(target).items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    return {name for name, parameter in named.items() if source(name, parameter) is None}
+
+
 def source(name: str, parameter: inspect.Parameter) -> str | None:
     """Where the rest of the experiment fills a parameter from (see ``From``); None: nowhere."""
     marks = [mark for mark in getattr(parameter.annotation, "__metadata__", ()) if isinstance(mark, From)]

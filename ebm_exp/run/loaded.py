@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ebm_exp.config.build import Parts, choose_device
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.trust import read_run_config
+from ebm_exp.config.trust import look_at_run_config, read_run_config
 from ebm_exp.energy import Energy
 from ebm_exp.random import Stream
 from ebm_exp.run.checkpoint import read_state
@@ -53,7 +53,7 @@ class LoadedRun:
         state, summary = read_state(self.directory, checkpoint), self.directory.summary()
         averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
         kept = state["parts"] | averaged
-        if _resolve(read_run_config(path, bool(config.get("trust"))))["sampler"] != config["sampler"]:
+        if _resolve(look_at_run_config(path), whole=False)["sampler"] != config["sampler"]:
             del kept["sampler"]  # one that is chosen now has learned nothing; all else must fit what it became
         self.temperature: float = summary.get("temperature", 1.0)
         self.parts = Parts(config, state=kept, absent=summary.get("data"), temperature=self.temperature)
@@ -150,9 +150,9 @@ def load_initial_weights(energy: nn.Module, run: str) -> None:
         ) from None
 
 
-def _resolve(config: dict[str, Any]) -> dict[str, Any]:
+def _resolve(config: dict[str, Any], whole: bool = True) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    resolved = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
+    resolved = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=whole)
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}

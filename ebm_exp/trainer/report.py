@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ebm_exp import __version__
-from ebm_exp.config.arguments import override
+from ebm_exp.config.arguments import command, override
 from ebm_exp.energy.base import count_parameters
 from ebm_exp.evaluator import Evaluator, Model, Score
 from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
@@ -116,15 +116,15 @@ class Report:
         if best:
             print(f"best {best['metric']}  {best['value']:.4g} at step {best['step']:,}")
         print(f"run directory  {here}")
-        print(f"draw samples   python sample.py {override('run', here)}")
+        print(f"draw samples   {command('sample')} {override('run', here)}")
         resume = override("resume", here)
         if state in ("stopped", "pruned"):
-            print(f"go on          python train.py {resume}")
+            print(f"go on          {command('train')} {resume}")
         elif step < max_steps:  # the clock ended it
-            print(f"go on          python train.py {resume} trainer.max_minutes={2 * seconds / 60:.3g}")
+            print(f"go on          {command('train')} {resume} trainer.max_minutes={2 * seconds / 60:.3g}")
         elif ends_at is None or step < ends_at:
-            print(f"go on          python train.py {resume} trainer.max_steps={2 * step}")
+            print(f"go on          {command('train')} {resume} trainer.max_steps={2 * step}")
         else:  # the learning rate has decayed to 0: going on would change nothing
-            print(f"train more     python train.py {override('init_from', here)}")
+            print(f"train more     {command('train')} {override('init_from', here)}")
         for line in hints:
             print(f"dashboard      {line}")

@@ -67,8 +67,8 @@ def test_a_changed_default_and_a_new_choice_are_noticed(copy: Path) -> None:
 def test_experiments_in_sub_folders_come_after_flat_ones(copy: Path) -> None:
     for name, text in {
         "zebra": "Flat",
-        "du2019/cifar10": "Du & Mordatch 2019",
-        "du2019/mnist": "The same | MNIST",
+        "zoo/cifar10": "Du & Mordatch 2019",
+        "zoo/mnist": "The same | MNIST",
     }.items():
         file = copy / "conf" / "experiment" / f"{name}.yaml"
         file.parent.mkdir(exist_ok=True)
@@ -77,7 +77,7 @@ def test_experiments_in_sub_folders_come_after_flat_ones(copy: Path) -> None:
     rows = (copy / "README.md").read_text(encoding="utf-8").split("<!-- table: experiment -->")[1].splitlines()
     rows = rows[: rows.index("<!-- end -->")]
     first, second, third = (rows.index(row) for row in (
-        "| `zebra` | Flat |", "| `du2019/cifar10` | Du & Mordatch 2019 |", r"| `du2019/mnist` | The same \| MNIST |",
+        "| `zebra` | Flat |", "| `zoo/cifar10` | Du & Mordatch 2019 |", r"| `zoo/mnist` | The same \| MNIST |",
     ))  # fmt: skip
     assert first < second == third - 1
 

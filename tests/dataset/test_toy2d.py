@@ -14,7 +14,9 @@ from ebm_exp import dataset as data
 from ebm_exp.random import generator
 
 CPU = torch.device("cpu")
-CONF = {file.stem: yaml.safe_load(file.read_text()) for file in (Path(__file__).parents[2] / "conf/dataset").glob("*")}
+CONF = {
+    file.stem: yaml.safe_load(file.read_text()) for file in (Path(__file__).parents[2] / "conf/dataset").glob("*.yaml")
+}
 TOYS = {name: node for name, node in sorted(CONF.items()) if "half_width" in node}  # as shipped: the box, the noise
 CURVES = {"two_moons": data.TwoMoons, "two_spirals": data.TwoSpirals, "swiss_roll": data.SwissRoll}
 N_CELLS = 150  # per side: cells narrower than the noise, and the checkerboard's edges lie between them

@@ -66,15 +66,15 @@ def refused(run: Run) -> str | None:
     if is_binary(run) and needs_plane(run):
         return "^sampler: moves points of two levels .*, the data set has others$"
     if needs_plane(run) and "channels" in energy:
-        return r"^energy: \w+ needs images \[channels, height, width\], the data set has points \(2,\)$"
+        return r"^energy: \w+ needs images \[channels, height, width\], the data set has points of shape \[2\]$"
     if needs_plane(run) and conditional:
         return r"^evaluator\.grid: a grid needs an energy of the point alone, this one takes labels; "
     if is_binary(run) and len(energy.get("channels", [])) > 4:
-        return r"^energy: channels: \d stages are too many for images of \(8, 8\), .*: at most 3$"
+        return r"^energy: channels: must be at most \d widths, got \d: each stage halves images of 8×8, .*"
     if is_binary(run) and "centres" in energy:
-        return r"^energy: centres: each needs 64 numbers, got \[2, 2\]$"
+        return r"^energy: centres: each must have 64 numbers, got \[2, 2\]$"
     if is_binary(run) and "kl" in node(run, "objective")["terms"]:
-        return r"^objective: kl: differentiates through the chain; \w+ moves in flips$"
+        return r"^objective: kl: needs a continuous sampler, \w+ is binary$"
     return None
 
 

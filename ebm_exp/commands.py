@@ -1,0 +1,68 @@
+"""The commands: train.py and sample.py, installed as ebm-train and ebm-sample.
+
+What a command needs beside Hydra is imported once the config is found to be right.
+"""
+
+from typing import Any
+
+from ebm_exp.config.entry import Launch, run_entry_point
+
+
+def train() -> None:
+    """Train an energy-based model: ``[group=choice …] [key=value …]``."""
+    run_entry_point(_train, "train")
+
+
+def sample() -> None:
+    """Draw from a trained run: ``run=<run directory> [mode=…] [n_samples=64] [key=value …]``."""
+    run_entry_point(_sample, "sample")
+
+
+def _train(config: dict[str, Any], launch: Launch) -> float | None:
+    """One training run; returns the best value of ``optimized_metric`` for a sweep."""
+    from ebm_exp.run.checkpoint import read_state
+    from ebm_exp.run.directory import RunDirectory
+    from ebm_exp.run.loaded import load_initial_weights
+    from ebm_exp.trainer.build import build, check_data
+
+    directory = RunDirectory(launch.run_dir)
+    state = read_state(directory, key="resume") if config["resume"] else None
+    parts, experiment = build(config, state)
+    if state is not None:
+        check_data(experiment.dataset, directory.summary().get("data", {}))
+    if config["init_from"] and state is None:
+        load_initial_weights(experiment.energy, config["init_from"])
+    if state is None:
+        directory.create()
+    outcome = parts["trainer"].fit(parts, experiment, directory, parts["logger"], launch.group, state)
+    return outcome.best["value"] if outcome.best else None
+
+
+def _sample(config: dict[str, Any], launch: Launch) -> None:
+    """Load what was trained, let the mode draw, and say and log what it left."""
+    from ebm_exp.logger.console import Steps
+    from ebm_exp.mode import Request, log_drawn
+    from ebm_exp.run.loaded import LoadedRun, load_run
+    from ebm_exp.sampler.base import describe_temperature
+
+    if config["n_steps"] is not None:
+        config["sampling"]["n_steps"] = config["n_steps"]
+    chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
+    run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **chosen)
+    others = tuple(load_run(path, config["trust"], config["device"], **chosen) for path in config["others"])
+    mode = run.parts.construct("mode", config["mode"])
+    run.parts["logger"]  # refuses its settings before anything is drawn
+    with Steps() as steps:
+        request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
+        drawn = mode(run, request)
+    sampling, sampler = run.parts["sampling"], run.parts["sampler"]
+    temperature = run.temperature if sampler.temperature is None else sampler.temperature
+    print(
+        f"{type(sampler).__name__}, {describe_temperature(sampler, temperature)}: {sampling.describe()}, "
+        f"{config['weights']} weights of step {run.step:,}"
+    )
+    print("  ".join(f"{name} {value:.4g}" for name, value in drawn.metrics.items()))
+    for name, path in drawn.files.items():
+        print(f"{name:<12}{path}")
+    for line in log_drawn(run, launch.run_dir, drawn):
+        print(f"dashboard   {line}")
