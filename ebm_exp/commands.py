@@ -40,12 +40,14 @@ def _train(config: dict[str, Any], launch: Launch) -> float | None:
 
 def _sample(config: dict[str, Any], launch: Launch) -> None:
     """Load what was trained, let the mode draw, and say and log what it left."""
+    from ebm_exp.config.errors import UserError
     from ebm_exp.logger.console import Steps
     from ebm_exp.mode import Request, log_drawn
     from ebm_exp.run.loaded import LoadedRun, load_run
-    from ebm_exp.sampler.base import describe_temperature
 
     if config["n_steps"] is not None:
+        if "n_steps" not in config["sampling"]:
+            raise UserError(f"n_steps: {config['sampling']['_target_']} takes none")
         config["sampling"]["n_steps"] = config["n_steps"]
     chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
     run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **chosen)
@@ -55,12 +57,9 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
     with Steps() as steps:
         request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
         drawn = mode(run, request)
-    sampling, sampler = run.parts["sampling"], run.parts["sampler"]
-    temperature = run.temperature if sampler.temperature is None else sampler.temperature
-    print(
-        f"{type(sampler).__name__}, {describe_temperature(sampler, temperature)}: {sampling.describe()}, "
-        f"{config['weights']} weights of step {run.step:,}"
-    )
+    sampling = run.parts["sampling"]
+    how = ": ".join(filter(None, (sampling.kernel(), sampling.describe())))
+    print(f"{how}, {config['weights']} weights of step {run.step:,}")
     print("  ".join(f"{name} {value:.4g}" for name, value in drawn.metrics.items()))
     for name, path in drawn.files.items():
         print(f"{name:<12}{path}")

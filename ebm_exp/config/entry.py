@@ -17,6 +17,7 @@ from ebm_exp.config.arguments import (
     quoted,
     refuse_empty_paths,
     refuse_used_directory,
+    value_of,
 )
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.saved import GROUPS, LOOKING, resumed, sampled
@@ -124,7 +125,7 @@ def _dropped_defaults(arguments: list[str], config_name: str) -> list[str]:
         parameters = validate.arguments(validate.locate(path, target))
         if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             continue
-        keys = set(_known_keys(path, arguments, config_name)) - set(parameters) - validate.OWN - validate.SUGGESTED
+        keys = set(_node(path, arguments, config_name)) - set(parameters) - validate.OWN - validate.SUGGESTED
         dropped += [f"~{path}.{key}" for key in sorted(keys) if f"{path}.{key}" not in typed]
     return dropped
 
@@ -168,19 +169,17 @@ def _known_keys(parent: str, arguments: list[str], config_name: str) -> list[str
     """What may stand below a key: what its YAML has, and what the class that it names takes."""
     from ebm_exp.config import validate
 
-    node = _composed(arguments, config_name)
-    for part in filter(None, parent.split(".")):
-        node = node.get(part, {}) if isinstance(node, dict) else {}
-    if not isinstance(node, dict):
-        return []
-    keys = [str(key) for key in node if not str(key).startswith("_")]
-    if validate.is_node(node):
-        keys += sorted(validate.settable(validate.locate(parent, node["_target_"])) - set(keys))
+    node = _node(parent, arguments, config_name)
+    keys = [key for key in node if not key.startswith("_")]
+    target = value_of(f"{parent}._target_", arguments) or node.get("_target_")
+    if target is not None:
+        takes = validate.settable(validate.locate(parent, target))
+        keys = [key for key in keys if key in takes] + sorted(takes - set(keys))
     return keys
 
 
-def _composed(arguments: list[str], config_name: str) -> Any:
-    """The config by the choices on the command line, without its values; empty where they do not compose."""
+def _node(path: str, arguments: list[str], config_name: str) -> dict[str, Any]:
+    """A node of the config by the choices on the command line, without its values; empty where there is none."""
     from hydra import compose, initialize_config_dir
     from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
@@ -194,6 +193,9 @@ def _composed(arguments: list[str], config_name: str) -> Any:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return OmegaConf.to_container(compose(primary.removesuffix(".yaml"), overrides=choices))
+            node: Any = OmegaConf.to_container(compose(primary.removesuffix(".yaml"), overrides=choices))
     except HydraException:
         return {}
+    for part in filter(None, path.split(".")):
+        node = node.get(part) if isinstance(node, dict) else None
+    return {str(key): value for key, value in node.items()} if isinstance(node, dict) else {}

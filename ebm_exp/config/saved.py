@@ -42,8 +42,9 @@ def resumed(arguments: list[str]) -> str:
         raise UserError("resume: goes on with one run, it cannot be combined with -m")
     saved = _resolved(read_run_config(run, _trusted(arguments), "resume", config_dirs(arguments)))
     for argument in arguments:
-        key, _, asked = argument.lstrip("+~").partition("=")
-        if not argument.startswith("-") and key != "resume" and not RESUMABLE.fullmatch(key):
+        key, given, asked = argument.lstrip("+~").partition("=")
+        is_override = bool(given) or argument.startswith("~")  # not an option of Hydra, or the folder behind it
+        if is_override and not argument.startswith("-") and key != "resume" and not RESUMABLE.fullmatch(key):
             here = _look_up(saved, key)
             raise UserError(
                 f"{key}: cannot change when a run is resumed (the run has {here!r}, asked for {asked!r}); only "
@@ -79,8 +80,13 @@ def sampled(arguments: list[str]) -> str:
     for i, argument in enumerate(arguments):  # start=… is sampling.start, a choice of its own
         if argument.startswith("start="):
             arguments[i] = f"start@sampling.start={argument.removeprefix('start=')}"
+    chosen = {argument.split("=")[0] for argument in arguments}
     for key in [key for key, value in saved.items() if key in GROUPS and isinstance(value, dict)]:
         node = saved.pop(key)
+        if key in chosen:  # with the choices inside of it, so those of the run fall away
+            store.store(group=key, name="saved", node=node)
+            defaults.append({key: "saved"})
+            continue
         inner = {path: node.pop(path.split(".")[1]) for path in NESTED if path.startswith(f"{key}.")
                  and isinstance(node.get(path.split(".")[1]), dict)}  # fmt: skip
         store.store(group=key, name="saved", node=node)

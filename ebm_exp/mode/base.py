@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ebm_exp.config.errors import UserError
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.base import Info, State
+from ebm_exp.sampling import Chains
 from ebm_exp.types import EnergyFn, PerSample, Points
 
 
@@ -74,6 +76,18 @@ class Mode(ABC):
     @abstractmethod
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
+
+
+def chains_of(run: LoadedRun) -> Chains:
+    """The run's sampling, for modes that are about chains.
+
+    Raises:
+        UserError: when it draws otherwise.
+    """
+    sampling = run.parts["sampling"]
+    if not isinstance(sampling, Chains):
+        raise UserError(f"sampling: this mode needs sampling=chains, the run has {type(sampling).__name__}")
+    return sampling
 
 
 def save(folder: Path, samples: Points, energy: PerSample, **more: np.ndarray) -> Path:

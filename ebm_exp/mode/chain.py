@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.logger.plots import chain_gif, energy_trace
-from ebm_exp.mode.base import Drawn, Mode, Request, save, thinned
+from ebm_exp.mode.base import Drawn, Mode, Request, chains_of, save, thinned
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.diagnostics import mixing
 from ebm_exp.types import EnergyFn, PositiveInt
@@ -30,7 +30,7 @@ class Chain(Mode):
 
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
-        n_steps = run.parts["sampling"].n_steps
+        n_steps = chains_of(run).n_steps
         filmed, frames = set(thinned(n_steps, self.n_frames)), []
         energies: list[Tensor] = []
         reports: list[dict[str, Tensor]] = []

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ebm_exp.logger.plots import sample_panels
-from ebm_exp.mode.base import Drawn, Mode, Request, save
+from ebm_exp.mode.base import Drawn, Mode, Request, chains_of, save
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import EnergyFn
 
@@ -21,7 +21,7 @@ class Drift(Mode):
 
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
-        sampling = run.parts["sampling"]
+        sampling = chains_of(run)
         n = sampling.n_steps
         long = sampling.replace(n_steps=100 * n)
         panels: dict[str, Tensor] = {}

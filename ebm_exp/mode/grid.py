@@ -23,5 +23,7 @@ class Grid(Mode):
         energy = run.energies(samples)
         image = request.folder / "samples.png"
         sample_grid(image, samples.x, run.parts["dataset"].domain)
-        metrics = {"energy": float(energy.mean())} | {name: float(v) for name, v in last["info"].metrics().items()}
+        metrics = {"energy": float(energy.mean())} | {
+            name: float(v) for name, v in (last["info"].metrics() if last else {}).items()
+        }
         return Drawn({"grid": image, "samples": save(request.folder, samples, energy)}, metrics)

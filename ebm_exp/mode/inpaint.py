@@ -10,7 +10,7 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.posterior import Inpainting
 from ebm_exp.logger.plots import sample_panels
-from ebm_exp.mode.base import Drawn, Mode, Request, save
+from ebm_exp.mode.base import Drawn, Mode, Request, chains_of, save
 from ebm_exp.random import generator
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import Probability
@@ -46,7 +46,7 @@ class Inpaint(Mode):
         samples = drawn._replace(x=target.completed(drawn.x, known))
         seen = target.completed(torch.full_like(known, dataset.domain.centre), known)
         image = request.folder / "inpaint.png"
-        panels = {"data": known, "seen": seen, f"completed, {run.parts['sampling'].n_steps} steps": samples.x}
+        panels = {"data": known, "seen": seen, f"completed, {chains_of(run).n_steps} steps": samples.x}
         sample_panels(image, panels, dataset.domain)
         hidden = target.mask.expand_as(known)
         metrics = {

@@ -53,6 +53,10 @@ class Sampling(ABC):
     def describe(self) -> str:
         """Start and length in a few words, for titles and protocols: ``300 steps from uniform noise``."""
 
+    def kernel(self) -> str:
+        """What moves the points and at which temperature, in a few words; empty where nothing is to say."""
+        return ""
+
     def replace(self, **changes: Any) -> Self:
         """The same with other settings; this one stays as it is.
 

@@ -10,7 +10,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.base import Energy
 from ebm_exp.engine.base import Engine
 from ebm_exp.random import CHUNK, Stream
-from ebm_exp.sampler.base import Sampler
+from ebm_exp.sampler.base import Sampler, describe_temperature
 from ebm_exp.sampler.chain import Watch
 from ebm_exp.sampling.base import Sampling
 from ebm_exp.start.base import Start
@@ -83,6 +83,10 @@ class Chains(Sampling):
             )
             ends.append(chain.x)
         return Points(torch.cat(ends), labels)
+
+    def kernel(self) -> str:
+        temperature = self.temperature if self.sampler.temperature is None else self.sampler.temperature
+        return f"{type(self.sampler).__name__}, {describe_temperature(self.sampler, temperature)}"
 
     def describe(self) -> str:
         return f"{self.n_steps:,} steps from {self.start.name}"
