@@ -21,7 +21,7 @@ from ebm_exp.config.arguments import (
 )
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.saved import GROUPS, LOOKING, resumed, sampled
-from ebm_exp.config.trust import CONF
+from ebm_exp.config.trust import CONF, resolver_at
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,14 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a × must not end a run on a terminal that has none
     arguments = quote_home(sys.argv[1:])
+
+    def tell(error: Exception) -> None:
+        """End with what a user's error says; any other is left to who raised it."""
+        if isinstance(error, UserError):
+            _exit(str(error).splitlines())
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            _exit(_explain(error, arguments, config_name))
+
     try:
         refuse_empty_paths(arguments)
         if not LOOKING & {a.split("=")[0] for a in arguments}:
@@ -60,17 +68,16 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
         while True:
             sys.argv[1:] = arguments
             try:
-                hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main))()
+                hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main, tell))()
                 return
             except HydraException as error:
                 added = _with_defaults(error, arguments, config_name)
                 if added is None:
                     raise
                 arguments = added
-    except UserError as error:
-        _exit(str(error).splitlines())
-    except (HydraException, OmegaConfBaseException) as error:
-        _exit(_explain(error, arguments, config_name))
+    except Exception as error:
+        tell(error)
+        raise
 
 
 def _exit(lines: list[str]) -> None:
@@ -78,7 +85,7 @@ def _exit(lines: list[str]) -> None:
     sys.exit(2)
 
 
-def _wrap(main: Callable[[dict[str, Any], Launch], Any]) -> Callable[[Any], Any]:
+def _wrap(main: Callable[[dict[str, Any], Launch], Any], tell: Callable[[Exception], None]) -> Callable[[Any], Any]:
     def job(composed: Any) -> Any:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
@@ -100,6 +107,8 @@ def _wrap(main: Callable[[dict[str, Any], Launch], Any]) -> Callable[[Any], Any]
                 logging.getLogger("ebm_exp").error("%s failed: %s", where, error)
             if isinstance(error, UserError) or type(error).__module__.startswith("omegaconf"):
                 _discard(launch.run_dir)
+            if not multirun:
+                tell(error)  # here, before Hydra writes a line of its own above it
             raise
 
     return job
@@ -153,6 +162,13 @@ def _explain(error: Exception, arguments: list[str], config_name: str) -> list[s
             f"If the value is a text, quote it twice, for the shell and for Hydra: '{key}=\"{value}\"'",
         ]
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", lines[0])
+    if ambiguous:
+        key, value = ambiguous.groups()
+        return [
+            f"{key}={value}: is several values; to sweep over them add -m",
+            f"For a list write {key}=[{value}], for a text \"{key}='{value}'\"",
+        ]
     unknown = re.search(r"Could not (?:override|append|delete)[^']*'\+?([^'=]+)", str(error))
     if unknown:
         key = unknown.group(1)
@@ -161,7 +177,14 @@ def _explain(error: Exception, arguments: list[str], config_name: str) -> list[s
     full_key = re.search(r"full_key: (\S+)", str(error))
     missing = re.search(r"Missing mandatory value: (\S+)", str(error))
     if missing:
-        return [f"{(full_key or missing).group(1)}: is required"]
+        key = (full_key or missing).group(1)
+        run = value_of("resume", arguments) or value_of("run", arguments)
+        where = resolver_at(run, key) if run is not None else None
+        if where is not None:
+            return [
+                f"{where}: the run's config calls a resolver here; give a value, or trust=true if you trust the run"
+            ]
+        return [f"{key}: is required"]
     return [f"{full_key.group(1)}: {lines[0]}" if full_key else lines[0]]
 
 

@@ -54,6 +54,19 @@ def look_at_run_config(run: str | Path) -> dict[str, Any]:
     return _without_resolvers(_read(run, "run"))
 
 
+def resolver_at(run: str | Path, key: str) -> str | None:
+    """The key at which the config of a run calls a resolver, when a value wants it: this one or one it refers to."""
+    node: Any = _read(run, "run")
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, str):
+        return None
+    if "${" in _REFERENCE.sub("", node):
+        return key
+    found = (resolver_at(run, reference[2:-1]) for reference in _REFERENCE.findall(node))
+    return next((each for each in found if each), None)
+
+
 def _read(run: str | Path, key: str) -> dict[str, Any]:
     RunDirectory(run).check_format(key)
     path = Path(run) / ".hydra" / "config.yaml"

@@ -53,7 +53,7 @@ class LoadedRun:
         state, summary = read_state(self.directory, checkpoint), self.directory.summary()
         averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
         kept = state["parts"] | averaged
-        if _resolve(look_at_run_config(path), whole=False)["sampler"] != config["sampler"]:
+        if _resolve(look_at_run_config(path), "sampler") != config["sampler"]:
             del kept["sampler"]  # one that is chosen now has learned nothing; all else must fit what it became
         self.temperature: float = summary.get("temperature", 1.0)
         self.parts = Parts(config, state=kept, absent=summary.get("data"), temperature=self.temperature)
@@ -150,9 +150,10 @@ def load_initial_weights(energy: nn.Module, run: str) -> None:
         ) from None
 
 
-def _resolve(config: dict[str, Any], whole: bool = True) -> dict[str, Any]:
+def _resolve(config: dict[str, Any], key: str | None = None) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    resolved = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=whole)
+    whole = OmegaConf.create(config)
+    resolved = OmegaConf.to_container(whole if key is None else whole[key], resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}

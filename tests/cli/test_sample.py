@@ -1,6 +1,7 @@
 """sample.py as a user starts it."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -152,3 +153,18 @@ def test_a_run_that_names_foreign_code_builds_nothing(cli: Cli, trained: Path, t
     assert done.returncode == 2
     assert target in done.stderr
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_resolver_of_a_run_is_named_with_the_ways_out(cli: Cli, trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    config = yaml.safe_load((run / ".hydra" / "config.yaml").read_text())
+    config["dataset"]["name"] = "${oc.env:HOME}"
+    (run / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
+    for command, given in (("sample.py", f"run={run}"), ("train.py", f"resume={run}")):
+        done = cli(command, given)
+        assert done.returncode == 2
+        assert done.stderr.startswith(
+            "dataset.name: the run's config calls a resolver here; give a value, or trust=true"
+        )
+    done = cli("sample.py", f"run={run}", "dataset.name=digits", "n_samples=4", f"output_dir={tmp_path}/out")
+    assert done.returncode == 0, done.stderr

@@ -90,10 +90,11 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
         ("resume=", ["resume: is empty (unset variable?)"]),
         ("dataset=image_folder", ["dataset.root: is required"]),
         ("optimized_metric=eval/typo", ["optimized_metric: eval/typo", "eval/frechet_pixels"]),
-        ("energy=multiscale", ["energy: channels", "at most 3"]),
+        ("energy=multiscale", ["energy: channels", "at most 4 widths"]),
         ("trainer.max_steps=-5", ["trainer.max_steps", "> 0"]),
         ("trainer.batch_size=5000", ["trainer: batch_size", "1797"]),
         ("sampler.step_size=[", ["sampler.step_size"]),
+        ("seed=0,1", ["seed=0,1: is several values", "add -m", "seed=[0,1]", "seed='0,1'"]),
     ],
 )
 def test_bad_input_is_two_lines_and_exit_code_2(cli: Cli, tmp_path: Path, argument: str, words: list[str]) -> None:
@@ -102,6 +103,7 @@ def test_bad_input_is_two_lines_and_exit_code_2(cli: Cli, tmp_path: Path, argume
     assert done.returncode == 2, done.stderr
     lines = done.stderr.strip().splitlines()
     assert 1 <= len(lines) <= 3
+    assert "Error executing" not in done.stderr  # Hydra's own line
     for word in words:
         assert word in done.stderr
     assert "Traceback" not in done.stderr
