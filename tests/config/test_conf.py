@@ -1,5 +1,7 @@
 """Every file under conf/ composes, validates and builds."""
 
+import copy
+import functools
 import math
 from pathlib import Path
 
@@ -32,6 +34,12 @@ NO_IMAGES = [choice for choice in EXPERIMENTS if choice.startswith(("experiment=
 
 
 def composed(*overrides: str, whole: bool = True) -> dict:
+    """The resolved config of train.py, composed once for all tests that want it."""
+    return copy.deepcopy(_composed(overrides, whole))
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...], whole: bool) -> dict:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides=list(overrides))
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=whole)
@@ -76,6 +84,8 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     for node in config["evaluator"].values():
         if node.get("features") == "classifier" or node["_target_"].endswith("ClassShare"):
             node["cache_dir"] = str(classifiers)
+    if "grid" in config["evaluator"]:
+        config["evaluator"]["grid"]["n"] = 60
     validate(config)
     parts, experiment = build(config)
     run = RunDirectory(tmp_path / "run")
