@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jaxtyping
 import pytest
 
-from tests.warm import ROOT, SMALL, Warm, environment
+from tests.warm import ROOT, SMALL, Warm, environment, warm_parent
 
 # Every call of ebm_exp under test is checked against its signature, shapes included: what it says must be true. Before
 # the first import of ebm_exp. An int is a float (PEP 484); Self means nothing to a method that is decorated by itself.
@@ -23,11 +23,9 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def warm() -> Iterator[Warm]:
+def warm() -> Warm:
     """Forks what has its imports behind it: tests/warm.py."""
-    parent = Warm()
-    yield parent
-    parent.close()
+    return warm_parent()
 
 
 @pytest.fixture

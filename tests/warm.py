@@ -5,8 +5,10 @@ a child of its own, as fresh as a process just started, apart from its imports a
 """
 
 import atexit
+import functools
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import pkgutil
@@ -15,6 +17,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from pathlib import Path
@@ -118,6 +121,23 @@ class Warm:
         self.stop()
         if self._parent is not None:
             self._parent.communicate()
+
+
+@functools.cache
+def warm_parent() -> Warm:
+    """The one of this process of tests."""
+    parent = Warm()
+    atexit.register(parent.close)
+    return parent
+
+
+def leet_inspect(file: Path) -> str:
+    """What ``wandb leet inspect --json`` prints of an offline run."""
+    main = Path(importlib.util.find_spec("wandb").origin).parent / "__main__.py"
+    with tempfile.TemporaryDirectory() as folder:
+        done = warm_parent().run([str(main), "leet", "inspect", "--json", str(file)], environment(), Path(folder), 60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def serve() -> str:

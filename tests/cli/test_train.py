@@ -16,7 +16,7 @@ import torch
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.run import LoadedRun, load_run
-from tests.warm import ROOT, Child, Warm, environment
+from tests.warm import ROOT, Child, Warm, environment, leet_inspect
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TINY = [
@@ -30,13 +30,7 @@ def wandb_row(wandb_dir: Path) -> list[dict]:
     runs = []
     for folder in sorted((wandb_dir / "wandb").glob("offline-run-*")):
         (file,) = folder.glob("*.wandb")
-        out = subprocess.run(
-            [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        runs.append({"id": file.stem.removeprefix("run-"), "text": out})
+        runs.append({"id": file.stem.removeprefix("run-"), "text": leet_inspect(file)})
     return runs
 
 

@@ -104,11 +104,11 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
 def test_every_experiment_runs_two_steps(experiment: str, tmp_path: Path, classifiers: Path) -> None:
     """debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there.
 
-    Networks of convolutions have an eighth of their widths, faces half the side; the slow test has the whole ones.
+    Networks of convolutions have a sixteenth of their widths, faces half the side; the slow test has the whole ones.
     """
     config = composed(experiment, "debug=smoke")
     if "channels" in config["energy"]:
-        config["energy"]["channels"] = [max(width // 8, 8) for width in config["energy"]["channels"]]
+        config["energy"]["channels"] = [max(width // 16, 8) for width in config["energy"]["channels"]]
     if "size" in config["dataset"]:
         config["dataset"]["stand_in"]["shape"][1:] = [min(config["dataset"]["size"], 64)] * 2
     run_two_steps(config, tmp_path, classifiers)

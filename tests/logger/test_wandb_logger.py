@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from ebm_exp.logger import WandbRun, wandb_logger
+from tests.warm import leet_inspect
 
 KEY = "k" * 40  # as long as W&B wants it; no test goes online
 SESSIONS = 1.1  # seconds between two sessions: the names of their folders have whole ones
@@ -40,12 +41,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 def inspect(file: Path) -> dict[str, list[dict[str, Any]]]:
     """The records of an offline run by type, as ``wandb leet inspect --json`` prints them."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
     records: dict[str, list[dict[str, Any]]] = {}
-    for record in map(json.loads, done.stdout.splitlines()):
+    for record in map(json.loads, leet_inspect(file).splitlines()):
         records.setdefault(record["type"], []).append(record[record["type"]])
     return records
 
