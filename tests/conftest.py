@@ -1,5 +1,6 @@
 """Helpers every test folder shares: the command line as a user starts it, and a run that was trained with it."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,12 @@ from tests.warm import ROOT, SMALL, Warm, environment, warm_parent
 # the first import of ebm_exp. An int is a float (PEP 484); Self means nothing to a method that is decorated by itself.
 CHECKS = "is_pep484_tower=True, hint_overrides=beartype.FrozenDict({beartype.typing.Self: beartype.typing.Any})"
 jaxtyping.install_import_hook("ebm_exp", f"beartype.beartype(conf=beartype.BeartypeConf({CHECKS}))")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look through it in every test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
