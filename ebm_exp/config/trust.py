@@ -6,6 +6,7 @@ only refer to other keys. What a person types on the command line is not restric
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any
 import yaml
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.run.directory import RunDirectory
 
+FORMAT = 3  # of a run's config, summary and checkpoints; a run of another format cannot be read
 _INSTALLED = Path(__file__).resolve().parents[1] / "conf"  # in a wheel it travels inside of the package
 CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[2] / "conf"
 _REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
@@ -54,6 +55,18 @@ def look_at_run_config(run: str | Path) -> dict[str, Any]:
     return _without_resolvers(_read(run, "run"))
 
 
+def check_format(run: str | Path, key: str = "run") -> None:
+    """Refuse a run that was written in another format.
+
+    Raises:
+        UserError: naming both.
+    """
+    file = Path(run) / "summary.json"
+    summary = json.loads(file.read_text(encoding="utf-8") or "{}") if file.is_file() else {}
+    if summary and summary.get("format") != FORMAT:
+        raise UserError(f"{key}: {run} has format {summary.get('format', 1)}, this version reads {FORMAT}")
+
+
 def resolver_at(run: str | Path, key: str) -> str | None:
     """The key at which the config of a run calls a resolver, when a value wants it: this one or one it refers to."""
     node: Any = _read(run, "run")
@@ -68,7 +81,7 @@ def resolver_at(run: str | Path, key: str) -> str | None:
 
 
 def _read(run: str | Path, key: str) -> dict[str, Any]:
-    RunDirectory(run).check_format(key)
+    check_format(run, key)
     path = Path(run) / ".hydra" / "config.yaml"
     if not path.is_file():
         raise UserError(f"{key}: {run} is not a run directory (it has no .hydra/config.yaml)")

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import torch
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.run.directory import FORMAT, RunDirectory
+from ebm_exp.config.trust import FORMAT, check_format
+from ebm_exp.run.directory import RunDirectory
 
 KEYS = ("step", "elapsed", "best", "wandb_id", "parts", "ema")  # what a resumed run needs
 
@@ -77,7 +78,7 @@ def read_state(
     Raises:
         UserError: when there is none, it cannot be read, or it is of another format.
     """
-    directory.check_format(key)
+    check_format(directory.path, key)
     path = latest(directory)
     if which == "best":
         best = directory.summary().get("best")

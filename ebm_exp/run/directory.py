@@ -9,8 +9,8 @@ from typing import Any
 
 from ebm_exp.config.arguments import override
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.trust import FORMAT
 
-FORMAT = 3  # of configs and checkpoints; a run of another format cannot be read
 _NAME = re.compile(r"step_(\d{8,})\.pt")
 
 
@@ -53,16 +53,6 @@ class RunDirectory:
         """summary.json, empty while a run has not begun to write it."""
         text = self.summary_file.read_text(encoding="utf-8") if self.summary_file.is_file() else ""
         return json.loads(text) if text else {}
-
-    def check_format(self, key: str = "run") -> None:
-        """Refuse a run that was written in another format.
-
-        Raises:
-            UserError: naming both.
-        """
-        summary = self.summary()
-        if summary and summary.get("format") != FORMAT:
-            raise UserError(f"{key}: {self.path} has format {summary.get('format', 1)}, this version reads {FORMAT}")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, in the order they were written; a step may have several."""

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ebm_exp.config.build import Parts
+from ebm_exp.config.trust import FORMAT
 from ebm_exp.evaluator import Score, as_row
 from ebm_exp.logger.console import Progress
 from ebm_exp.logger.jsonl import Jsonl, truncate_after
 from ebm_exp.logger.wandb_logger import WandbRun
 from ebm_exp.objective.base import Loss
 from ebm_exp.run import checkpoint
-from ebm_exp.run.directory import FORMAT, RunDirectory
+from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.guard import Meter, NonFiniteError
