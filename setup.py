@@ -1,9 +1,12 @@
 """What pyproject.toml cannot say: the folder conf/ travels in the wheel as ebm_exp/conf."""
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["ebm_exp*"]), "ebm_exp.conf"],
+    packages=[
+        *find_packages(include=["ebm_exp*"]),
+        *(f"ebm_exp.{folder}" for folder in find_namespace_packages(include=["conf*"])),
+    ],
     package_dir={"ebm_exp.conf": "conf"},
-    package_data={"ebm_exp.conf": ["**/*.yaml"]},
+    package_data={"": ["*.yaml"]},
 )
