@@ -36,7 +36,7 @@ METHODS = {
     "improved CD": ("du2021/fashion_mnist_small",),
     "– no KL term": ("du2021/fashion_mnist_small", "objective.terms.kl.weight=0", "objective.terms.entropy.weight=0"),
     "– no entropy": ("du2021/fashion_mnist_small", "objective.terms.entropy.weight=0"),
-    "– no augmentation": ("icd_fashion_mnist_small", "augmentation=none"),
+    "– no augmentation": ("du2021/fashion_mnist_small", "augmentation=none"),
 }
 MINUTES, EVERY = 5, 20  # of training; updates between checkpoints
 N_BUFFER, N_BUFFER_STEPS, N_FRESH, N_FRESH_STEPS = 1000, 10, 300, 200
