@@ -1,0 +1,130 @@
+"""The files of one sweep: ``outputs/multirun/<name>/<stamp>/``.
+
+| file | content |
+|---|---|
+| ``sweep.json`` | the command, what varies, what is optimized |
+| ``<number>/`` | a run directory each, and beside its files ``job.json``: its overrides and resolved config |
+| ``journal.log`` | of a search: Optuna's journal |
+| ``locks/`` | a file each for jobs and workers, locked by the process that runs them |
+| ``report.html`` | what came of it |
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from ebm_exp.run.directory import RunDirectory
+
+
+class Job(NamedTuple):
+    """One run of a sweep.
+
+    Attributes:
+        number: names its folder, and its trial in a search.
+        run: its files.
+        overrides: what the sweep sets in it, ``("seed=1", "sampler.step_size=0.5")``.
+        config: its whole config, resolved.
+        state: ``waiting``, ``running``, ``killed`` (it says running, and no process holds its lock), or how it ended:
+            finished, stopped, pruned, diverged, failed.
+        summary: what its summary.json holds.
+    """
+
+    number: int
+    run: RunDirectory
+    overrides: tuple[str, ...]
+    config: dict[str, Any]
+    state: str
+    summary: dict[str, Any]
+
+    @property
+    def reason(self) -> str | None:
+        """Why it failed, diverged or was pruned."""
+        return self.summary.get("reason")
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """Its best evaluation (metric, value, step, better); empty when there is none."""
+        return self.summary.get("best") or {}
+
+
+class SweepDirectory:
+    """One sweep.
+
+    Args:
+        path: its directory.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.file, self.report, self.journal = (
+            self.path / name for name in ("sweep.json", "report.html", "journal.log")
+        )
+
+    def record(self) -> dict[str, Any]:
+        """sweep.json; empty where there is none."""
+        return json.loads(self.file.read_text(encoding="utf-8")) if self.file.is_file() else {}
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Replace sweep.json as a whole."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write(self.file, record)
+
+    def run(self, number: int) -> RunDirectory:
+        """The files of one job."""
+        return RunDirectory(self.path / str(number))
+
+    def claim(self, number: int, overrides: tuple[str, ...], config: Mapping[str, Any]) -> None:
+        """Say what a job is, before it begins."""
+        folder = self.path / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "job.json", {"number": number, "overrides": overrides, "config": config})
+
+    def jobs(self) -> list[Job]:
+        """The jobs that have begun, by their number."""
+        numbers = [int(folder.name) for folder in self.path.iterdir() if folder.name.isdecimal()]
+        return [job for number in sorted(numbers) if (job := self.job(number)) is not None]
+
+    def job(self, number: int) -> Job | None:
+        """One job; None when it has not begun."""
+        run = self.run(number)
+        try:
+            said = json.loads((run.path / "job.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        summary = run.summary()
+        state = summary.get("state", "waiting")
+        if state in ("running", "waiting"):
+            locked = self.is_locked(str(number))
+            state = "running" if locked else "killed" if state == "running" else state
+        return Job(number, run, tuple(said["overrides"]), said["config"], state, summary)
+
+    def lock(self, name: str) -> FileLock:
+        """The lock of a job (its number) or of another name; it ends with the process that holds it."""
+        folder = self.path / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{name}.lock")
+
+    def is_locked(self, name: str) -> bool:
+        """Whether a process holds a lock."""
+        lock = self.lock(name)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+
+def is_sweep(path: str | Path) -> bool:
+    """Whether a directory is a sweep's."""
+    return (Path(path) / "sweep.json").is_file()
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
