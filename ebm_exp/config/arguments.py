@@ -15,6 +15,7 @@ _PATHS = re.compile(r"(resume|init_from|run|output_dir|hydra\.(run|sweep)\.dir|(
 _PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
 _CLAIMS = Path("outputs/.starts")  # one empty folder for each start of the last minute
 _STALE = 60.0  # seconds
+_typed: list[str] = []
 
 
 def quote_home(arguments: Sequence[str]) -> list[str]:
@@ -107,6 +108,16 @@ def override(key: str, value: str | Path) -> str:
 def command(name: str) -> str:
     """``python train.py``, or ``ebm-train`` where that was what started this process; the same for ``sample``."""
     return f"ebm-{name}" if Path(sys.argv[0]).name.startswith("ebm-") else f"python {name}.py"
+
+
+def remember(arguments: Sequence[str]) -> None:
+    """Keep the command line as it was typed, before anything in it is mended."""
+    _typed[:] = arguments
+
+
+def typed() -> list[str]:
+    """The command that started this process, as it was typed."""
+    return [*command("train").split(), *_typed]
 
 
 def quoted(text: str) -> str:

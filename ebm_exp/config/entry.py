@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,28 @@ from ebm_exp.config.arguments import (
     quoted,
     refuse_empty_paths,
     refuse_used_directory,
+    remember,
     value_of,
 )
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.saved import GROUPS, LOOKING, resumed, sampled
 from ebm_exp.config.trust import CONF, resolver_at
+from ebm_exp.run.directory import is_sweep
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What Hydra knows and a run needs: where to write, and the sweep it belongs to (the W&B group)."""
+    """What Hydra knows and a run needs.
+
+    Attributes:
+        run_dir: where to write.
+        group: the sweep it belongs to (the W&B group); None: a single run.
+        prune: told the step and the scores of each evaluation; True ends the training there.
+    """
 
     run_dir: Path
-    group: str | None
+    group: str | None = None
+    prune: Callable[[int, Any], bool] = field(default=lambda step, scores: False)
 
 
 def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: str) -> None:
@@ -47,6 +56,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a × must not end a run on a terminal that has none
+    remember(sys.argv[1:])
     arguments = quote_home(sys.argv[1:])
 
     def tell(error: Exception) -> None:
@@ -95,12 +105,14 @@ def _wrap(main: Callable[[dict[str, Any], Launch], Any], tell: Callable[[Excepti
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
         multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
         launch = Launch(Path(hydra.runtime.output_dir), str(hydra.sweep.dir) if multirun else None)
+        if multirun and is_sweep(hydra.sweep.dir):
+            return _train_in_sweep(main, composed, hydra, launch)
         try:
             config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
             from ebm_exp.config.validate import validate
 
             validate(config)
-            return main(config, launch)
+            outcome = main(config, launch)
         except Exception as error:
             if multirun:  # Hydra shows one error of a sweep, at its very end: say each when it happens
                 where = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"
@@ -110,8 +122,35 @@ def _wrap(main: Callable[[dict[str, Any], Launch], Any], tell: Callable[[Excepti
             if not multirun:
                 tell(error)  # here, before Hydra writes a line of its own above it
             raise
+        if not multirun and outcome is not None and outcome.exit_code:
+            sys.exit(outcome.exit_code)
+        return outcome.best["value"] if outcome is not None and outcome.best else None
 
     return job
+
+
+def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any, hydra: Any, launch: Launch) -> Any:
+    """One job of our own sweepers, which knows its folder and whether it goes on."""
+    from omegaconf import OmegaConf
+
+    from ebm_exp.config.validate import validate
+    from ebm_exp.sweep import job
+    from ebm_exp.sweep.directory import SweepDirectory
+
+    sweep, number = SweepDirectory(str(hydra.sweep.dir)), int(launch.run_dir.name)
+
+    def write_hydra(folder: Path) -> None:
+        written = {"config": composed, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
+        (folder / ".hydra").mkdir(exist_ok=True)
+        for name, content in written.items():
+            OmegaConf.save(OmegaConf.create(content), folder / ".hydra" / f"{name}.yaml")
+
+    def train(config: dict[str, Any]) -> Any:
+        validate(config)
+        return main(config, launch)
+
+    config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    return job.run(sweep, number, config, list(hydra.overrides.task), write_hydra, train)
 
 
 def _discard(run_dir: Path) -> None:
