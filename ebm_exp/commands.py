@@ -37,9 +37,7 @@ def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
         load_initial_weights(experiment.energy, config["init_from"])
     if state is None:
         directory.create()
-    return parts["trainer"].fit(
-        parts, experiment, directory, parts["logger"], launch.group, state, prune=launch.prune
-    )
+    return parts["trainer"].fit(parts, experiment, directory, parts["logger"], launch.group, state, prune=launch.prune)
 
 
 def _sample(config: dict[str, Any], launch: Launch) -> None:

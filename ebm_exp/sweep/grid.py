@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
@@ -24,6 +23,7 @@ from ebm_exp.sweep.plan import (
     is_free,
     keys_of,
     resolved,
+    wishes,
 )
 from ebm_exp.sweep.worker import Worker, leave, tell_end, tell_how_to_go_on, tell_start
 
@@ -42,14 +42,17 @@ def run(context: HydraContext, task: TaskFunction, master: DictConfig, arguments
     jobs, composed, keys = _plan(composer, arguments)
     given = has_typed(master, "hydra.sweep.dir")
     wanted = Path(str(composed[0].hydra.sweep.dir)) if given else composer.directory(composed)
-    sweep, is_there = find(wanted, identity(arguments), given, master.sweep == "new")
+    new, retry = wishes(jobs[0].config)
+    sweep, is_there = find(wanted, identity(arguments), given, new)
     if is_there:
         jobs = _numbered_as_before(composer, sweep, jobs, arguments)
-    left = [job for job in jobs if _is_left(sweep, job, bool(master.retry_failed))]
+    left = [job for job in jobs if _is_left(sweep, job, retry)]
     for job in left:
         _check(job, len(jobs))
     if not is_there:
-        fixed = [a for each, a in zip(composer.parse(arguments), arguments, strict=True) if not each.is_sweep_override()]
+        fixed = [
+            a for each, a in zip(composer.parse(arguments), arguments, strict=True) if not each.is_sweep_override()
+        ]
         sweep.write_record(
             {
                 "format": FORMAT, "name": jobs[0].config["name"], "kind": "grid", "command": typed(),
@@ -66,7 +69,7 @@ def run(context: HydraContext, task: TaskFunction, master: DictConfig, arguments
     worker = Worker(sweep, launcher, len(jobs), keys)
     try:
         with worker.working():
-            _work(worker, jobs, left, bool(master.retry_failed))
+            _work(worker, jobs, left, retry)
     except SystemExit:
         tell_end(sweep, worked=True)
         still = [job for job in jobs if _is_left(sweep, job, retry=False)]
@@ -79,12 +82,12 @@ def run(context: HydraContext, task: TaskFunction, master: DictConfig, arguments
 def _plan(composer: Composer, arguments: list[str]) -> tuple[list[Planned], list[DictConfig], list[str]]:
     overrides = composer.parse(arguments)
     every = list(grid(overrides))
-    composed = [composer.compose(each) for _, each in every]
+    composed = [composer.compose(arguments_of_job) for _, arguments_of_job in every]
     jobs = [
-        Planned(number, varied, each, resolved(config))
-        for number, ((varied, each), config) in enumerate(zip(every, composed, strict=True))
+        Planned(number, varied, taken, resolved(config))
+        for number, ((varied, _), (config, taken)) in enumerate(zip(every, composed, strict=True))
     ]
-    return jobs, composed, keys_of(overrides)
+    return jobs, [config for config, _ in composed], keys_of(overrides)
 
 
 def _numbered_as_before(

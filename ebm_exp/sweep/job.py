@@ -124,9 +124,7 @@ def _set_aside(folder: Path) -> None:
     folder.rename(aside)
 
 
-def _train(
-    sweep: SweepDirectory, number: int, train: Callable[[dict[str, Any]], Any], config: dict[str, Any]
-) -> Any:
+def _train(sweep: SweepDirectory, number: int, train: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> Any:
     directory = sweep.run(number)
     try:
         return train(config)

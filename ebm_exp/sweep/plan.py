@@ -1,4 +1,4 @@
-"""What a sweep is made of: every job composed and checked before the first begins, in a directory that is found again."""
+"""What a sweep is made of: every job composed before the first begins, in a directory that is found again."""
 
 import copy
 import re
@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from ebm_exp.config.arguments import quoted
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.explain import explain, with_defaults
 from ebm_exp.sweep.directory import SweepDirectory
 
 FORMAT = 1
@@ -52,21 +55,28 @@ class Composer:
         """The overrides of a command line."""
         return OverridesParser.create(config_loader=self.loader).parse_overrides(list(arguments))
 
-    def compose(self, arguments: Sequence[str]) -> DictConfig:
-        """The whole config of one job, Hydra's part included.
+    def compose(self, arguments: Sequence[str]) -> tuple[DictConfig, tuple[str, ...]]:
+        """The whole config of one job, Hydra's part included, and its overrides as Hydra takes them.
 
         Raises:
-            HydraException: when it cannot be composed.
+            UserError: when it cannot be composed.
         """
-        return self.loader.load_sweep_config(self.master, list(arguments))
-
-    def resolve(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """The config of one job as plain values."""
-        return resolved(self.compose(arguments))
+        tried = list(arguments)
+        while True:
+            try:
+                return self.loader.load_sweep_config(self.master, tried), tuple(tried)
+            except (HydraException, OmegaConfBaseException) as error:
+                added = with_defaults(error, tried, "train")
+                if added is None:
+                    raise UserError("\n".join(explain(error, tried, "train"))) from None
+                tried = added
 
     def defaults(self, arguments: Sequence[str], keys: Iterable[str]) -> dict[str, Any]:
         """The values that keys have, and the choices that groups have, where the sweep does not set them."""
-        composed = self.compose(arguments)
+        try:
+            composed = self.compose(arguments)[0]
+        except UserError:  # what is fixed fits no default choice: there is none to compare with
+            return {}
         config, choices = resolved(composed), composed.hydra.runtime.choices
         return {key: choices[key] if key in choices else look_up(config, key) for key in keys}
 
@@ -199,6 +209,20 @@ def is_complete(sweep: SweepDirectory) -> bool:
     """Whether nothing is left to run in a sweep but what failed."""
     ended = [job for job in sweep.jobs() if job.state in ("finished", "pruned", "diverged", "failed")]
     return sweep.record().get("complete", False) or len(ended) >= sweep.record().get("n", 0)
+
+
+def wishes(config: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether the user wants a new sweep, and failed jobs done anew.
+
+    Raises:
+        UserError: for another value.
+    """
+    sweep, retry = config.get("sweep", "auto"), config.get("retry_failed", False)
+    if sweep not in ("auto", "new"):
+        raise UserError(f"sweep: must be auto or new, got {sweep!r}")
+    if not isinstance(retry, bool):
+        raise UserError(f"retry_failed: must be true or false, got {retry!r}")
+    return sweep == "new", retry
 
 
 def place(sweep: SweepDirectory, number: int, worker: str) -> list[str]:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra.plugins.launcher import Launcher
 
@@ -166,7 +166,7 @@ def tell_how_to_go_on(sweep: SweepDirectory, command: Sequence[str], left: int, 
     print(f"stopped: {left} {what} left; go on with\n{shlex.join(typed)}", flush=True)
 
 
-def leave(states: Iterable[str]) -> NoReturn | None:
+def leave(states: Iterable[str]) -> None:
     """Exit as the jobs did: 1 if one failed, 3 if one diverged."""
     ended = set(states)
     code = 1 if "failed" in ended else 3 if "diverged" in ended else 0

@@ -18,8 +18,9 @@ class GridSweeper(Sweeper):
         """Plan all jobs, then run those that are left.
 
         Args:
-            arguments: the task's overrides as typed.
+            arguments: the task's overrides, but for those that were held back from Hydra.
         """
+        from ebm_exp.config.arguments import held_back
         from ebm_exp.sweep.grid import run
 
-        return run(self.hydra_context, self.task_function, self.config, arguments)
+        return run(self.hydra_context, self.task_function, self.config, held_back() or arguments)
