@@ -5,7 +5,7 @@
 | ``sweep.json`` | the command, what varies, what is optimized |
 | ``<number>/`` | a run directory each, and beside its files ``job.json``: its overrides and resolved config |
 | ``journal.log`` | of a search: Optuna's journal |
-| ``locks/`` | a file each for jobs and workers, locked by the process that runs them |
+| ``.locks/`` | a file each for jobs and workers, locked by the process that runs them |
 | ``report.html`` | what came of it |
 """
 
@@ -116,7 +116,7 @@ class SweepDirectory:
 
     def lock(self, name: str) -> FileLock:
         """The lock of a job (its number) or of another name; it ends with the process that holds it."""
-        folder = self.path / "locks"
+        folder = self.path / ".locks"
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f"{name}.lock")
 

@@ -4,9 +4,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 
 from ebm_exp.config.arguments import typed
 from ebm_exp.config.errors import UserError
@@ -25,7 +24,7 @@ from ebm_exp.sweep.plan import (
     resolved,
     wishes,
 )
-from ebm_exp.sweep.worker import Worker, leave, tell_end, tell_how_to_go_on, tell_start
+from ebm_exp.sweep.worker import Worker, at_work, leave, tell_start
 
 _DONE = {"finished", "pruned"}
 
@@ -63,19 +62,12 @@ def run(context: HydraContext, task: TaskFunction, master: DictConfig, arguments
         )  # fmt: skip
     tell_start(sweep, is_there, len(jobs), "jobs")
     _tell_changed(sweep, left)
-    with read_write(master.hydra), open_dict(master.hydra):
-        master.hydra.sweep.dir = str(sweep.path)
-    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
-    worker = Worker(sweep, launcher, len(jobs), keys)
-    try:
-        with worker.working():
-            _work(worker, jobs, left, retry)
-    except SystemExit:
-        tell_end(sweep, worked=True)
-        still = [job for job in jobs if _is_left(sweep, job, retry=False)]
-        tell_how_to_go_on(sweep, typed(), len(still), "jobs")
-        raise
-    tell_end(sweep, worked=bool(left))
+
+    def how_many() -> int:
+        return sum(_is_left(sweep, job, retry=False) for job in jobs)
+
+    with at_work(sweep, context, task, master, len(jobs), "jobs", how_many) as worker:
+        _work(worker, jobs, left, retry)
     leave(job.state for job in sweep.jobs())
 
 
@@ -136,7 +128,6 @@ def _work(worker: Worker, jobs: list[Planned], left: list[Planned], retry: bool)
             still = [job for job in batch if _is_left(worker.sweep, job, retry)]  # another worker may have done it
             if still:
                 worker.launch(still)
-            worker.check()
         tried |= {job.number for job in left}
         # What a worker that died meanwhile has left.
         left = [job for job in jobs if job.number not in tried and _is_left(worker.sweep, job, retry=False)]

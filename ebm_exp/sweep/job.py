@@ -91,7 +91,7 @@ def is_stopping(sweep: SweepDirectory, worker: str) -> bool:
 
 
 def _flag(sweep: SweepDirectory, worker: str) -> Path:
-    return sweep.path / "locks" / f"{worker}.stop"
+    return sweep.path / ".locks" / f"{worker}.stop"
 
 
 def _prepare(sweep: SweepDirectory, number: int, config: Mapping[str, Any]) -> tuple[dict[str, Any] | None, bool]:

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from ebm_exp.config.arguments import quoted
+from ebm_exp.config.arguments import config_dirs, quoted
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.explain import explain, with_defaults
 from ebm_exp.sweep.directory import SweepDirectory
@@ -61,15 +62,16 @@ class Composer:
         Raises:
             UserError: when it cannot be composed.
         """
+        options = [f"--config-dir={folder}" for folder in config_dirs(sys.argv)]
         tried = list(arguments)
         while True:
             try:
                 return self.loader.load_sweep_config(self.master, tried), tuple(tried)
             except (HydraException, OmegaConfBaseException) as error:
-                added = with_defaults(error, tried, "train")
+                added = with_defaults(error, [*options, *tried], "train")
                 if added is None:
-                    raise UserError("\n".join(explain(error, tried, "train"))) from None
-                tried = added
+                    raise UserError("\n".join(explain(error, [*options, *tried], "train"))) from None
+                tried = added[len(options) :]
 
     def defaults(self, arguments: Sequence[str], keys: Iterable[str]) -> dict[str, Any]:
         """The values that keys have, and the choices that groups have, where the sweep does not set them."""
@@ -110,7 +112,7 @@ def grid(overrides: Sequence[Override]) -> Iterator[tuple[tuple[str, ...], tuple
     for override in overrides:
         key = override.get_key_element()
         if not override.is_sweep_override():
-            combinations = [(varied, (*every, override.input_line)) for varied, every in combinations]
+            combinations = [(varied, (*every, override.input_line or "")) for varied, every in combinations]
             continue
         if not override.is_discrete_sweep():
             raise UserError(f"{key}: an interval needs a search (hydra/sweeper=search); a grid takes values: {key}=1,2")

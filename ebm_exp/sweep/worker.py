@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -11,8 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
+from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict, read_write
 
+from ebm_exp.config.arguments import typed
 from ebm_exp.sweep import job as one_job
 from ebm_exp.sweep.directory import ENDED, SweepDirectory
 from ebm_exp.sweep.plan import Planned, place
@@ -37,17 +42,21 @@ class Worker:
         self.is_basic = f"{type(launcher).__module__}.{type(launcher).__qualname__}" == _BASIC
         self.watch = _Watch(sweep, n, keys, self._forward)
         self.signal: int | None = None
+        self.has_launched = False
 
     def launch(self, jobs: Sequence[Planned]) -> None:
         """Run jobs, all at once as far as the launcher is concerned, and wait for their end."""
+        self.has_launched = True
         self.watch.add(job.number for job in jobs)
         overrides = [[*job.arguments, *place(self.sweep, job.number, self.name)] for job in jobs]
         self.launcher.launch(overrides, initial_job_idx=jobs[0].number)
         self.watch.look()
+        if self.signal is not None:  # it came while jobs ran elsewhere
+            raise SystemExit(128 + self.signal)
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """While jobs are launched: a signal stops the running ones, each after a checkpoint, and lets no other begin."""
+        """While jobs are launched: a signal stops those that run, after a checkpoint, and lets no other begin."""
         before = {each: signal.signal(each, self._stop) for each in (signal.SIGINT, signal.SIGTERM)}
         self.watch.start()
         try:
@@ -73,11 +82,6 @@ class Worker:
             if pid is not None and host == socket.gethostname() and self.sweep.is_locked(str(number)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
-
-    def check(self) -> None:
-        """End here if a signal has come while jobs ran elsewhere."""
-        if self.signal is not None:
-            raise SystemExit(128 + self.signal)
 
 
 class _Watch(threading.Thread):
@@ -136,6 +140,41 @@ class _Watch(threading.Thread):
         return stat.st_mtime_ns, stat.st_ino
 
 
+@contextlib.contextmanager
+def at_work(
+    sweep: SweepDirectory,
+    context: HydraContext,
+    task: TaskFunction,
+    master: DictConfig,
+    n: int,
+    what: str,
+    left: Callable[[], int],
+) -> Iterator[Worker]:
+    """A worker on a sweep, by the launcher that the user chose; at the end the table, and after a signal how to go on.
+
+    Args:
+        sweep: the sweep.
+        context: what Hydra hands to a sweeper,
+        task: with what a job runs,
+        master: and the config of the sweep as a whole.
+        n: jobs in all.
+        what: they are, ``jobs`` or ``trials``.
+        left: how many have not been done.
+    """
+    with read_write(master.hydra), open_dict(master.hydra):
+        master.hydra.sweep.dir = str(sweep.path)
+    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
+    worker = Worker(sweep, launcher, n, sweep.record()["keys"])
+    try:
+        with worker.working():
+            yield worker
+    except SystemExit:
+        tell_end(sweep, anew=True)
+        print(f"stopped: {left()} {what} left; go on with\n{_how_to_go_on()}", flush=True)
+        raise
+    tell_end(sweep, anew=worker.has_launched)
+
+
 def tell_start(sweep: SweepDirectory, is_there: bool, n: int, what: str) -> None:
     """The first line: which directory, and whether it goes on."""
     ended = sum(job.state in ENDED - {"stopped"} for job in sweep.jobs()) if is_there else 0
@@ -143,39 +182,35 @@ def tell_start(sweep: SweepDirectory, is_there: bool, n: int, what: str) -> None
     print(f"sweep   {sweep.path} ({so_far})", flush=True)
 
 
-def tell_end(sweep: SweepDirectory, worked: bool) -> None:
-    """What came of it, in a table; then the report."""
-    results = read(sweep)
-    print()
-    for each in table(results, _width()):
-        print(each)
+def tell_end(sweep: SweepDirectory, anew: bool) -> None:
+    """What came of it, in a table; then the report.
+
+    Args:
+        sweep: the sweep.
+        anew: write the report although there is one.
+    """
+    print("\n".join(["", *table(read(sweep), shutil.get_terminal_size((100, 24)).columns)]))
     try:
-        if worked or not sweep.report.is_file():
+        if anew or not sweep.report.is_file():
             from ebm_exp.logger.report import write_report
 
             write_report(sweep.path)
-    except Exception as error:  # a report is no reason to lose a sweep
-        print(f"report could not be written ({type(error).__name__}: {error})", file=sys.stderr)
-    else:
         print(f"report  {sweep.report}", flush=True)
-
-
-def tell_how_to_go_on(sweep: SweepDirectory, command: Sequence[str], left: int, what: str) -> None:
-    """The one command that goes on."""
-    typed = [each for each in command if each != "sweep=new"]
-    print(f"stopped: {left} {what} left; go on with\n{shlex.join(typed)}", flush=True)
+    except Exception as error:  # a report is no reason to lose a sweep
+        print(f"report  could not be written ({type(error).__name__}: {error})", file=sys.stderr)
 
 
 def leave(states: Iterable[str]) -> None:
-    """Exit as the jobs did: 1 if one failed, 3 if one diverged."""
+    """Exit as the jobs did.
+
+    Raises:
+        SystemExit: 1 if one failed, 3 if one diverged.
+    """
     ended = set(states)
     code = 1 if "failed" in ended else 3 if "diverged" in ended else 0
     if code:
         sys.exit(code)
-    return None
 
 
-def _width() -> int:
-    import shutil
-
-    return shutil.get_terminal_size((100, 24)).columns
+def _how_to_go_on() -> str:
+    return shlex.join(each for each in typed() if each != "sweep=new")
