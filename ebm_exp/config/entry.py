@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.config import process
 from ebm_exp.config.arguments import (
     claim_stamp,
     config_dirs,
@@ -44,9 +45,8 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a × must not end a run on a terminal that has none
+    looking = bool(LOOKING & {a.split("=")[0] for a in sys.argv[1:]})
+    process.begin(looking)
     arguments = quote_home(sys.argv[1:])
 
     def tell(error: Exception) -> None:
@@ -58,7 +58,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
 
     try:
         refuse_empty_paths(arguments)
-        if not LOOKING & {a.split("=")[0] for a in arguments}:
+        if not looking:
             directory = "hydra.run.dir" if config_name == "train" else "output_dir"
             refuse_used_directory(arguments, directory)
             if not {directory, "hydra.sweep.dir", "resume"} & {a.split("=")[0] for a in arguments}:
@@ -69,7 +69,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             sys.argv[1:] = arguments
             try:
                 hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main, tell))()
-                return
+                return process.end(looking)
             except HydraException as error:
                 added = _with_defaults(error, arguments, config_name)
                 if added is None:
