@@ -1,5 +1,6 @@
 """The command line: run an entry point under Hydra, with errors a user can read."""
 
+import contextlib
 import logging
 import os
 import re
@@ -57,6 +58,11 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             _exit(_explain(error, arguments, config_name))
 
     try:
+        if {"-sc", "--shell-completion"} & set(arguments):
+            from ebm_exp.config.completion import answer
+
+            if answer(arguments, config_name, lambda typed: _composed(typed, config_name)):
+                return
         refuse_empty_paths(arguments)
         if not looking:
             directory = "hydra.run.dir" if config_name == "train" else "output_dir"
@@ -199,6 +205,13 @@ def _known_keys(parent: str, arguments: list[str], config_name: str) -> list[str
         takes = validate.settable(validate.locate(parent, target))
         keys = [key for key in keys if key in takes] + sorted(takes - set(keys))
     return keys
+
+
+def _composed(typed: list[str], config_name: str) -> dict[str, Any]:
+    """The config by a command line that is not finished, for completion."""
+    with contextlib.suppress(UserError):
+        (resumed if config_name == "train" else sampled)(typed := [*typed])
+    return _node("", typed, config_name)
 
 
 def _node(path: str, arguments: list[str], config_name: str) -> dict[str, Any]:
