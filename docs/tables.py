@@ -8,6 +8,7 @@ conf/sampler/, with the first sentence of its header, and "(default)" at the cho
 """
 
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -88,6 +89,8 @@ def main(root: Path = ROOT, check: bool = False) -> list[str]:
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # | head
     if set(sys.argv[1:]) - {"--check"}:
         sys.exit(f"usage: python {sys.argv[0]} [--check]")
     sys.exit("\n".join(main(check="--check" in sys.argv)) or 0)

@@ -1,5 +1,6 @@
 """The command line: run an entry point under Hydra, with errors a user can read."""
 
+import contextlib
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.config import process
 from ebm_exp.config.arguments import (
     claim_stamp,
     hold_back,
@@ -52,10 +54,9 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a × must not end a run on a terminal that has none
     remember(sys.argv[1:])
+    looking = bool(LOOKING & {a.split("=")[0] for a in sys.argv[1:]})
+    process.begin(looking)
     arguments = quote_home(sys.argv[1:])
 
     def tell(error: Exception) -> None:
@@ -66,8 +67,13 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             _exit(explain(error, arguments, config_name))
 
     try:
+        if {"-sc", "--shell-completion"} & set(arguments):
+            from ebm_exp.config.completion import answer
+
+            if answer(arguments, config_name, lambda typed: _composed(typed, config_name)):
+                return
         refuse_empty_paths(arguments)
-        if not LOOKING & {a.split("=")[0] for a in arguments}:
+        if not looking:
             directory = "hydra.run.dir" if config_name == "train" else "output_dir"
             refuse_used_directory(arguments, directory)
             if not {directory, "hydra.sweep.dir", "resume"} & {a.split("=")[0] for a in arguments}:
@@ -80,7 +86,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             sys.argv[1:] = arguments
             try:
                 hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main, tell))()
-                return
+                return process.end(looking)
             except HydraException as error:
                 added = with_defaults(error, arguments, config_name)
                 if added is None:
@@ -177,3 +183,10 @@ def _dropped_defaults(arguments: list[str], config_name: str) -> list[str]:
         keys = set(node_at(path, arguments, config_name)) - set(parameters) - validate.OWN - validate.SUGGESTED
         dropped += [f"~{path}.{key}" for key in sorted(keys) if f"{path}.{key}" not in typed]
     return dropped
+
+
+def _composed(typed: list[str], config_name: str) -> dict[str, Any]:
+    """The config by a command line that is not finished, for completion."""
+    with contextlib.suppress(UserError):
+        (resumed if config_name == "train" else sampled)(typed := [*typed])
+    return node_at("", typed, config_name)

@@ -1,0 +1,65 @@
+"""The process of a command: it starts quickly; a reader that goes away (``| head``) costs no traceback and no run."""
+
+import gc
+import io
+import os
+import signal
+import sys
+from typing import TextIO
+
+
+class _Output(io.FileIO):
+    """A standard stream that writes into nothing once nobody reads it."""
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self.fileno())  # for what this process starts, too
+            os.close(nothing)
+            return len(data)
+
+
+def begin(looking: bool) -> None:
+    """Prepare this process.
+
+    Args:
+        looking: whether it only shows something. It then ends where its reader does, by SIGPIPE as other commands do;
+            a run goes on, and its files hold what it has to say.
+    """
+    if looking and hasattr(signal, "SIGPIPE"):  # Windows has none
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    # A × must not end a run on a terminal that has none.
+    sys.stdout, sys.stderr = (_reopened(stream) for stream in (sys.stdout, sys.stderr))
+    if looking:
+        gc.disable()  # it is over before there is much to collect
+    import yaml
+    from hydra.core.config_store import ConfigStore
+
+    if yaml.__with_libyaml__:  # Hydra and OmegaConf take the slow one
+        yaml.SafeLoader = yaml.CSafeLoader  # type: ignore[assignment, misc]
+    # Hydra copies what it looks up choices in for each group that it lists: one second for --help. It may share this.
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+
+
+def end(looking: bool) -> None:
+    """End the process here if it was to show something: to take down what was imported is a tenth of its time."""
+    if looking:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def _reopened(stream: TextIO) -> TextIO:
+    if not isinstance(stream, io.TextIOWrapper) or not isinstance(stream.buffer, io.BufferedWriter | io.FileIO):
+        return stream  # none, or what a test or a notebook has put there
+    stream.flush()
+    output = _Output(stream.fileno(), "w", closefd=False)
+    buffered = isinstance(stream.buffer, io.BufferedWriter)  # else as by PYTHONUNBUFFERED
+    return io.TextIOWrapper(
+        io.BufferedWriter(output) if buffered else output,  # type: ignore[type-var]
+        stream.encoding,
+        "replace",
+        line_buffering=stream.line_buffering,
+        write_through=not buffered,
+    )

@@ -1,0 +1,78 @@
+"""``| head``: a reader that goes away costs no traceback, and no run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.warm import ROOT, SMALL, environment
+
+
+def unread(*arguments: str, env: dict[str, str] | None = None, both: bool = False) -> tuple[int, str]:
+    """The exit code of a script whose output has no reader, and what it wrote to the other stream."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment() | (env or {}),
+            stdout=write,
+            stderr=write if both else subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    return done.returncode, done.stderr or ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train.py", "--help"),
+        ("train.py", "--cfg", "job", "--resolve"),
+        ("train.py", "--info", "defaults-tree"),
+        ("train.py", "-sc", "install=bash"),
+        ("sample.py", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_only_shown_ends_with_its_reader(arguments: tuple[str, ...]) -> None:
+    assert unread(*arguments) == (-signal.SIGPIPE, "")
+
+
+def test_what_is_wrong_with_the_tables_may_be_cut_off(tmp_path: Path) -> None:
+    tables = tmp_path / "docs" / "tables.py"
+    tables.parent.mkdir()
+    tables.write_text((ROOT / "docs" / "tables.py").read_text())
+    (tmp_path / "README.md").touch()
+    (tmp_path / "conf" / "dataset").mkdir(parents=True)
+    for script in ("train", "sample"):
+        (tmp_path / "conf" / f"{script}.yaml").write_text("defaults: [_self_]\n")
+    assert unread(str(tables), "--check", both=True) == (-signal.SIGPIPE, "")
+
+
+def test_a_training_goes_on_without_its_terminal(tmp_path: Path) -> None:
+    run, env = tmp_path / "run", {"PYTHONUNBUFFERED": "1"}
+    assert unread("train.py", *SMALL, "trainer.log_every_steps=1", f"hydra.run.dir={run}", env=env, both=True)[0] == 0
+    assert json.loads((run / "summary.json").read_text())["state"] == "finished"
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_sweep_goes_on(tmp_path: Path) -> None:
+    code, said = unread("train.py", "-m", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}")
+    assert (code, said) == (0, "")
+    assert [json.loads((tmp_path / str(i) / "summary.json").read_text())["state"] for i in range(2)] == ["finished"] * 2
+
+
+def test_what_is_drawn_is_kept(trained: Path, tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn"
+    code, said = unread("sample.py", f"run={trained}", "n_samples=4", f"output_dir={drawn}")
+    assert (code, said) == (0, "")
+    assert (drawn / "samples.npz").is_file()
