@@ -3,9 +3,12 @@
 What a command needs beside Hydra is imported once the config is found to be right.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ebm_exp.config.entry import Launch, run_entry_point
+
+if TYPE_CHECKING:
+    from ebm_exp.trainer.outcome import Outcome
 
 
 def train() -> None:
@@ -18,8 +21,8 @@ def sample() -> None:
     run_entry_point(_sample, "sample")
 
 
-def _train(config: dict[str, Any], launch: Launch) -> float | None:
-    """One training run; returns the best value of ``optimized_metric`` for a sweep."""
+def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
+    """One training run."""
     from ebm_exp.run.checkpoint import read_state
     from ebm_exp.run.directory import RunDirectory
     from ebm_exp.run.loaded import load_initial_weights
@@ -34,8 +37,7 @@ def _train(config: dict[str, Any], launch: Launch) -> float | None:
         load_initial_weights(experiment.energy, config["init_from"])
     if state is None:
         directory.create()
-    outcome = parts["trainer"].fit(parts, experiment, directory, parts["logger"], launch.group, state)
-    return outcome.best["value"] if outcome.best else None
+    return parts["trainer"].fit(parts, experiment, directory, parts["logger"], launch.group, state, prune=launch.prune)
 
 
 def _sample(config: dict[str, Any], launch: Launch) -> None:

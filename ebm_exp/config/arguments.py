@@ -15,6 +15,8 @@ _PATHS = re.compile(r"(resume|init_from|run|output_dir|hydra\.(run|sweep)\.dir|(
 _PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
 _CLAIMS = Path("outputs/.starts")  # one empty folder for each start of the last minute
 _STALE = 60.0  # seconds
+_typed: list[str] = []
+_held: list[str] = []
 
 
 def quote_home(arguments: Sequence[str]) -> list[str]:
@@ -107,6 +109,36 @@ def override(key: str, value: str | Path) -> str:
 def command(name: str) -> str:
     """``python train.py``, or ``ebm-train`` where that was what started this process; the same for ``sample``."""
     return f"ebm-{name}" if Path(sys.argv[0]).name.startswith("ebm-") else f"python {name}.py"
+
+
+def remember(arguments: Sequence[str]) -> None:
+    """Keep the command line as it was typed, before anything in it is mended."""
+    _typed[:] = arguments
+
+
+def typed() -> list[str]:
+    """The command that started this process, as it was typed."""
+    return [*command("train").split(), *_typed]
+
+
+def hold_back(arguments: Sequence[str]) -> list[str]:
+    """What Hydra composes for a sweep as a whole: its own keys alone, for a key of one job may be unknown to another.
+
+    All others wait for the sweeper (``held_back``). Without a sweep, or with a sweeper that is none of ours, all stay.
+    """
+    _held.clear()
+    search = any(a.startswith("hparams_search=") for a in arguments)
+    foreign = any(re.match(r"hydra/sweeper=(?!grid$|search$)", a) for a in arguments)
+    if foreign or not (search or {"-m", "--multirun"} & set(arguments)):
+        return list(arguments)
+    kept = re.compile(r"-|\+*hydra[./]|hparams_search=|(?!~)[^=]*$")  # the last: what stands behind an option
+    _held.extend(a for a in arguments if a.startswith("hparams_search=") or not kept.match(a))
+    return [a for a in arguments if kept.match(a)]
+
+
+def held_back() -> list[str]:
+    """The overrides of a sweep's jobs."""
+    return list(_held)
 
 
 def quoted(text: str) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.validate import arguments, arguments_of, coerce, is_node, locate, source
+from ebm_exp.config.validate import arguments, arguments_of, coerce, is_node, locate, source, validate
 from ebm_exp.random import Stream, seed_global
 
 _MISSING = object()
@@ -163,6 +163,21 @@ class Parts:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]  # what a schedule scales, saved with the group
         return optimizer
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuse what can be known to be wrong before any data is read: of a sweep, before its first job begins.
+
+    Args:
+        config: resolved.
+
+    Raises:
+        UserError: naming the key.
+    """
+    validate(config)
+    parts = Parts(config)
+    for name in ("trainer", "logger"):
+        parts[name]
 
 
 class Suggestions:

@@ -7,31 +7,39 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ebm_exp.config import process
 from ebm_exp.config.arguments import (
     claim_stamp,
-    config_dirs,
+    hold_back,
     quote_home,
-    quoted,
     refuse_empty_paths,
     refuse_used_directory,
-    value_of,
+    remember,
 )
-from ebm_exp.config.errors import UserError, nearest
-from ebm_exp.config.saved import GROUPS, LOOKING, resumed, sampled
-from ebm_exp.config.trust import CONF, resolver_at
+from ebm_exp.config.errors import UserError
+from ebm_exp.config.explain import explain, node_at, with_defaults
+from ebm_exp.config.saved import LOOKING, resumed, sampled
+from ebm_exp.config.trust import CONF
+from ebm_exp.run.directory import is_sweep
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What Hydra knows and a run needs: where to write, and the sweep it belongs to (the W&B group)."""
+    """What Hydra knows and a run needs.
+
+    Attributes:
+        run_dir: where to write.
+        group: the sweep it belongs to (the W&B group); None: a single run.
+        prune: told the step and the scores of each evaluation; True ends the training there.
+    """
 
     run_dir: Path
-    group: str | None
+    group: str | None = None
+    prune: Callable[[int, Any], bool] = field(default=lambda step, scores: False)
 
 
 def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: str) -> None:
@@ -46,6 +54,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    remember(sys.argv[1:])
     looking = bool(LOOKING & {a.split("=")[0] for a in sys.argv[1:]})
     process.begin(looking)
     arguments = quote_home(sys.argv[1:])
@@ -55,7 +64,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
         if isinstance(error, UserError):
             _exit(str(error).splitlines())
         if isinstance(error, HydraException | OmegaConfBaseException):
-            _exit(_explain(error, arguments, config_name))
+            _exit(explain(error, arguments, config_name))
 
     try:
         if {"-sc", "--shell-completion"} & set(arguments):
@@ -71,13 +80,15 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
                 os.environ["EBM_RUN_STAMP"] = claim_stamp()
         primary = (resumed if config_name == "train" else sampled)(arguments)
         arguments += _dropped_defaults(arguments, config_name)
+        if primary == "train":
+            arguments = hold_back(arguments)
         while True:
             sys.argv[1:] = arguments
             try:
                 hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main, tell))()
                 return process.end(looking)
             except HydraException as error:
-                added = _with_defaults(error, arguments, config_name)
+                added = with_defaults(error, arguments, config_name)
                 if added is None:
                     raise
                 arguments = added
@@ -101,12 +112,14 @@ def _wrap(main: Callable[[dict[str, Any], Launch], Any], tell: Callable[[Excepti
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
         multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
         launch = Launch(Path(hydra.runtime.output_dir), str(hydra.sweep.dir) if multirun else None)
+        if multirun and is_sweep(hydra.sweep.dir):
+            return _train_in_sweep(main, composed, hydra, launch)
         try:
             config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
             from ebm_exp.config.validate import validate
 
             validate(config)
-            return main(config, launch)
+            outcome = main(config, launch)
         except Exception as error:
             if multirun:  # Hydra shows one error of a sweep, at its very end: say each when it happens
                 where = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"
@@ -116,8 +129,35 @@ def _wrap(main: Callable[[dict[str, Any], Launch], Any], tell: Callable[[Excepti
             if not multirun:
                 tell(error)  # here, before Hydra writes a line of its own above it
             raise
+        if not multirun and outcome is not None and outcome.exit_code:
+            sys.exit(outcome.exit_code)
+        return outcome.best["value"] if outcome is not None and outcome.best else None
 
     return job
+
+
+def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any, hydra: Any, launch: Launch) -> Any:
+    """One job of our own sweepers, which knows its folder and whether it goes on."""
+    from omegaconf import OmegaConf
+
+    from ebm_exp.config.validate import validate
+    from ebm_exp.sweep import job
+    from ebm_exp.sweep.directory import SweepDirectory
+
+    sweep, number = SweepDirectory(str(hydra.sweep.dir)), int(launch.run_dir.name)
+
+    def write_hydra(folder: Path) -> None:
+        written = {"config": composed, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
+        (folder / ".hydra").mkdir(exist_ok=True)
+        for name, content in written.items():
+            OmegaConf.save(OmegaConf.create(content), folder / ".hydra" / f"{name}.yaml")
+
+    def train(config: dict[str, Any]) -> Any:
+        validate(config)
+        return main(config, launch)
+
+    config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    return job.run(sweep, number, config, list(hydra.overrides.task), write_hydra, train)
 
 
 def _discard(run_dir: Path) -> None:
@@ -140,98 +180,13 @@ def _dropped_defaults(arguments: list[str], config_name: str) -> list[str]:
         parameters = validate.arguments(validate.locate(path, target))
         if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             continue
-        keys = set(_node(path, arguments, config_name)) - set(parameters) - validate.OWN - validate.SUGGESTED
+        keys = set(node_at(path, arguments, config_name)) - set(parameters) - validate.OWN - validate.SUGGESTED
         dropped += [f"~{path}.{key}" for key in sorted(keys) if f"{path}.{key}" not in typed]
     return dropped
-
-
-def _with_defaults(error: Exception, arguments: list[str], config_name: str) -> list[str] | None:
-    """The arguments again if Hydra refused a key that a YAML leaves to its constructor's default; else None."""
-    unknown = re.search(r"Could not override '([\w.]+)\.(\w+)'", str(error))
-    if unknown is None or unknown[2] not in _known_keys(unknown[1], arguments, config_name):
-        return None
-    key = f"{unknown[1]}.{unknown[2]}="
-    return ["++" + a if a.startswith(key) else a for a in arguments]
-
-
-def _explain(error: Exception, arguments: list[str], config_name: str) -> list[str]:
-    """Hydra's and OmegaConf's errors in the style of ours: the key, then what is allowed."""
-    from hydra.errors import MissingConfigException, OverrideParseException
-
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        return [f"{group or 'config'}: there is no {name!r}; {nearest(name, error.options)}"]
-    if isinstance(error, OverrideParseException):
-        key, _, value = str(error.override).partition("=")
-        return [
-            f"{error.override}: cannot be parsed as an override ({error.message.splitlines()[0]})",
-            f"If the value is a text, quote it twice, for the shell and for Hydra: '{key}=\"{value}\"'",
-        ]
-    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
-    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", lines[0])
-    if ambiguous:
-        key, value = ambiguous.groups()
-        return [
-            f"{key}={value}: is several values; to sweep over them add -m",
-            f"For a list write {key}=[{value}], for a text \"{key}='{value}'\"",
-        ]
-    unknown = re.search(r"Could not (?:override|append|delete)[^']*'\+?([^'=]+)", str(error))
-    if unknown:
-        key = unknown.group(1)
-        parent, _, name = key.rpartition(".")
-        return [f"{key}: unknown key; {nearest(name, _known_keys(parent, arguments, config_name))}"]
-    full_key = re.search(r"full_key: (\S+)", str(error))
-    missing = re.search(r"Missing mandatory value: (\S+)", str(error))
-    if missing:
-        key = (full_key or missing).group(1)
-        run = value_of("resume", arguments) or value_of("run", arguments)
-        where = resolver_at(run, key) if run is not None else None
-        if where is not None:
-            return [
-                f"{where}: the run's config calls a resolver here; give a value, or trust=true if you trust the run"
-            ]
-        return [f"{key}: is required"]
-    return [f"{full_key.group(1)}: {lines[0]}" if full_key else lines[0]]
-
-
-def _known_keys(parent: str, arguments: list[str], config_name: str) -> list[str]:
-    """What may stand below a key: what its YAML has, and what the class that it names takes."""
-    from ebm_exp.config import validate
-
-    node = _node(parent, arguments, config_name)
-    keys = [key for key in node if not key.startswith("_")]
-    target = value_of(f"{parent}._target_", arguments) or node.get("_target_")
-    if target is not None:
-        takes = validate.settable(validate.locate(parent, target))
-        keys = [key for key in keys if key in takes] + sorted(takes - set(keys))
-    return keys
 
 
 def _composed(typed: list[str], config_name: str) -> dict[str, Any]:
     """The config by a command line that is not finished, for completion."""
     with contextlib.suppress(UserError):
         (resumed if config_name == "train" else sampled)(typed := [*typed])
-    return _node("", typed, config_name)
-
-
-def _node(path: str, arguments: list[str], config_name: str) -> dict[str, Any]:
-    """A node of the config by the choices on the command line, without its values; empty where there is none."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.config_store import ConfigStore
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-
-    stored = {"train": "resumed_run.yaml", "sample": "saved_run.yaml"}[config_name]
-    primary = stored if stored in ConfigStore.instance().repo else config_name
-    choices = [a for a in arguments if re.split("[@=]", a.lstrip("+"))[0] in GROUPS and "," not in a]
-    choices += [f"hydra.searchpath=[{quoted('file://' + str(folder))}]" for folder in config_dirs(arguments)]
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            node: Any = OmegaConf.to_container(compose(primary.removesuffix(".yaml"), overrides=choices))
-    except HydraException:
-        return {}
-    for part in filter(None, path.split(".")):
-        node = node.get(part) if isinstance(node, dict) else None
-    return {str(key): value for key, value in node.items()} if isinstance(node, dict) else {}
+    return node_at("", typed, config_name)

@@ -35,6 +35,8 @@ class TopLevel:
     init_from: str | None = None
     stand_in: bool = False
     trust: bool = False
+    sweep: Literal["auto", "new"] = "auto"
+    retry_failed: bool = False
 
 
 @dataclass(frozen=True)

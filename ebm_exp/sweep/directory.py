@@ -5,12 +5,13 @@
 | ``sweep.json`` | the command, what varies, what is optimized |
 | ``<number>/`` | a run directory each, and beside its files ``job.json``: its overrides and resolved config |
 | ``journal.log`` | of a search: Optuna's journal |
-| ``locks/`` | a file each for jobs and workers, locked by the process that runs them |
+| ``.locks/`` | a file each for jobs and workers, locked by the process that runs them |
 | ``report.html`` | what came of it |
 """
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from ebm_exp.run.directory import RunDirectory
+
+ENDED = frozenset({"finished", "pruned", "diverged", "failed", "stopped"})
 
 
 class Job(NamedTuple):
@@ -81,7 +84,16 @@ class SweepDirectory:
         """Say what a job is, before it begins."""
         folder = self.path / str(number)
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "job.json", {"number": number, "overrides": overrides, "config": config})
+        process = {"pid": os.getpid(), "host": socket.gethostname()}
+        _write(folder / "job.json", {"number": number, "overrides": overrides, "config": config} | process)
+
+    def process(self, number: int) -> tuple[int | None, str | None]:
+        """Process and machine that claimed a job last."""
+        try:
+            said = json.loads((self.run(number).path / "job.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None, None
+        return said.get("pid"), said.get("host")
 
     def jobs(self) -> list[Job]:
         """The jobs that have begun, by their number."""
@@ -104,7 +116,7 @@ class SweepDirectory:
 
     def lock(self, name: str) -> FileLock:
         """The lock of a job (its number) or of another name; it ends with the process that holds it."""
-        folder = self.path / "locks"
+        folder = self.path / ".locks"
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f"{name}.lock")
 
@@ -117,11 +129,6 @@ class SweepDirectory:
             return True
         lock.release()
         return False
-
-
-def is_sweep(path: str | Path) -> bool:
-    """Whether a directory is a sweep's."""
-    return (Path(path) / "sweep.json").is_file()
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -4,6 +4,9 @@ Every step is a function of the state and the step's number alone (batches and n
 so a run that is killed and resumed walks the same path, bit for bit on the CPU.
 """
 
+import os
+import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -97,8 +100,8 @@ class Trainer:
             state: the checkpoint to go on from, whose states the parts have taken over already.
             prune: told the step and the scores of each evaluation, once they are saved; True ends the training there.
 
-        Raises:
-            NonFiniteError: naming step and metric; the summary says so too, and no later checkpoint is written.
+        Returns:
+            How it ended; ``diverged`` names step and metric of what was not finite, and no later checkpoint is written.
         """
         self.parts, self.experiment, self.directory, self.logger = parts, experiment, directory, logger
         self.prune = prune
@@ -112,10 +115,12 @@ class Trainer:
         truncate_after(directory.metrics_file, self.step)
         facts = self.report.facts()
         name = "/".join(directory.path.parts[-2:])
-        group = group or name  # of a single run: what is drawn from it joins it there
+        before = directory.summary()
+        group = group or before.get("group") or name  # of a single run: what is drawn from it joins it there
         logger.start(dict(parts.config) | facts, (state or {}).get("wandb_id"), name, group, directory.path)
-        earlier = directory.summary().get("metrics", {})
-        summary: dict[str, Any] = {"state": "running", "wandb_id": logger.id, "group": group} | facts
+        earlier = before.get("metrics", {})
+        process = {"pid": os.getpid(), "host": socket.gethostname()}
+        summary: dict[str, Any] = {"state": "running", "wandb_id": logger.id, "group": group} | process | facts
         directory.write_summary(summary | {"step": self.step, "metrics": earlier})
         summary["metrics"] = earlier
         outcome: Outcome | None = None
@@ -127,8 +132,8 @@ class Trainer:
                 with profiler(directory.path, self.profile_steps, progress.print) as step_done:
                     outcome = self._loop(progress, stop, summary, step_done)
         except NonFiniteError as error:
-            failed |= {"reason": str(error), "failed_step": error.step, "failed_metric": error.metric}
-            raise
+            outcome = Outcome("diverged", self.best, str(error))
+            summary |= {"failed_step": error.step, "failed_metric": error.metric}
         except Exception as error:
             failed["reason"] = f"{type(error).__name__}: {error}"
             raise
@@ -137,7 +142,10 @@ class Trainer:
             summary |= {"step": self.step, "minutes": round(self.elapsed / 60, 3), "best": self.best}
             directory.write_summary(summary)
             logger.summary({f"best/{key}": value for key, value in self.best.items()} if self.best else {})
-            logger.finish(1 if outcome is None else 0)
+            logger.finish(1 if outcome is None or outcome.state == "diverged" else 0)
+        if outcome.state == "diverged":
+            print(f"diverged: {outcome.reason}; see {directory.path}", file=sys.stderr)
+            return outcome
         self.report.tell_where(outcome.state, self.step, self.max_steps, self.elapsed, self.best, logger.hint())
         return outcome
 
@@ -182,7 +190,8 @@ class Trainer:
             if loss is not None and not stop.requested and self._due(self.image_every, ended):
                 self.logger.log_images(self.report.draw_images(self.step, loss), self.step)
             if ended or stop.requested:
-                return Outcome("finished" if ended else "stopped", self.best)
+                whole = ended and not (stop.requested and self.unevaluated)
+                return Outcome("finished", self.best) if whole else Outcome("stopped", self.best, signal=stop.signal)
             loss = update(self.step)
             self.step += 1
             step_done()

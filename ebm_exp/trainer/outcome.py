@@ -13,14 +13,21 @@ class Outcome(NamedTuple):
     """How a training ended; what fails raises.
 
     Attributes:
-        state: ``finished``, ``stopped`` by a signal, or ``pruned``.
+        state: ``finished``, ``stopped`` by a signal, ``pruned``, or ``diverged``: a number was not finite.
         best: of its evaluations; None: none was made, or no metric is optimized.
         reason: why it ended before its time.
+        signal: the one that stopped it.
     """
 
-    state: Literal["finished", "stopped", "pruned"]
+    state: Literal["finished", "stopped", "pruned", "diverged"]
     best: Best | None = None
     reason: str | None = None
+    signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Of the process: 0, 3 for diverged, 128 + the signal that stopped it."""
+        return {"diverged": 3, "stopped": 128 + (self.signal or 0)}.get(self.state, 0)
 
 
 def best_of(best: Best | None, metric: str | None, scores: Mapping[str, Score], step: int) -> Best | None:

@@ -217,7 +217,7 @@ def test_multirun_gives_runs_of_their_own_in_one_group(cli: Cli, tmp_path: Path)
         ),
     )
     assert done.returncode == 0, done.stderr
-    assert sorted(p.name for p in sweep.iterdir() if p.is_dir()) == ["0", "1", "2", "3"]
+    assert sorted(p.name for p in sweep.iterdir() if p.is_dir() and p.name != ".locks") == ["0", "1", "2", "3"]
     ids = {json.loads((sweep / str(i) / "summary.json").read_text())["wandb_id"] for i in range(4)}
     runs = wandb_row(tmp_path)
     assert len(ids) == 4
@@ -244,15 +244,17 @@ def test_a_terminal_without_unicode(cli: Cli, tmp_path: Path, monkeypatch: pytes
     assert "1?8?8" in done.stdout
 
 
-def test_a_non_finite_run_fails_and_says_where(cli: Cli, tmp_path: Path) -> None:
+def test_a_non_finite_run_diverges_and_says_where(cli: Cli, tmp_path: Path) -> None:
     run = tmp_path / "run"
     done = cli(
         *("train.py", *TINY, "trainer.max_steps=40", "optimizer=sgd", "optimizer.lr=1e30"),
         *("trainer.gradient_norm_clip=null", f"hydra.run.dir={run}"),
     )
-    assert done.returncode == 1
+    assert done.returncode == 3
+    (line,) = done.stderr.strip().splitlines()
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["state"] == "failed"
+    assert summary["state"] == "diverged"
+    assert line.startswith(f"diverged: {summary['reason']}")
     assert summary["failed_step"] >= 1
     assert summary["failed_metric"].startswith(("train/", "chain/"))
     assert str(summary["failed_step"]) in summary["reason"]

@@ -1,0 +1,243 @@
+"""What a sweep is made of: every job composed before the first begins, in a directory that is found again."""
+
+import copy
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from ebm_exp.config.arguments import config_dirs, quoted
+from ebm_exp.config.errors import UserError
+from ebm_exp.config.explain import explain, with_defaults
+from ebm_exp.sweep.directory import SweepDirectory
+
+FORMAT = 1
+# What tells no sweep, and no job, from another: where things lie, what is shown, and how a sweep goes on.
+_FREE = {"sweep", "retry_failed", "device", "trust", "logger"}
+_PATHS = {"root", "cache_dir", "dir"}
+
+
+class Planned(NamedTuple):
+    """A job of a sweep.
+
+    Attributes:
+        number: names its folder.
+        overrides: what the sweep sets in it.
+        arguments: all its overrides, for Hydra.
+        config: resolved.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    arguments: tuple[str, ...]
+    config: dict[str, Any]
+
+
+class Composer:
+    """Composes the jobs of a sweep as its launcher will.
+
+    Args:
+        loader: Hydra's.
+        master: the config that Hydra composed for the sweep as a whole.
+    """
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
+        self.loader, self.master = loader, master
+
+    def parse(self, arguments: Sequence[str]) -> list[Override]:
+        """The overrides of a command line."""
+        return OverridesParser.create(config_loader=self.loader).parse_overrides(list(arguments))
+
+    def compose(self, arguments: Sequence[str]) -> tuple[DictConfig, tuple[str, ...]]:
+        """The whole config of one job, Hydra's part included, and its overrides as Hydra takes them.
+
+        Raises:
+            UserError: when it cannot be composed.
+        """
+        options = [f"--config-dir={folder}" for folder in config_dirs(sys.argv)]
+        tried = list(arguments)
+        while True:
+            try:
+                return self.loader.load_sweep_config(self.master, tried), tuple(tried)
+            except (HydraException, OmegaConfBaseException) as error:
+                added = with_defaults(error, [*options, *tried], "train")
+                if added is None:
+                    raise UserError("\n".join(explain(error, [*options, *tried], "train"))) from None
+                tried = added[len(options) :]
+
+    def defaults(self, arguments: Sequence[str], keys: Iterable[str]) -> dict[str, Any]:
+        """The values that keys have, and the choices that groups have, where the sweep does not set them."""
+        try:
+            composed = self.compose(arguments)[0]
+        except UserError:  # what is fixed fits no default choice: there is none to compare with
+            return {}
+        config, choices = resolved(composed), composed.hydra.runtime.choices
+        return {key: choices[key] if key in choices else look_up(config, key) for key in keys}
+
+    def directory(self, configs: Sequence[DictConfig]) -> Path:
+        """Where a sweep over these jobs would lie by ``hydra.sweep.dir``; names of several are joined."""
+        folders = list(dict.fromkeys(Path(str(config.hydra.sweep.dir)) for config in configs))
+        names = list(dict.fromkeys(folder.parent.name for folder in folders))
+        if len(names) == 1:
+            return folders[0]
+        name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
+        return folders[0].parent.parent / name / folders[0].name
+
+
+def resolved(composed: DictConfig) -> dict[str, Any]:
+    """A composed config as plain values, without Hydra's part."""
+    task = copy.deepcopy(composed)
+    with open_dict(task):
+        task.pop("hydra", None)
+    plain = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def grid(overrides: Sequence[Override]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Every combination of the values that vary, in the order typed: what the sweep sets, and all overrides.
+
+    Raises:
+        UserError: for a range of numbers without steps.
+    """
+    combinations: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((), ())]
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            combinations = [(varied, (*every, override.input_line or "")) for varied, every in combinations]
+            continue
+        if not override.is_discrete_sweep():
+            raise UserError(f"{key}: an interval needs a search (hydra/sweeper=search); a grid takes values: {key}=1,2")
+        values = list(dict.fromkeys(override.sweep_string_iterator()))
+        combinations = [
+            ((*varied, f"{key}={value}"), (*every, f"{key}={value}"))
+            for varied, every in combinations
+            for value in values
+        ]
+    yield from combinations
+
+
+def keys_of(overrides: Iterable[Override]) -> list[str]:
+    """The keys that vary."""
+    return list(dict.fromkeys(key_of(o.input_line or "") for o in overrides if o.is_sweep_override()))
+
+
+def key_of(override: str) -> str:
+    """The key of an override as text."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def is_free(override: str) -> bool:
+    """Whether an override tells no sweep from another."""
+    return key_of(override).split(".")[0] in _FREE
+
+
+def identity(arguments: Iterable[str]) -> list[str]:
+    """What tells a sweep's command from another."""
+    return sorted(argument for argument in arguments if not is_free(argument))
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What makes two configs of a job different runs, ``energy.width 32 → 16``; paths, logger and device do not."""
+    old, new = (dict(_leaves(config, "")) for config in (before, now))
+    keys = [*new, *(key for key in old if key not in new)]
+    return [f"{key} {_shown(old, key)} → {_shown(new, key)}" for key in keys if old.get(key, ...) != new.get(key, ...)]
+
+
+def _shown(leaves: Mapping[str, Any], key: str) -> str:
+    return str(leaves[key]) if key in leaves else "nothing"
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        yield path, list(value) if isinstance(value, tuple) else value
+        return
+    for key, item in value.items():
+        if not (path == "" and key in _FREE) and key not in _PATHS:
+            yield from _leaves(item, f"{path}.{key}" if path else str(key))
+
+
+def look_up(config: Mapping[str, Any], key: str) -> Any:
+    """A value by its dotted key; None where there is none."""
+    node: Any = config
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def find(wanted: Path, overrides: list[str], given: bool, new: bool) -> tuple[SweepDirectory, bool]:
+    """The directory of a sweep, and whether it is there already.
+
+    Args:
+        wanted: where a new one would lie.
+        overrides: what identifies the command, see ``identity``.
+        given: the directory was typed: it is that one or none.
+        new: ``sweep=new``.
+
+    Raises:
+        UserError: when the directory that was typed holds something else.
+    """
+    if given:
+        sweep = SweepDirectory(wanted)
+        record = sweep.record()
+        if not record:
+            if wanted.is_dir() and any(wanted.iterdir()):
+                raise UserError(f"hydra.sweep.dir: {wanted} holds other files")
+            return sweep, False
+        if record.get("overrides") != overrides:
+            theirs = " ".join(record.get("overrides", []))
+            raise UserError(f"hydra.sweep.dir: {wanted} holds the sweep of another command ({theirs})")
+        if new:
+            raise UserError(f"sweep: {wanted} holds this sweep already; give another hydra.sweep.dir, or sweep=auto")
+        return sweep, True
+    if not new and wanted.parent.is_dir():
+        found = [SweepDirectory(path) for path in sorted(wanted.parent.iterdir(), reverse=True)]
+        same = [sweep for sweep in found if sweep.record().get("overrides") == overrides]
+        unfinished = [sweep for sweep in same if not is_complete(sweep)]
+        for sweep in (*unfinished, *same):
+            return sweep, True
+    return SweepDirectory(wanted), False
+
+
+def is_complete(sweep: SweepDirectory) -> bool:
+    """Whether nothing is left to run in a sweep but what failed."""
+    ended = [job for job in sweep.jobs() if job.state in ("finished", "pruned", "diverged", "failed")]
+    return sweep.record().get("complete", False) or len(ended) >= sweep.record().get("n", 0)
+
+
+def wishes(config: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether the user wants a new sweep, and failed jobs done anew.
+
+    Raises:
+        UserError: for another value.
+    """
+    sweep, retry = config.get("sweep", "auto"), config.get("retry_failed", False)
+    if sweep not in ("auto", "new"):
+        raise UserError(f"sweep: must be auto or new, got {sweep!r}")
+    if not isinstance(retry, bool):
+        raise UserError(f"retry_failed: must be true or false, got {retry!r}")
+    return sweep == "new", retry
+
+
+def place(sweep: SweepDirectory, number: int, worker: str) -> list[str]:
+    """The overrides that put a job into its folder, where it writes for itself once it is claimed."""
+    return [
+        f"hydra.sweep.dir={quoted(str(sweep.path))}",
+        f"hydra.sweep.subdir='{number}'",
+        "hydra.output_subdir=null",
+        "hydra/job_logging=none",
+        f"+hydra.job.env_set.EBM_SWEEP_WORKER={quoted(worker)}",
+    ]
+
+
+def has_typed(master: DictConfig, key: str) -> bool:
+    """Whether the command line sets one of Hydra's keys."""
+    return any(re.match(rf"\+*{re.escape(key)}=", line) for line in master.hydra.overrides.hydra)

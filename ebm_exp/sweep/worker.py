@@ -1,0 +1,216 @@
+"""One process that works on a sweep: it launches jobs, tells of each when it ends, and stops with them."""
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict, read_write
+
+from ebm_exp.config.arguments import typed
+from ebm_exp.sweep import job as one_job
+from ebm_exp.sweep.directory import ENDED, SweepDirectory
+from ebm_exp.sweep.plan import Planned, place
+from ebm_exp.sweep.results import line, read, table
+
+_LOOK_EVERY = 0.2  # seconds
+_BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+
+class Worker:
+    """Launches jobs of a sweep.
+
+    Args:
+        sweep: the sweep.
+        launcher: Hydra's; the basic one runs a job in this process.
+        n: jobs in all, for the lines.
+        keys: what varies.
+    """
+
+    def __init__(self, sweep: SweepDirectory, launcher: Launcher, n: int, keys: Sequence[str]) -> None:
+        self.sweep, self.launcher, self.name = sweep, launcher, one_job.worker_name()
+        self.is_basic = f"{type(launcher).__module__}.{type(launcher).__qualname__}" == _BASIC
+        self.watch = _Watch(sweep, n, keys, self._forward)
+        self.signal: int | None = None
+        self.has_launched = False
+
+    def launch(self, jobs: Sequence[Planned]) -> None:
+        """Run jobs, all at once as far as the launcher is concerned, and wait for their end."""
+        self.has_launched = True
+        self.watch.add(job.number for job in jobs)
+        overrides = [[*job.arguments, *place(self.sweep, job.number, self.name)] for job in jobs]
+        self.launcher.launch(overrides, initial_job_idx=jobs[0].number)
+        self.watch.look()
+        if self.signal is not None:  # it came while jobs ran elsewhere
+            raise SystemExit(128 + self.signal)
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """While jobs are launched: a signal stops those that run, after a checkpoint, and lets no other begin."""
+        before = {each: signal.signal(each, self._stop) for each in (signal.SIGINT, signal.SIGTERM)}
+        self.watch.start()
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+            self.watch.end()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.is_basic or self.signal is not None:  # while a job trains in this process, the signal is the trainer's
+            raise SystemExit(128 + number)
+        self.signal = number
+        one_job.stop(self.sweep, self.name)
+        self._forward()
+
+    def _forward(self) -> None:
+        """Tell the running jobs of this machine to stop; outside of training they do not hear it yet."""
+        if self.signal is None:
+            return
+        for number in self.watch.running():
+            pid, host = self.sweep.process(number)
+            if pid is not None and host == socket.gethostname() and self.sweep.is_locked(str(number)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+
+
+class _Watch(threading.Thread):
+    """Tells of each job when it ends, wherever it runs."""
+
+    def __init__(self, sweep: SweepDirectory, n: int, keys: Sequence[str], beat: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self.sweep, self.n, self.keys, self.beat = sweep, n, keys, beat
+        self.out = sys.stdout  # jobs of this process redirect it
+        self._waited: set[int] = set()
+        self._seen: dict[int, Any] = {}
+        self._lock, self._over = threading.RLock(), threading.Event()
+
+    def add(self, numbers: Iterable[int]) -> None:
+        """Wait for the ends of jobs."""
+        for number in numbers:
+            self._waited.add(number)
+            self._seen[number] = self._stamp(number)  # what was there before is no news
+
+    def running(self) -> list[int]:
+        """Jobs that have not ended."""
+        return sorted(self._waited)
+
+    def run(self) -> None:
+        """Look again and again."""
+        ticks = 0
+        while not self._over.wait(_LOOK_EVERY):
+            self.look()
+            ticks += 1
+            if ticks % 5 == 0:
+                self.beat()
+
+    def look(self) -> None:
+        """Print a line for each job that has ended since the last look."""
+        with self._lock:
+            for number in sorted(self._waited):
+                if self._stamp(number) == self._seen[number]:
+                    continue
+                job = self.sweep.job(number)
+                if job is not None and job.summary.get("state") in ENDED:
+                    self._waited.discard(number)
+                    print(line(job, self.n, self.keys), file=self.out, flush=True)
+
+    def end(self) -> None:
+        """Stop looking."""
+        self._over.set()
+        if self.is_alive():
+            self.join()
+        self.look()
+
+    def _stamp(self, number: int) -> Any:
+        try:
+            stat = self.sweep.run(number).summary_file.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_mtime_ns, stat.st_ino
+
+
+@contextlib.contextmanager
+def at_work(
+    sweep: SweepDirectory,
+    context: HydraContext,
+    task: TaskFunction,
+    master: DictConfig,
+    n: int,
+    what: str,
+    left: Callable[[], int],
+) -> Iterator[Worker]:
+    """A worker on a sweep, by the launcher that the user chose; at the end the table, and after a signal how to go on.
+
+    Args:
+        sweep: the sweep.
+        context: what Hydra hands to a sweeper,
+        task: with what a job runs,
+        master: and the config of the sweep as a whole.
+        n: jobs in all.
+        what: they are, ``jobs`` or ``trials``.
+        left: how many have not been done.
+    """
+    with read_write(master.hydra), open_dict(master.hydra):
+        master.hydra.sweep.dir = str(sweep.path)
+    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
+    worker = Worker(sweep, launcher, n, sweep.record()["keys"])
+    try:
+        with worker.working():
+            yield worker
+    except SystemExit:
+        tell_end(sweep, anew=True)
+        print(f"stopped: {left()} {what} left; go on with\n{_how_to_go_on()}", flush=True)
+        raise
+    tell_end(sweep, anew=worker.has_launched)
+
+
+def tell_start(sweep: SweepDirectory, is_there: bool, n: int, what: str) -> None:
+    """The first line: which directory, and whether it goes on."""
+    ended = sum(job.state in ENDED - {"stopped"} for job in sweep.jobs()) if is_there else 0
+    so_far = f"goes on, {ended} of {n} {what} done; sweep=new starts another" if is_there else f"new, {n} {what}"
+    print(f"sweep   {sweep.path} ({so_far})", flush=True)
+
+
+def tell_end(sweep: SweepDirectory, anew: bool) -> None:
+    """What came of it, in a table; then the report.
+
+    Args:
+        sweep: the sweep.
+        anew: write the report although there is one.
+    """
+    print("\n".join(["", *table(read(sweep), shutil.get_terminal_size((100, 24)).columns)]))
+    try:
+        if anew or not sweep.report.is_file():
+            from ebm_exp.logger.report import write_report
+
+            write_report(sweep.path)
+        print(f"report  {sweep.report}", flush=True)
+    except Exception as error:  # a report is no reason to lose a sweep
+        print(f"report  could not be written ({type(error).__name__}: {error})", file=sys.stderr)
+
+
+def leave(states: Iterable[str]) -> None:
+    """Exit as the jobs did.
+
+    Raises:
+        SystemExit: 1 if one failed, 3 if one diverged.
+    """
+    ended = set(states)
+    code = 1 if "failed" in ended else 3 if "diverged" in ended else 0
+    if code:
+        sys.exit(code)
+
+
+def _how_to_go_on() -> str:
+    return shlex.join(each for each in typed() if each != "sweep=new")

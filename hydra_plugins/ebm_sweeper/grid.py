@@ -1,0 +1,26 @@
+"""``python train.py -m seed=1,2,3 sampler.step_size=0.5,2``: every combination, and the same command goes on."""
+
+from typing import Any
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class GridSweeper(Sweeper):
+    """Runs every combination of the values that vary."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take in what Hydra has composed."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Plan all jobs, then run those that are left.
+
+        Args:
+            arguments: the task's overrides, but for those that were held back from Hydra.
+        """
+        from ebm_exp.config.arguments import held_back
+        from ebm_exp.sweep.grid import run
+
+        return run(self.hydra_context, self.task_function, self.config, held_back() or arguments)

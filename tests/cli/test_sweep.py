@@ -1,0 +1,244 @@
+"""``-m`` as a user types it: a grid that goes on after a kill, a stop, an edit; what is refused; what fails."""
+
+import hashlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.warm import ROOT, SMALL, Child, Warm, environment
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+TINY = (*SMALL[:4], "evaluator=mmd", "dataset.suggest.n_samples=16", "logger.mode=disabled", "device=cpu")
+EVERY = ("trainer.evaluate_every_steps=10000", "trainer.image_every_steps=10000", "trainer.checkpoint_every_steps=50")
+GRID = ("seed=1,2", "sampler.step_size=0.5,2", *TINY, "optimized_metric=eval/mmd2", *EVERY)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file of a folder by its hash."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def rows(folder: Path) -> list[dict]:
+    """What a run logged but the times."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if not k.startswith("time/")} for line in lines]
+
+
+def state(folder: Path) -> str:
+    return json.loads((folder / "summary.json").read_text())["state"]
+
+
+def signal_when(process: Child, file: Path, number: signal.Signals) -> None:
+    """Send a signal once a file is there."""
+    ends = time.monotonic() + 60
+    while not file.exists():
+        assert process.poll() is None
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    process.send_signal(number)
+
+
+@pytest.fixture(scope="module")
+def whole(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grid of four jobs that nothing interrupted, to be read."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = warm.run(
+        ["train.py", "-m", *GRID, "trainer.max_steps=150", f"hydra.sweep.dir={folder}/s"], environment(), folder, 240
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"sweep   {folder}/s (new, 4 jobs)"
+    assert [line[:5] for line in lines[1:5]] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert len(lines) <= 1 + 4 + 1 + 12 + 1
+    return folder / "s"
+
+
+def test_a_finished_grid_is_left_alone(cli: Cli, whole: Path) -> None:
+    before = contents(whole)
+    again = cli("train.py", "-m", *GRID, "trainer.max_steps=150", f"hydra.sweep.dir={whole}")
+    assert again.returncode == 0, again.stderr
+    assert "goes on, 4 of 4 jobs done" in again.stdout
+    assert contents(whole) == before
+
+
+def test_every_job_is_a_run_with_its_whole_output_in_its_log(cli: Cli, whole: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        log = (whole / str(number) / "train.log").read_text()
+        assert log.startswith("run       ")
+        assert "finished at step 150" in log
+        assert {"config.yaml", "hydra.yaml", "overrides.yaml"} == set(os.listdir(whole / str(number) / ".hydra"))
+    drawn = cli("sample.py", f"run={whole}/0", "n_samples=4", f"output_dir={tmp_path}/drawn")
+    assert drawn.returncode == 0, drawn.stderr
+    more = tmp_path / "more"
+    subprocess.run(["cp", "-r", whole / "1", more], check=True)
+    assert cli("train.py", f"resume={more}", "trainer.max_steps=152").returncode == 0
+    assert json.loads((more / "summary.json").read_text())["group"] == str(whole)
+
+
+def test_a_killed_grid_goes_on_and_equals_one_that_was_not(cli: Cli, warm: Warm, whole: Path, tmp_path: Path) -> None:
+    sweep, null = tmp_path / "s", Path(os.devnull)
+    command = ["train.py", "-m", *GRID, "trainer.max_steps=150", f"hydra.sweep.dir={sweep}"]
+    running = warm.start(command, environment(), null, null)
+    signal_when(running, sweep / "2" / "checkpoints" / "step_00000100.pt", signal.SIGKILL)
+    running.wait()
+    before = [contents(sweep / str(number)) for number in range(2)]
+    assert state(sweep / "2") == "running"
+    done = cli(*command)
+    assert done.returncode == 0, done.stderr
+    assert "goes on, 2 of 4 jobs done" in done.stdout
+    assert [contents(sweep / str(number)) for number in range(2)] == before
+    assert [rows(sweep / str(number)) for number in range(4)] == [rows(whole / str(number)) for number in range(4)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_sweep_and_the_printed_command_goes_on(
+    cli: Cli, warm: Warm, whole: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    sweep, out = tmp_path / "s", tmp_path / "out"
+    command = ["train.py", "-m", *GRID, "trainer.max_steps=150", f"hydra.sweep.dir={sweep}"]
+    running = warm.start(command, environment(), out, Path(os.devnull))
+    signal_when(running, sweep / "1" / "checkpoints" / "step_00000050.pt", number)
+    assert running.wait(10) == code
+    assert (state(sweep / "0"), state(sweep / "1"), (sweep / "2").exists()) == ("finished", "stopped", False)
+    lines = out.read_text().splitlines()
+    assert "stopped: 3 jobs left; go on with" in lines
+    _, *printed = shlex.split(lines[-1])
+    assert cli(*printed).returncode == 0
+    assert [rows(sweep / str(i)) for i in range(4)] == [rows(whole / str(i)) for i in range(4)]
+
+
+def test_a_second_worker_joins(cli: Cli, whole: Path, tmp_path: Path) -> None:
+    """Two terminals with the same command: each job is done once, and both know of all."""
+    sweep = tmp_path / "s"
+    command = ["train.py", "-m", *GRID, "trainer.max_steps=150", f"hydra.sweep.dir={sweep}"]
+    second = Warm()
+    try:
+        other = second.start(command, environment(), tmp_path / "other", tmp_path / "errors")
+        while not (sweep / "0" / "job.json").exists():
+            time.sleep(0.01)
+        done = cli(*command)
+        assert done.returncode == 0, done.stderr
+        assert other.wait(60) == 0, (tmp_path / "errors").read_text()
+    finally:
+        second.close()
+    mine, theirs = (
+        [line for line in text.splitlines() if line.startswith("[")]
+        for text in (done.stdout, (tmp_path / "other").read_text())
+    )
+    assert mine
+    assert theirs
+    assert len({line[:5] for line in mine + theirs}) == 4
+    assert [rows(sweep / str(i)) for i in range(4)] == [rows(whole / str(i)) for i in range(4)]
+
+
+def test_a_job_whose_config_was_edited_is_named_and_done_anew(cli: Cli, tmp_path: Path) -> None:
+    conf, sweep = tmp_path / "conf" / "energy", tmp_path / "s"
+    conf.mkdir(parents=True)
+    for name in ("wide", "narrow"):
+        (conf / f"{name}.yaml").write_text("# An energy\n_target_: ebm_exp.energy.MLP\nwidths: [8]\n")
+    command = [
+        *("train.py", "--config-dir", str(conf.parent), "-m", "energy=wide,narrow", *TINY[1:], "trainer.max_steps=2"),
+        *("optimized_metric=eval/mmd2", f"hydra.sweep.dir={sweep}"),
+    ]
+    assert cli(*command).returncode == 0
+    before = contents(sweep / "1")
+    (conf / "wide.yaml").write_text("# An energy\n_target_: ebm_exp.energy.MLP\nwidths: [16]\n")
+    done = cli(*command)
+    assert done.returncode == 0, done.stderr
+    assert "job 0 was another run and is done anew: energy.widths [8] → [16]" in done.stdout
+    assert contents(sweep / "1") == before
+    assert json.loads((sweep / "0.old" / "job.json").read_text())["config"]["energy"]["widths"] == [8]
+    assert json.loads((sweep / "0" / "job.json").read_text())["config"]["energy"]["widths"] == [16]
+
+
+def test_what_is_wrong_in_the_last_job_is_said_before_the_first_begins(cli: Cli, tmp_path: Path) -> None:
+    sweep = tmp_path / "s"
+    for last, line in (
+        ("sampler.step_size=1,-1", "sampler.step_size: must be > 0, got -1"),
+        ("energy.widths=[8],[no]", "energy.widths[0]: must be a whole number, got ['no']"),
+        ("trainer.accumulate_steps=1,3", "trainer: accumulate_steps must divide batch_size, 16, got 3"),
+        ("energy=mlp,mpl", "energy: there is no 'mpl'"),
+        ("sampler.stepsize=1,2", "sampler.stepsize: unknown key; nearest is step_size"),
+        ("sampler.step_size=interval(1,2)", "sampler.step_size: an interval needs a search"),
+        ("sweep=old", "sweep: must be auto or new, got 'old'"),
+    ):
+        refused = cli("train.py", "-m", "seed=1,2", *TINY[1:], last, f"hydra.sweep.dir={sweep}")
+        assert refused.returncode == 2, (last, refused.stderr)
+        assert refused.stderr.startswith(line), refused.stderr
+        assert len(refused.stderr.splitlines()) <= 3
+        assert not sweep.exists()
+
+
+def test_a_folder_of_another_command_is_refused_untouched(cli: Cli, whole: Path, tmp_path: Path) -> None:
+    before = contents(whole)
+    refused = cli("train.py", "-m", "seed=1,2,3", *TINY, f"hydra.sweep.dir={whole}")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"hydra.sweep.dir: {whole} holds the sweep of another command")
+    assert contents(whole) == before
+
+
+def test_what_fails_and_diverges_stands_with_its_reason_and_is_left_or_redone(cli: Cli, tmp_path: Path) -> None:
+    sweep = tmp_path / "s"
+    command = [
+        *("train.py", "-m", "trainer.batch_size=16,9999", "optimizer=sgd", "optimizer.lr=1e-3,1e30", *TINY[:2]),
+        *("evaluator=none", "logger.mode=disabled", "trainer.max_steps=4", "trainer.gradient_norm_clip=null"),
+        f"hydra.sweep.dir={sweep}",
+    ]
+    done = cli(*command)
+    assert done.returncode == 1
+    assert [state(sweep / str(i)) for i in range(4)] == ["finished", "diverged", "failed", "failed"]
+    reason = json.loads((sweep / "2" / "summary.json").read_text())["reason"]
+    assert reason == "trainer: batch_size must be at most 1797, the training points, got 9999"
+    assert reason in done.stdout
+    assert str(sweep / "2" / "train.log") in done.stdout
+    assert reason in (sweep / "2" / "train.log").read_text()
+    before = contents(sweep)
+    left = cli(*command)
+    assert left.returncode == 1
+    assert contents(sweep) == before
+    assert cli(*command, "retry_failed=true").returncode == 1
+    assert {f"{i}.old" for i in (1, 2, 3)} <= set(os.listdir(sweep))
+    assert "0.old" not in os.listdir(sweep)
+
+
+def test_one_sweep_is_one_directory_and_one_group_whatever_is_swept(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found again without being named, from its own folder of outputs."""
+    where = f"hydra.sweep.dir={tmp_path}/${{name}}/s"
+    done = cli("train.py", "-m", "seed=0,1", "dataset=two_moons,rings", *TINY[1:], "trainer.max_steps=2", where)
+    assert done.returncode == 0, done.stderr
+    (sweep,) = tmp_path.glob("*/s")
+    groups = {json.loads((sweep / str(i) / "summary.json").read_text())["group"] for i in range(4)}
+    assert groups == {str(sweep)}
+
+
+def test_without_a_directory_the_same_command_finds_its_sweep(warm: Warm, tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    script = tmp_path / "train.py"
+    script.write_text("import os\nos.chdir(os.environ['HERE'])\nfrom ebm_exp.commands import train\ntrain()\n")
+    here = environment() | {"HERE": str(tmp_path)}
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        return warm.run(
+            [str(script), "-m", "dataset=two_moons,rings", *TINY, "trainer.max_steps=2", *more], here, tmp_path, 120
+        )
+
+    first = run()
+    assert first.returncode == 0, first.stderr
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
+    assert sweep.parent.name == "two_moons+rings"
+    assert "goes on, 2 of 2" in run().stdout
+    assert "goes on, 2 of 2" in run("logger.name=other").stdout
+    assert "(new, 2 jobs)" in run("sweep=new").stdout
+    assert "(new, 2 jobs)" in run("seed=3").stdout
+    assert len(list((tmp_path / "outputs" / "multirun").glob("*/*"))) == 3
+    assert ROOT != tmp_path

@@ -1,0 +1,98 @@
+"""What tells a job from another, and where a sweep is found again."""
+
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from ebm_exp.config.errors import UserError
+from ebm_exp.sweep.directory import SweepDirectory
+from ebm_exp.sweep.plan import differences, find, grid, identity, is_complete, keys_of
+
+
+def parse(*arguments: str) -> list:
+    return OverridesParser.create().parse_overrides(list(arguments))
+
+
+def test_a_grid_is_every_combination_in_the_order_typed() -> None:
+    overrides = parse(
+        "seed=1,2", "energy=mlp", "+energy.widths=[8,8],[16]", "~augmentation", "sampler.step_size=range(1,3)"
+    )
+    every = list(grid(overrides))
+    assert len(every) == 8
+    assert every[0] == (
+        ("seed=1", "+energy.widths=[8,8]", "sampler.step_size=1"),
+        ("seed=1", "energy=mlp", "+energy.widths=[8,8]", "~augmentation", "sampler.step_size=1"),
+    )
+    assert [varied[2] for varied, _ in every] == ["sampler.step_size=1", "sampler.step_size=2"] * 4
+    assert keys_of(overrides) == ["seed", "energy.widths", "sampler.step_size"]
+    assert len(list(grid(parse("seed=1,1,2")))) == 2
+
+
+def test_a_grid_has_no_interval() -> None:
+    with pytest.raises(UserError, match="sampler.step_size: an interval needs a search"):
+        list(grid(parse("sampler.step_size=interval(1,2)")))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"energy": {"width": 32, "depth": 2}}, ["energy.width 16 → 32"]),
+        ({"energy": {"width": 16}}, ["energy.depth 2 → nothing"]),
+        ({"data": {"root": "/b", "cache_dir": "/c", "n": 3}}, ["data.n nothing → 3"]),
+        ({"logger": {"mode": "offline"}, "device": "cuda", "sweep": "new", "retry_failed": True}, []),
+        ({"widths": (1, 2)}, []),
+    ],
+)
+def test_differences_of_two_jobs(change: dict, said: list[str]) -> None:
+    before = {
+        "energy": {"width": 16, "depth": 2}, "data": {"root": "/a"}, "device": "cpu", "widths": [1, 2],
+        "logger": {"mode": "disabled"},
+    }  # fmt: skip
+    assert differences(before, before | change) == said
+
+
+def sweep_at(path: Path, overrides: list[str], n: int = 1, complete: bool = False) -> SweepDirectory:
+    sweep = SweepDirectory(path)
+    sweep.write_record({"overrides": overrides, "n": n, "complete": complete})
+    return sweep
+
+
+def test_the_newest_unfinished_sweep_of_the_same_command_goes_on(tmp_path: Path) -> None:
+    same, wanted = identity(["seed=1,2", "energy=mlp", "logger.mode=offline", "device=cpu"]), tmp_path / "2026-03"
+    assert same == ["energy=mlp", "seed=1,2"]
+    assert find(wanted, same, given=False, new=False)[1] is False
+    sweep_at(tmp_path / "2026-01", same)
+    sweep_at(tmp_path / "2026-02", same, complete=True)
+    sweep_at(tmp_path / "2026-02b", ["seed=1,2,3"])
+    found, is_there = find(wanted, same, given=False, new=False)
+    assert (found.path.name, is_there) == ("2026-01", True)
+    sweep_at(tmp_path / "2026-01", same, complete=True)
+    assert find(wanted, same, given=False, new=False)[0].path.name == "2026-02"
+    found, is_there = find(wanted, same, given=False, new=True)
+    assert (found.path, is_there) == (wanted, False)
+
+
+def test_a_directory_that_was_typed_is_that_one_or_none(tmp_path: Path) -> None:
+    mine = ["seed=1,2"]
+    assert find(tmp_path / "none", mine, given=True, new=False)[1] is False
+    sweep = sweep_at(tmp_path / "a", mine)
+    assert find(sweep.path, mine, given=True, new=False)[1] is True
+    with pytest.raises(UserError, match=r"holds the sweep of another command \(seed=1,2\)"):
+        find(sweep.path, ["seed=1,3"], given=True, new=False)
+    with pytest.raises(UserError, match="holds this sweep already"):
+        find(sweep.path, mine, given=True, new=True)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.tex").touch()
+    with pytest.raises(UserError, match="holds other files"):
+        find(tmp_path / "b", mine, given=True, new=False)
+
+
+def test_a_sweep_is_complete_when_its_jobs_have_ended(tmp_path: Path) -> None:
+    sweep = sweep_at(tmp_path / "s", [], n=2)
+    for number, state in enumerate(("finished", "stopped")):
+        sweep.claim(number, (), {})
+        sweep.run(number).write_summary({"state": state})
+    assert not is_complete(sweep)
+    sweep.run(1).write_summary({"state": "failed"})
+    assert is_complete(sweep)
