@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Self
 
 from torch import Tensor
@@ -89,14 +90,14 @@ class Evaluator(ABC):
     """Evaluates a model, in training and after it.
 
     Attributes:
-        produces: names of the scores that have a direction, where they are known before it runs: another
-            ``optimized_metric`` is then refused before training.
+        produces: the scores that have a direction, each with it, where they are known before it runs: another
+            ``optimized_metric`` is then refused before training, and a search knows which end it looks for.
         n_samples: how many samples it wants, 0: none. Distances of samples depend on it, so numbers compare at the
             same one.
     """
 
     n_samples: int
-    produces: tuple[str, ...] = ()
+    produces: Mapping[str, Direction] = {}
 
     @property
     @abstractmethod

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Evaluator, Model, Score, check_samples
+from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score, check_samples
 from ebm_exp.precision import full_precision
 from ebm_exp.random import seed_global
-from ebm_exp.types import Batch, PositiveInt, Provided
+from ebm_exp.types import Batch, Conditional, PositiveInt, Provided
 
 BLOCK = 1024  # points that are classified at once
 N_STEPS, N_EPOCHS, BATCH, LR = 1500, 30, 128, 3e-3  # whichever of steps and epochs ends first
@@ -157,19 +157,29 @@ class ClassShare(Evaluator):
         dataset: gives labels to train the classifier on.
         n_samples: how many samples are judged.
         cache_dir: where the classifier is kept.
+        conditional: whether the energy takes labels, so that samples have them.
 
     Raises:
         ValueError: for a data set without labels.
     """
 
-    def __init__(self, dataset: Provided[Dataset], n_samples: PositiveInt, cache_dir: str = "outputs/cache") -> None:
+    def __init__(
+        self,
+        dataset: Provided[Dataset],
+        n_samples: PositiveInt,
+        cache_dir: str = "outputs/cache",
+        conditional: Conditional = False,
+    ) -> None:
         if dataset.n_classes < 2:
             raise ValueError(
                 f"class_share needs labels, {dataset.name} has none; remove it with ~evaluator.class_share"
             )
         self.dataset, self.n_samples, self.cache_dir = dataset, n_samples, Path(cache_dir)
         self._network: Network | None = None
-        self.produces = ("class_confidence", "class_smallest", "class_agreement")
+        agreement = ("class_agreement",) if conditional else ()
+        self.produces: dict[str, Direction] = dict.fromkeys(
+            ("class_confidence", "class_smallest", *agreement), "higher"
+        )
 
     @property
     def protocol(self) -> str:

@@ -80,7 +80,7 @@ class Frechet(Evaluator):
         if n_reference < 2:
             raise ValueError(f"reference must hold at least 2 points, the {reference} split has {n_reference}")
         self.dataset, self.n_samples, self.features, self.reference = dataset, n_samples, features, reference
-        self.cache_dir, self.produces = Path(cache_dir), (f"frechet_{features}",)
+        self.cache_dir, self.produces = Path(cache_dir), {f"frechet_{features}": "lower"}
         self._metric: FrechetInceptionDistance | None = None
 
     @property

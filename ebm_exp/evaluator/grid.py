@@ -49,7 +49,7 @@ class Grid(Evaluator):
         if dataset.event_shape != (2,):
             raise ValueError(f"a grid needs points in the plane, {dataset.name} has points {dataset.event_shape}")
         self.dataset, self.temperature, self.n = dataset, temperature, n
-        self.produces = ("nll", "kl") if dataset.has_density else ("nll",)
+        self.produces = {"nll": "lower", "kl": "lower"} if dataset.has_density else {"nll": "lower"}
 
     @property
     def protocol(self) -> str:

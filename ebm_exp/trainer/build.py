@@ -30,14 +30,15 @@ def check_data(dataset: Dataset, began_with: Mapping[str, Any]) -> None:
 
 
 def check_metric(metric: str | None, evaluators: Collection[Evaluator]) -> None:
-    """Refuse a metric that no evaluator produces; where one does not say what it produces, nothing is refused.
+    """Refuse a metric of which no evaluator says which end is better; where one says nothing, nothing is refused.
 
     Raises:
         UserError: with those there are.
     """
     known = [f"eval/{name}" for each in evaluators for name in each.produces]
     if metric is not None and known and all(each.produces for each in evaluators) and metric not in known:
-        raise UserError(f"optimized_metric: {metric} is not evaluated; {nearest(metric, known)}")
+        meant = nearest(metric if "/" in metric else f"eval/{metric}", known)
+        raise UserError(f"optimized_metric: {metric} is no score that can be optimized; {meant}")
 
 
 def build(config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> tuple[Parts, Experiment]:

@@ -1,6 +1,7 @@
 """One part of each kind, as a user would write them: this file and conf/ beside it are all there is."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.energy import Energy
 from ebm_exp.engine import Engine
-from ebm_exp.evaluator import Evaluator, Model, Score
+from ebm_exp.evaluator import Direction, Evaluator, Model, Score
 from ebm_exp.objective import Loss, Objective
 from ebm_exp.random import CHUNK, Stream, generator
 from ebm_exp.regularization import Phase, Step, Term
@@ -119,7 +120,7 @@ class RandomWalk(Sampler):
 class Inside(Evaluator):
     """``inside``: the share of samples in the inner half of the domain; let more be better."""
 
-    produces = ("inside",)
+    produces: Mapping[str, Direction] = {"inside": "higher"}
 
     def __init__(self, dataset: Provided[Dataset], n_samples: PositiveInt = 100) -> None:
         self.dataset, self.n_samples = dataset, n_samples

@@ -1,0 +1,90 @@
+"""What evaluators say that they produce, before they run, is what comes; other metrics are refused before training."""
+
+from pathlib import Path
+
+import pytest
+
+from ebm_exp import evaluator
+from ebm_exp.config.errors import UserError
+from ebm_exp.evaluator import Evaluator, Model, Score
+from ebm_exp.evaluator.base import Direction
+from ebm_exp.trainer.build import build, check_metric
+from tests.config.test_conf import CHOICES, composed
+
+SMALL = ("energy.widths=[8]", "sampler.n_steps=2", "sampling.n_steps=2", "optimized_metric=null", "device=cpu")
+IMAGES, PLANE = ("dataset=digits",), ("dataset=two_moons", "dataset.n_train=300")
+RUNS = [
+    *([choice, *(PLANE if choice == "evaluator=grid" else IMAGES)] for choice in CHOICES if choice[:9] == "evaluator"),
+    ["evaluator=classifier", *IMAGES, "energy.conditional=true"],
+    ["evaluator=grid", "dataset=table"],  # of no known density
+]
+
+
+@pytest.mark.parametrize("overrides", RUNS, ids=" ".join)
+def test_it_is_what_comes(overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator.classifier, "N_STEPS", 5)
+    if "dataset=table" in overrides:
+        (tmp_path / "x.csv").write_text("".join(f"{i % 7},{i * i % 11}\n" for i in range(100)))
+        overrides = [*overrides, f"dataset.path={tmp_path / 'x.csv'}"]
+    config = composed(*SMALL, *overrides)
+    for node in config["evaluator"].values():
+        node |= {"n_samples": 20} if "n_samples" in node else {"n": 20}
+        if overrides[0] == "evaluator=classifier":
+            node["cache_dir"] = str(tmp_path)
+    _, experiment = build(config)
+    model = Model(experiment.energy, experiment.sampling, experiment.stream)
+    for each in experiment.evaluators.values():
+        assert each.produces
+        came = {name: score.better for name, score in each(model).items() if score.better is not None}
+        assert came == dict(each.produces)
+
+
+def test_every_evaluator_is_among_them() -> None:
+    seen = {node["_target_"] for choice, *_ in RUNS for node in composed(choice)["evaluator"].values()}
+    there = {name for name, each in vars(evaluator).items() if isinstance(each, type) and issubclass(each, Evaluator)}
+    assert {target.rpartition(".")[2] for target in seen} == there - {"Evaluator"}
+
+
+class Says(Evaluator):
+    n_samples = 0
+    protocol = "none"
+
+    def __init__(self, **produces: Direction) -> None:
+        self.produces = produces
+
+    def __call__(self, model: Model) -> dict[str, Score]:
+        return {}
+
+
+GRID, SILENT = Says(nll="lower", kl="lower"), Says()
+
+
+@pytest.mark.parametrize(
+    ("metric", "evaluators", "said"),
+    [
+        (
+            "eval/nlll",
+            [GRID],
+            "optimized_metric: eval/nlll is no score that can be optimized; nearest is eval/nll; cho",
+        ),
+        ("nll", [GRID], "optimized_metric: nll .* nearest is eval/nll"),  # without the prefix
+        ("eval/log_z", [GRID], "optimized_metric: eval/log_z .* choose from eval/kl, eval/nll"),  # has no direction
+        ("train/loss", [GRID], "optimized_metric: train/loss"),
+        ("eval/nll", [GRID, Says(mmd2="lower")], None),
+        ("eval/other", [GRID, SILENT], None),  # it may be the silent one's
+        ("eval/kl", [], None),  # evaluator=none leaves the metric that the data set suggests
+        (None, [GRID], None),
+    ],
+)
+def test_another_metric_is_refused(metric: str | None, evaluators: list[Evaluator], said: str | None) -> None:
+    if said is None:
+        check_metric(metric, evaluators)
+    else:
+        with pytest.raises(UserError, match=said):
+            check_metric(metric, evaluators)
+
+
+def test_agreement_of_classes_needs_an_energy_of_classes() -> None:
+    config = composed(*SMALL, *IMAGES, "evaluator=classifier") | {"optimized_metric": "eval/class_agreement"}
+    with pytest.raises(UserError, match="optimized_metric: eval/class_agreement is no score"):
+        build(config)
