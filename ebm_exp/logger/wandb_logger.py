@@ -80,9 +80,8 @@ class WandbRun(Logger):
         if mode == "disabled":
             return
         record = wandb_record.read(about.run_dir, run_id)
-        own = {"project": "ebm-exp", "dir": "outputs", "group": about.group, "name": about.name} | {
-            "job_type": about.job_type
-        }
+        own: dict[str, Any] = {"project": "ebm-exp", "dir": "outputs"}
+        own |= {"group": about.group, "name": about.name, "job_type": about.job_type}
         given = self._given | {"notes": self._given["notes"] or about.notes}
         chosen = {key: _choose(key, given[key], record, own.get(key)) for key in given}
         chosen["dir"] = os.path.abspath(os.path.expanduser(chosen["dir"]))  # W&B's helper may live in another folder
@@ -91,9 +90,7 @@ class WandbRun(Logger):
         modes: tuple[Literal["online", "offline"], ...] = ("online", "offline") if mode == "online" else ("offline",)
         for each in modes:
             try:
-                self._run = self._open(
-                    each, begin | {"resume": "allow" if run_id and each == "online" else None}, about
-                )
+                self._run = self._open(each, begin, dict(about.config), goes_on=run_id is not None)
                 break
             except Exception as error:
                 going_on = "logging offline" if each == "online" else "going on without it"
@@ -160,7 +157,9 @@ class WandbRun(Logger):
             log.warning("W&B has no key (`wandb login` stores one); logging offline")
         return "offline"
 
-    def _open(self, mode: Literal["online", "offline"], chosen: dict[str, Any], about: About) -> Any:
+    def _open(
+        self, mode: Literal["online", "offline"], chosen: dict[str, Any], config: dict[str, Any], goes_on: bool
+    ) -> Any:
         import wandb
 
         Path(chosen["dir"]).mkdir(parents=True, exist_ok=True)
@@ -169,11 +168,13 @@ class WandbRun(Logger):
             silent=True, console="off", init_timeout=_INIT_TIMEOUT, login_timeout=1, save_code=True,
             finish_timeout=finish_timeout, finish_timeout_raises=True,
         )  # fmt: skip
+        resume: Literal["allow"] | None = "allow" if goes_on and mode == "online" else None
         set_up()
 
         def action() -> Any:
-            config = dict(about.config)
-            return wandb.init(mode=mode, settings=settings, config=config, reinit="finish_previous", **chosen)
+            return wandb.init(
+                mode=mode, settings=settings, config=config, resume=resume, reinit="finish_previous", **chosen
+            )
 
         return call(action, 3 * _INIT_TIMEOUT)
 

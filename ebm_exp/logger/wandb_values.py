@@ -1,5 +1,7 @@
 """What a run logs, in the types of Weights & Biases."""
 
+import contextlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +12,16 @@ MOST_BYTES = 32 * 2**20  # of a file that is uploaded; of a larger one, the plac
 
 def converted(row: Mapping[str, Value]) -> dict[str, Any]:
     """A row as ``wandb.log`` takes it."""
+    _make_folder()
     return {name: _value(value) for name, value in row.items()}
+
+
+def _make_folder() -> None:
+    """Where W&B puts images on the way: made on import, and removed by the first process that ends of those forked."""
+    with contextlib.suppress(ImportError, AttributeError):
+        from wandb.sdk.data_types._private import MEDIA_TMP
+
+        os.makedirs(MEDIA_TMP.name, exist_ok=True)
 
 
 def _value(value: Any) -> Any:
