@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ebm_exp.logger.report import read
-from ebm_exp.logger.report.images import image
+from ebm_exp.logger.report.images import panels
 from ebm_exp.logger.report.page import Html, figure, join, section, tag
 from ebm_exp.logger.report.svg import Curve, lines
 from ebm_exp.logger.report.winner import Story
@@ -36,7 +36,9 @@ def behaviour(story: Story) -> Html:
     untrained = [job.number for job in jobs if job.state == "failed" and not story.rows.get(job.number)]
     note = "A line per job. Those that diverged or failed end in a red cross."
     if untrained:
-        note += f" {len(untrained)} failed before the first step and {'has' if len(untrained) == 1 else 'have'} no line."
+        note += (
+            f" {len(untrained)} failed before the first step and {'has' if len(untrained) == 1 else 'have'} no line."
+        )
     return section("Did training behave", legend(story), tag("div", *map(figure, charts), class_="grid"), note=note)
 
 
@@ -84,26 +86,33 @@ def samples(story: Story) -> Html:
     known = [(v, job) for v, job in known if read.kinds(job.run.path)]
     if not known:
         return Html("")
-    places = {0: "best", len(known) // 2: "median", len(known) - 1: "worst"}
-    names = {i: places[i] for i in sorted(places)} | {0: "best"}
-    shown = [_samples(story, name, known[i][1], sign * known[i][0]) for i, name in names.items()]
+    places = {len(known) - 1: "worst", len(known) // 2: "median"} | {0: "best"}
+    shown = []
+    for i, name in sorted(places.items()):
+        parts, data = _samples(story, name, known[i][1], sign * known[i][0])
+        if data and not shown:
+            shown.append(tag("div", tag("p", tag("b", "data")), data))
+        shown.append(parts)
     return section(
         "Samples of the best, the median and the worst job",
-        tag("div", *shown, class_="wide"),
-        note="The images nearest to the step of the best value; below them the energies of that step.",
+        tag("div", *shown, class_="four" if len(shown) > 3 else "wide"),
+        note="The images nearest to the step of a job's best value.",
     )
 
 
-def _samples(story: Story, name: str, job: Job, value: float) -> Html:
+def _samples(story: Story, name: str, job: Job, value: float) -> tuple[Html, Html | None]:
+    """Samples of a job and what else was drawn at that step; and the panel of data beside them."""
     what = " ".join(f"{story.names.get(k, k)}={v}" for k, v in pairs(job.overrides))
     step = finite(job.best.get("step"))
-    parts = []
-    for kind in (*read.kinds(job.run.path),)[:2]:
+    is_mosaic = len(read.child(job.summary, "data").get("event_shape") or ()) == 3
+    parts, data = [], None
+    for kind in read.kinds(job.run.path)[:2]:
         at, file = nearest(read.images(job.run.path, kind), step)
-        picture = image(file, f"{kind} of job {job.number}", 720)
-        parts.append(figure(picture, f"{kind}, step {at}" if kind != "step" else f"step {at}") if picture else None)
+        shown = panels(file, f"{kind} of job {job.number}", split=is_mosaic and kind == "step")
+        data = shown[0] if len(shown) > 1 else data
+        parts.append(figure(shown[-1], f"{'samples' if kind == 'step' else kind}, step {at}") if shown else None)
     title = tag("p", tag("b", f"{name}: {number(value)}"), f" · job {job.number} · {what}")
-    return tag("div", title, join(parts))
+    return tag("div", title, join(parts)), data
 
 
 def nearest(images: Sequence[tuple[int, Path]], step: float | None) -> tuple[int, Path]:

@@ -28,12 +28,16 @@ def train_again(results: Results, setting: Setting, n: int = 3) -> str:
     """The command that trains a setting with seeds that it has not had."""
     fixed = [each for each in arguments(results) if not _OF_A_SWEEP.fullmatch(_key(each))]
     chosen = [f"{key}={value}" for key, value in _typed(setting).items()]
-    used = [int(seed) for each in (*results.jobs,) if (seed := seed_of(each)) is not None]
-    used += [int(value) for key, value in pairs(arguments(results)) if key == SEED and value.isdecimal()]
-    first = max(used, default=0) + 1
-    seeds = f"{SEED}={','.join(str(first + i) for i in range(n))}"
+    used = [seed for each in results.jobs if (seed := seed_of(each)) is not None]
+    seeds = seeds_after([*used, *(value for key, value in pairs(arguments(results)) if key == SEED)], n)
     rest = [each for each in fixed if _key(each) != SEED]
     return shlex.join([*program(results.record, "train"), "-m", seeds, *rest, *chosen])
+
+
+def seeds_after(used: Sequence[str], n: int = 3) -> str:
+    """``seed=4,5,6``: such as have not been used."""
+    first = max((int(seed) for seed in used if seed.isdecimal()), default=0) + 1
+    return f"{SEED}={','.join(str(first + i) for i in range(n))}"
 
 
 def sample_from(results: Results, job: Job) -> str:
@@ -77,7 +81,7 @@ def seed_of(job: Job) -> str | None:
 def experiment(results: Results, setting: Setting) -> str:
     """A setting as the YAML of an experiment, with what differs from the defaults alone."""
     defaults, config = results.record.get("defaults") or {}, setting.jobs[0].config
-    groups: list[Any] = []
+    groups: list[str] = []
     values: dict[str, Any] = {}
     removed: list[str] = []
     for argument in (*arguments(results), *(each for each in setting.jobs[0].overrides)):
@@ -91,15 +95,16 @@ def experiment(results: Results, setting: Setting) -> str:
         if not given or (key in defaults and defaults[key] == value):
             continue
         if key == "experiment":
-            groups.insert(0, f"/experiment/{value}")
+            groups.insert(0, f"  - /experiment/{value}")
         elif is_group:
-            groups.append({f"{'' if argument.startswith('+') else 'override '}/{key}": value})
+            verb = "" if argument.startswith("+") else "override "
+            groups.append(f"  - {verb}/{key}: {_inline(value)}")
         else:
             _put(values, key.split("."), value)
     lines = [*_wrapped(_header(results, setting)), *(f"# and with {each} on the command line" for each in removed)]
-    content = ({"defaults": groups} if groups else {}) | values
-    body = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
-    return "\n".join(["# @package _global_", *lines, *([body] if content else ["# Nothing differs.", ""])])
+    body = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    body = body if values else "" if groups else "# Nothing differs from the defaults.\n"
+    return "\n".join(["# @package _global_", *lines, *(["defaults:", *groups] if groups else []), body])
 
 
 def _header(results: Results, setting: Setting) -> str:
@@ -111,6 +116,12 @@ def _header(results: Results, setting: Setting) -> str:
         said.append(f"{metric} {mean} {over}{against} ({results.directions[metric]} is better)")
     n, name = len(results.jobs), results.record.get("name") or "a"
     return f"The best of {n} jobs of a sweep of {name}: {'; '.join(said)}."
+
+
+def _inline(value: Any) -> str:
+    """A value as YAML on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6).strip()
+    return text.removesuffix("...").strip()
 
 
 def _wrapped(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ebm_exp.logger.report.page import Html, tag
-from ebm_exp.logger.report.svg import canvas, cut, rule, text
+from ebm_exp.logger.report.svg import canvas, cut, rule, sized, text
 from ebm_exp.sweep.settings import number
 
 _CELL, _TALL = (84, 40), 230  # pixels of a cell; of parallel coordinates
@@ -65,8 +65,3 @@ def parallel(heads: Sequence[str], marks: Sequence[Marks], lines: Sequence[tuple
         for at, label in each:
             parts += [rule(x - 3, y(at), x, y(at), "axis"), text(x - 6, y(at) + 4, label, "end strong halo")]
     return sized(canvas(width, bottom + 14, parts, "parallel coordinates"), width)
-
-
-def sized(plot: Html, width: float) -> Html:
-    """A plot that keeps its width, and scrolls where there is less."""
-    return Html(plot.replace("<svg", f'<svg style="width:{width:.0f}px"', 1))

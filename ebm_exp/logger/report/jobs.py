@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from ebm_exp.logger.report.page import Html, chip, code, folded, join, link, section, table, tag
 from ebm_exp.logger.report.read import child
-from ebm_exp.logger.report.svg import Scale, canvas, place_x, point, rule, scale, short, text
+from ebm_exp.logger.report.svg import Scale, canvas, point, rule, scale, short, sized, text
 from ebm_exp.logger.report.trust import log, reason
 from ebm_exp.logger.report.winner import Story, errors_between
 from ebm_exp.sweep.results import duration, pairs
 from ebm_exp.sweep.settings import Setting, number, score
 
 _OPEN = 20  # rows that are shown unasked
+_STRIP = 240  # pixels, of the axis that all settings share
 
 
 def settings(story: Story) -> Html:
@@ -21,7 +22,7 @@ def settings(story: Story) -> Html:
         return Html("")
     results, several = story.results, len(story.results.metrics) > 1
     names = [story.names[key] for key in results.keys]
-    heads = [*names, *results.metrics, "" if several else "seeds, mean ± s.e.", "n", "behind the best", ""]
+    heads = [*names, *results.metrics, "" if several else "seeds, mean ± s.e.", "n", _behind_head(story), ""]
     values = [v for s in ranked for v in _seeds(story, s)]
     axis = scale(values, log=False)
     rows = [
@@ -39,7 +40,15 @@ def settings(story: Story) -> Html:
     marked = {i: story.kind(s) for i, s in enumerate(ranked)}
     numeric = (*range(len(results.keys), k), k + 1, k + 2)
     if not several:
-        heads[k] = join(["seeds; bar: mean ± s.e.", _axis(axis)])
+        heads[k] = join(
+            [
+                tag(
+                    "div",
+                    "seeds, and mean ± s.e." if any(m.n > 1 for s in ranked for m in s.means.values()) else metric,
+                ),
+                _axis(axis),
+            ]
+        )
     shown = table(heads, rows[:_OPEN], numeric, marked)
     rest = folded(f"{len(rows) - _OPEN} more settings", table(heads, rows[_OPEN:], numeric)) if rows[_OPEN:] else None
     unranked = [s for s in results.settings if not s.means]
@@ -57,18 +66,23 @@ def _strip(story: Story, setting: Setting, axis: Scale) -> Html:
     mean = setting.means.get(story.metric or "")
     if mean is None:
         return Html("")
-    parts = [rule(48, 9, 310, 9)]
+    middle, kind = _at(axis, mean.value), story.kind(setting)
+    parts = [rule(0, 9, _STRIP, 9)]
     if mean.se is not None:
-        low, high = (place_x(axis, mean.value + side * mean.se) for side in (-1, 1))
-        parts += [rule(low, 9, high, 9, "l best"), rule(place_x(axis, mean.value), 4, place_x(axis, mean.value), 14, "l best")]
-    values = _seeds(story, setting)
-    parts += [point(place_x(axis, value), 9, number(value), "" if len(values) > 1 else "best", 3) for value in values]
-    return Html(canvas(320, 18, parts, str(mean)).replace("<svg", '<svg style="width:230px"', 1))
+        low, high = (_at(axis, mean.value + side * mean.se) for side in (-1, 1))
+        parts += [rule(low, 9, high, 9, f"l thick {kind}"), rule(middle, 3, middle, 15, f"l thick {kind}")]
+    for value in _seeds(story, setting):
+        parts.append(point(_at(axis, value), 9, number(value), "" if mean.se is not None else kind, 3))
+    return sized(canvas(_STRIP, 18, parts, str(mean)), _STRIP)
 
 
 def _axis(axis: Scale) -> Html:
-    parts = [text(place_x(axis, tick), 10, short(tick), "middle") for tick in axis.ticks(4)]
-    return Html(canvas(320, 14, parts, "axis").replace("<svg", '<svg style="width:230px"', 1))
+    parts = [text(_at(axis, tick), 11, short(tick), "middle") for tick in axis.ticks(4)]
+    return sized(canvas(_STRIP, 14, parts, "axis"), _STRIP)
+
+
+def _at(axis: Scale, value: float) -> float:
+    return 10 + axis(value) * (_STRIP - 20)
 
 
 def _n(setting: Setting) -> str:
@@ -79,6 +93,11 @@ def _n(setting: Setting) -> str:
 def _behind(story: Story, setting: Setting) -> str:
     z = errors_between(story, story.ranked[0], setting)
     return f"{z:.1f} s.e." if z is not None else ""
+
+
+def _behind_head(story: Story) -> str:
+    of = {story.spread(setting)[1] for setting in story.ranked}
+    return "behind the best" if of == {"seeds"} else "behind, by the error of one evaluation"
 
 
 def _marks(story: Story, setting: Setting) -> Html:
@@ -95,10 +114,22 @@ def jobs(story: Story) -> Html:
     results, kinds = story.results, story.kinds()
     if not results.jobs:
         return Html("")
-    keys = [key for key in results.record.get("keys") or list(dict(pairs(o for j in results.jobs for o in j.overrides)))]
+    keys = [
+        key for key in results.record.get("keys") or list(dict(pairs(o for j in results.jobs for o in j.overrides)))
+    ]
     last = sorted(set().union(*(child(job.summary, "metrics") for job in results.jobs)) - set(results.metrics))
     more = [m for m in last if m.startswith("eval/") and not m.endswith("_se")][:4]
-    heads = ["job", "state", *(story.names.get(k, k) for k in keys), *results.metrics, "at step", *more, "steps", "time", "log"]
+    heads = [
+        "job",
+        "state",
+        *(story.names.get(k, k) for k in keys),
+        *results.metrics,
+        "at step",
+        *more,
+        "steps",
+        "time",
+        "log",
+    ]
     rows = []
     for job in results.jobs:
         values = dict(pairs(job.overrides))
@@ -107,7 +138,10 @@ def jobs(story: Story) -> Html:
         others = [child(job.summary, "metrics").get(m) for m in more]
         rows.append(
             [
-                link(job.number, f"{job.number}/"),
+                link(
+                    job.number,
+                    f"{job.number}/report.html" if (job.run.path / "report.html").is_file() else f"{job.number}/",
+                ),
                 tag("span", chip(job.state, job.state), title=reason(job) or None),
                 *(values.get(key, "") for key in keys),
                 *("" if value is None else number(value) for value in metrics),
@@ -130,7 +164,9 @@ def origin(story: Story) -> Html:
     record = story.results.record
     command: Sequence[str] = [str(each) for each in record.get("command") or []]
     summaries = [job.summary for job in story.results.jobs if job.summary.get("versions")]
-    return section("Where it comes from", code(shlex.join(command)) if command else None, facts(summaries[-1] if summaries else {}))
+    return section(
+        "Where it comes from", code(shlex.join(command)) if command else None, facts(summaries[-1] if summaries else {})
+    )
 
 
 def facts(summary: dict[str, object]) -> Html:

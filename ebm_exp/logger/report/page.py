@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from ebm_exp.logger.report.style import STYLE
 
+
 class Html(str):
     """A text that is HTML already."""
 
@@ -82,9 +83,9 @@ def link(text: Any, path: str) -> Html:
     return tag("a", text, href=quote(path))
 
 
-def figure(content: Any, caption: Any = None, class_: str | None = None) -> Html:
+def figure(content: Any, caption: Any = None) -> Html:
     """A plot or an image with a line about it."""
-    return tag("figure", content, tag("figcaption", caption) if caption else None, class_=class_)
+    return tag("figure", content, tag("figcaption", caption) if caption else None)
 
 
 def page(title: str, about: Any, *sections: Html) -> str:

@@ -40,15 +40,15 @@ table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabu
 th { text-align: left; color: var(--soft); font-weight: 600; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th, td { padding: 3px 16px 3px 0; vertical-align: middle; }
 td { border-bottom: 1px solid var(--line); } .num { text-align: right; }
-td.num, td .chip { white-space: nowrap; }
+td.num, td:last-child, td .chip { white-space: nowrap; }
 tr.best td:first-child { box-shadow: inset 3px 0 var(--best); } tr.best td { font-weight: 600; }
 tr.default td:first-child { box-shadow: inset 3px 0 var(--default); }
 td:first-child, th:first-child { padding-left: 10px; }
 details { margin: 8px 0; } summary { cursor: pointer; color: var(--soft); font-size: 13.5px; }
 .grid { display: grid; gap: 16px 20px; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); margin: 10px 0; }
-.wide { display: grid; gap: 16px 20px; grid-template-columns: repeat(auto-fit, minmax(min(320px, 100%), 1fr)); margin: 10px 0; }
+.wide { display: grid; gap: 16px 20px; grid-template-columns: repeat(auto-fit, minmax(min(460px, 100%), 1fr)); margin: 10px 0; }
 figure { margin: 0; min-width: 0; } figure img { width: 100%; height: auto; display: block; background: #fff; border-radius: 4px; }
-figure.pixels img { image-rendering: pixelated; }
+.four { display: grid; gap: 16px 14px; grid-template-columns: repeat(auto-fit, minmax(min(240px, 100%), 1fr)); }
 figcaption { margin-top: 4px; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; height: auto; font: 11px system-ui, "Liberation Sans", sans-serif; }
 svg text { fill: var(--soft); } svg .title { fill: var(--fg); font-size: 12.5px; font-weight: 600; }
@@ -56,6 +56,7 @@ svg .strong { fill: var(--fg); } svg .end { text-anchor: end; } svg .middle { te
 svg .rule { stroke: var(--line); stroke-width: 1; fill: none; }
 svg .l { fill: none; stroke: var(--other); stroke-width: 1.1; stroke-linejoin: round; opacity: .75; }
 svg .l.default { stroke: var(--default); stroke-width: 1.8; opacity: 1; } svg .l.best { stroke: var(--best); stroke-width: 2; opacity: 1; }
+svg .l.thick { stroke-width: 2; opacity: 1; }
 svg .l.bad { stroke: var(--bad); }
 svg .p { fill: var(--other); } svg .p.default { fill: var(--default); } svg .p.best { fill: var(--best); }
 svg .x { stroke: var(--bad); stroke-width: 2; fill: none; }

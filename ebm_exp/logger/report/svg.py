@@ -131,6 +131,11 @@ def canvas(width: float, height: float, parts: Iterable[Any], label: str, class_
     return tag("svg", *parts, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=label, class_=class_)
 
 
+def sized(plot: Html, width: float) -> Html:
+    """A plot that keeps its width, whatever there is around it."""
+    return Html(plot.replace("<svg", f'<svg style="width:{width:.0f}px"', 1))
+
+
 def place_x(axis: Scale | Places, value: Any) -> float:
     """Pixels from the left."""
     return LEFT + axis(value) * (WIDTH - LEFT - RIGHT)
@@ -199,4 +204,3 @@ def _cross(curve: Curve, x_axis: Scale, y_axis: Scale) -> Html | None:
 def _round_step(step: float) -> float:
     power = 10.0 ** math.floor(math.log10(step))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * 0.999)
-

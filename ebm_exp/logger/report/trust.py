@@ -12,12 +12,15 @@ from ebm_exp.sweep.results import pairs
 from ebm_exp.sweep.settings import finite
 
 _ILL = ("failed", "diverged", "unreadable", "killed")
+_OF = "version of "
 _CUT = ("pruned", "stopped", "running", "waiting")
 
 
 def trust(story: Story) -> Html:
     """The section."""
-    return section("Can it be trusted", _counts(story), _notes(story), _protocol(story), _ill(story), _unfinished(story))
+    return section(
+        "Can it be trusted", _counts(story), _notes(story), _protocol(story), _ill(story), _unfinished(story)
+    )
 
 
 def chips(story: Story) -> Html:
@@ -50,6 +53,9 @@ def _notes(story: Story) -> Html | None:
             differs.append(tag("li", tag("b", f"{what} differs: "), shown, class_="warn"))
         elif counts:
             agrees.append(what)
+    versions = [what.removeprefix(_OF) for what in agrees if what.startswith(_OF)]
+    agrees = [what for what in agrees if not what.startswith(_OF)]
+    agrees += [f"versions of {' and '.join([', '.join(versions[:-1]), versions[-1]])}"] if len(versions) > 1 else []
     lines = [*differs, *_protocol_differs(finished), *_of_training(story, finished)]
     if agrees:
         lines.append(tag("li", f"The same in all finished jobs: {', '.join(agrees)}."))
@@ -172,6 +178,6 @@ _SAME: tuple[tuple[str, Callable[[Job], Any]], ...] = (
     ("device", lambda job: job.summary.get("device")),
     ("precision", lambda job: job.summary.get("precision")),
     ("steps", lambda job: job.summary.get("step")),
-    *((f"version of {name}", _version(name)) for name in ("ebm-exp", "torch", "python", "hydra-core", "omegaconf")),
+    *((f"{_OF}{name}", _version(name)) for name in ("ebm-exp", "torch", "python", "hydra-core", "omegaconf")),
     ("commit", lambda job: child(job.summary, "versions").get("commit") or job.summary.get("commit")),
 )

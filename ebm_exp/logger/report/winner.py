@@ -1,11 +1,12 @@
 """Which setting won, by how much, and what to do with it."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ebm_exp.logger.report import read
-from ebm_exp.logger.report.best import best_job, experiment, sample_from, shown_path, train_again
+from ebm_exp.logger.report.best import best_job, experiment, program, sample_from, shown_path, train_again
 from ebm_exp.logger.report.page import Html, code, folded, join, section, table, tag
 from ebm_exp.sweep.results import short_keys
 from ebm_exp.sweep.settings import Mean, Results, Setting, finite, number
@@ -109,12 +110,12 @@ def _value(story: Story, setting: Setting) -> str:
 
 
 def _difference(story: Story, one: Setting, other: Setting) -> str:
-    """``0.42, or 3.1 standard errors, ahead of``."""
+    """``3.1 standard errors (0.42) ahead of``."""
     z = errors_between(story, one, other)
     a, b = (each.means[story.metric or ""].value for each in (one, other))
     if z is None:
-        return f"{number(abs(a - b))} ahead of"
-    return f"{number(abs(a - b))}, or {z:.1f} standard errors, ahead of"
+        return f"{abs(a - b):.3g} ahead of"
+    return f"{z:.1f} standard errors ({abs(a - b):.3g}) ahead of"
 
 
 def errors_between(story: Story, one: Setting, other: Setting) -> float | None:
@@ -134,7 +135,10 @@ def _cards(story: Story) -> Html:
         shown.append(("next and default" if others[0].is_default else "next", others[0], ""))
     if default is not None and default.means and all(setting is not default for _, setting, _ in shown):
         shown.append(("default", default, "default"))
-    cards = [_card(story, title, setting, "default" if "default" in title else kind or "", best) for title, setting, kind in shown]
+    cards = [
+        _card(story, title, setting, "default" if "default" in title else kind or "", best)
+        for title, setting, kind in shown
+    ]
     if default is None and story.results.record.get("defaults"):
         cards.append(_untried(story))
     return tag("div", *cards, class_="cards")
@@ -215,7 +219,9 @@ def _front(story: Story) -> Html:
 def _next_steps(story: Story, best: Setting, what: str) -> Html:
     results, metric = story.results, story.metric or ""
     job = best_job(best, metric, results.directions[metric], len(results.metrics) == 1)
-    file = shown_path(results.sweep.path) / "best.yaml"
+    file, kept = shown_path(results.sweep.path) / "best.yaml", f"{results.record.get('name') or 'my'}_best"
+    keep = f"cp {shlex.quote(str(file))} conf/experiment/{shlex.quote(kept)}.yaml"
+    use = shlex.join([*program(results.record, "train"), f"experiment={kept}"])
     steps: Sequence[Any] = (
         tag("h3", f"Train {what} again, with new seeds"),
         code(train_again(results, best)),
@@ -223,8 +229,9 @@ def _next_steps(story: Story, best: Setting, what: str) -> Html:
         code(sample_from(results, job)),
         folded(
             f"Keep {what} as an experiment: best.yaml",
-            tag("p", f"It lies in {file}; in conf/experiment it is experiment=best.", class_="note"),
             code(experiment(results, best)),
+            tag("p", "The file lies beside this page. To use it by name:", class_="note"),
+            code(f"{keep} && {use}"),
             is_open=True,
         ),
     )
