@@ -87,7 +87,7 @@ def samples(story: Story) -> Html:
     if not known:
         return Html("")
     places = {len(known) - 1: "worst", len(known) // 2: "median"} | {0: "best"}
-    shown = []
+    shown: list[Html] = []
     for i, name in sorted(places.items()):
         parts, data = _samples(story, name, known[i][1], sign * known[i][0])
         if data and not shown:

@@ -7,7 +7,7 @@ from ebm_exp.logger.report.svg import canvas, cut, rule, sized, text
 from ebm_exp.sweep.settings import number
 
 _CELL, _TALL = (84, 40), 230  # pixels of a cell; of parallel coordinates
-_APART = 130  # pixels between axes
+_APART, _PAGE = (110, 240), 980  # pixels between axes, and of all of them
 
 Marks = list[tuple[float, str]]
 
@@ -30,11 +30,8 @@ def heat_map(
             mean = means.get((row, column))
             x, y = left + w * j, top + h * i
             rank = 0.0 if mean is None else (order.index(mean) + 1) / len(order)
-            parts.append(
-                Html(
-                    f'<rect class="cell" x="{x}" y="{y}" width="{w}" height="{h}" fill-opacity="{0.08 + 0.5 * rank:.2f}"/>'
-                )
-            )
+            size = f'x="{x}" y="{y}" width="{w}" height="{h}"'
+            parts.append(Html(f'<rect class="cell" {size} fill-opacity="{0.08 + 0.5 * rank:.2f}"/>'))
             parts.append(text(x + w / 2, y + h / 2 + 4, "–" if mean is None else number(mean), "middle strong"))
     width = left + w * len(columns) + 8
     return sized(canvas(width, top + h * len(rows) + 6, parts, f"{names[0]} and {names[1]}"), width)
@@ -49,7 +46,8 @@ def parallel(heads: Sequence[str], marks: Sequence[Marks], lines: Sequence[tuple
         lines: places on all axes, the kind of line, and its label.
     """
     left, top = 60, 36
-    width = left + _APART * (len(heads) - 1) + 70
+    apart = min(_APART[1], max(_APART[0], _PAGE // max(1, len(heads) - 1)))
+    width = left + apart * (len(heads) - 1) + 70
     bottom = top + _TALL
 
     def y(at: float) -> float:
@@ -57,10 +55,10 @@ def parallel(heads: Sequence[str], marks: Sequence[Marks], lines: Sequence[tuple
 
     parts = []
     for places, kind, label in lines:
-        points = " ".join(f"{left + _APART * i:.0f} {y(at):.1f}" for i, at in enumerate(places))
+        points = " ".join(f"{left + apart * i:.0f} {y(at):.1f}" for i, at in enumerate(places))
         parts.append(tag("path", tag("title", label), class_=f"l {kind}".strip(), d=f"M{points}"))
     for i, (head, each) in enumerate(zip(heads, marks, strict=True)):
-        x = left + _APART * i
+        x = left + apart * i
         parts += [rule(x, top, x, bottom, "axis"), text(x, 16, cut(head, 20), "middle title")]
         for at, label in each:
             parts += [rule(x - 3, y(at), x, y(at), "axis"), text(x - 6, y(at) + 4, label, "end strong halo")]

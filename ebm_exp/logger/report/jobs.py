@@ -22,7 +22,7 @@ def settings(story: Story) -> Html:
         return Html("")
     results, several = story.results, len(story.results.metrics) > 1
     names = [story.names[key] for key in results.keys]
-    heads = [*names, *results.metrics, "" if several else "seeds, mean ± s.e.", "n", _behind_head(story), ""]
+    heads = [*names, *results.metrics, "" if several else "seeds, mean ± s.e.", "n", "behind the best", ""]
     values = [v for s in ranked for v in _seeds(story, s)]
     axis = scale(values, log=False)
     rows = [
@@ -51,8 +51,9 @@ def settings(story: Story) -> Html:
         )
     shown = table(heads, rows[:_OPEN], numeric, marked)
     rest = folded(f"{len(rows) - _OPEN} more settings", table(heads, rows[_OPEN:], numeric)) if rows[_OPEN:] else None
-    unranked = [s for s in results.settings if not s.means]
-    note = f"{len(unranked)} settings have no finished job." if unranked else None
+    unranked = len(results.settings) - len(ranked)
+    told = [f"{unranked} settings have no finished job." if unranked else "", "" if several else _errors(story)]
+    note = " ".join(each for each in told if each)
     return section("Settings, seeds together", shown, rest, note=note)
 
 
@@ -95,9 +96,12 @@ def _behind(story: Story, setting: Setting) -> str:
     return f"{z:.1f} s.e." if z is not None else ""
 
 
-def _behind_head(story: Story) -> str:
-    of = {story.spread(setting)[1] for setting in story.ranked}
-    return "behind the best" if of == {"seeds"} else "behind, by the error of one evaluation"
+def _errors(story: Story) -> str:
+    of = {of for se, of in map(story.spread, story.ranked) if se is not None}
+    single = (
+        " With one seed that is the error of one evaluation, without the spread of seeds." if "evaluation" in of else ""
+    )
+    return f"Behind the best: in standard errors of the difference.{single}" if of and len(story.ranked) > 1 else ""
 
 
 def _marks(story: Story, setting: Setting) -> Html:
@@ -173,11 +177,10 @@ def facts(summary: dict[str, object]) -> Html:
     """What a run says of its machine, its data and its versions, in a table."""
     data = child(summary, "data")
     versions = ", ".join(f"{name} {version}" for name, version in child(summary, "versions").items())
+    sizes = f"{data.get('n_train')} for training, {data.get('n_test')} to test" if data else None
     shape = "×".join(str(n) for n in data.get("event_shape") or [])
     told = {
-        "data": " · ".join(
-            str(each) for each in (data.get("name"), shape, f"{data.get('n_train')} for training, {data.get('n_test')} to test", data.get("fingerprint")) if each
-        ) if data else None,
+        "data": " · ".join(str(each) for each in (data.get("name"), shape, sizes, data.get("fingerprint")) if each),
         "device": summary.get("device"),
         "precision": summary.get("precision"),
         "parameters": f"{summary['n_parameters']:,}" if isinstance(summary.get("n_parameters"), int) else None,

@@ -29,10 +29,15 @@ def samples(story: Story, metric: str) -> list[Sample]:
     for job in story.results.jobs:
         outcome = score(job, metric, alone) if job.state == "finished" else None
         if outcome is not None:
-            values = {key: value for key, value in pairs(job.overrides) if key in story.results.keys}
-            numbers = {key: n for key, value in values.items() if (n := finite(value)) is not None}
-            found.append(Sample(job, values, numbers, outcome, kinds.get(job.number, "")))
+            found.append(sample_of(story, job, outcome, kinds.get(job.number, "")))
     return found
+
+
+def sample_of(story: Story, job: Job, outcome: float, kind: str = "") -> Sample:
+    """A job as a point."""
+    values = {key: value for key, value in pairs(job.overrides) if key in story.results.keys}
+    numbers = {key: n for key, value in values.items() if (n := finite(value)) is not None}
+    return Sample(job, values, numbers, outcome, kind)
 
 
 class Axis(NamedTuple):

@@ -2,13 +2,25 @@
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 from ebm_exp.logger.report.heat import heat_map, parallel
 from ebm_exp.logger.report.importance import importances
-from ebm_exp.logger.report.key import BINS, Axis, Sample, ordered, samples, varying
+from ebm_exp.logger.report.key import BINS, Axis, Sample, ordered, sample_of, samples, varying
 from ebm_exp.logger.report.page import Html, figure, join, section, table, tag
-from ebm_exp.logger.report.svg import LEFT, RIGHT, WIDTH, frame, place_y, point, scale, spread
+from ebm_exp.logger.report.svg import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    cross,
+    frame,
+    place_y,
+    point,
+    scale,
+    spread,
+)
 from ebm_exp.logger.report.winner import Story
 from ebm_exp.sweep.settings import number
 
@@ -22,12 +34,13 @@ def matters(story: Story) -> Html:
     if metric is None or not keys:
         return Html("")
     known = samples(story, metric)
-    if len({sample.outcome for sample in known}) < 2:
+    if not known or len(known) + len(_ill(story)) < 2:
         return Html("")
     return section(
         "What matters",
         _importances(story, known, keys, metric) if len(known) >= _ENOUGH and len(keys) > 1 else None,
-        tag("h3", "Slices: a point per job"),
+        tag("h3", f"{metric} over each key: a point per job"),
+        tag("p", "Red crosses: jobs that failed or diverged.", class_="note") if _ill(story) else None,
         tag("div", *(figure(_slice(story, known, key, metric)) for key in keys), class_="grid"),
         _heat(story, known, keys, metric),
         _parallel(story, known, keys, metric) if len(keys) > 1 and len(story.ranked) > 3 else None,
@@ -52,12 +65,21 @@ def _bar(share: float) -> Html:
 
 def _slice(story: Story, known: Sequence[Sample], key: str, metric: str) -> Html:
     kept, is_cut = spread([s.outcome for s in known])
-    axis, y_axis = Axis.of(known, key), scale(kept)
+    ill = _ill(story)
+    axis, y_axis = Axis.of([*known, *ill], key), scale(kept)
     inside = []
     for s in sorted(known, key=lambda s: s.kind):
         label = f"job {s.job.number}: {s.values.get(key, 'unset')} → {number(s.outcome)}"
         inside.append(point(LEFT + axis(s) * (WIDTH - LEFT - RIGHT), place_y(y_axis, s.outcome), label, s.kind))
-    return frame(metric + (" (outliers cut)" if is_cut else ""), axis.scale, y_axis, inside, key)
+    worst = TOP if story.results.directions[metric] == "lower" else HEIGHT - BOTTOM - 5
+    for s in ill:
+        at = LEFT + axis(s) * (WIDTH - LEFT - RIGHT)
+        inside.append(cross(at, worst, f"job {s.job.number}: {s.values.get(key, 'unset')} → {s.job.state}"))
+    return frame(key + (" (outliers cut)" if is_cut else ""), axis.scale, y_axis, inside, "")
+
+
+def _ill(story: Story) -> list[Sample]:
+    return [sample_of(story, job, 0.0) for job in story.results.jobs if job.state in ("failed", "diverged")]
 
 
 def _heat(story: Story, known: Sequence[Sample], keys: Sequence[str], metric: str) -> Html | None:
@@ -86,15 +108,21 @@ def _parallel(story: Story, known: Sequence[Sample], keys: Sequence[str], metric
     def place(at: float) -> float:
         return min(1.0, max(0.0, 1 - at if flip else at))
 
+    good = sorted(s.outcome for s in known)[:: 1 if flip else -1][len(known) // 5]
     lines = [
-        ([*(axis(s) for axis in axes), place(outcome(s.outcome))], s.kind, f"job {s.job.number}: {number(s.outcome)}")
-        for s in sorted(known, key=lambda s: s.kind)
+        (
+            [*(axis(s) for axis in axes), place(outcome(s.outcome))],
+            s.kind or ("top" if (s.outcome <= good if flip else s.outcome >= good) else ""),
+            f"job {s.job.number}: {number(s.outcome)}",
+        )
+        for s in sorted(known, key=lambda s: (s.kind, -s.outcome if flip else s.outcome))
     ]
     marks = [*(axis.scale.marks() for axis in axes), [(place(at), label) for at, label in outcome.marks()]]
     heads = [*(story.names[key] for key in keys), metric.removeprefix("eval/")]
     return join(
         [
-            tag("h3", "Parallel coordinates: a line per job; the last axis is the outcome, better above"),
+            tag("h3", "Parallel coordinates: a line per job, the best fifth in blue"),
+            tag("p", "The last axis is the outcome, better above.", class_="note"),
             tag("div", parallel(heads, marks, lines), class_="scroll"),
         ]
     )

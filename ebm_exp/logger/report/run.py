@@ -1,4 +1,4 @@
-"""The report of one run: how it ended, its curves, its samples over time, its energies, what differs from the defaults."""
+"""The report of one run: how it ended, curves, samples over time, energies, what differs from the defaults."""
 
 import re
 import shlex
@@ -29,7 +29,7 @@ def build(folder: Path) -> str:
     state = str(summary.get("state") or "unknown")
     config = read.mapping(folder / "job.json").get("config") or {}
     name = read.child(summary, "data").get("name") or (config.get("name") if isinstance(config, dict) else None)
-    said = [shown_path(folder)]
+    said: list[object] = [shown_path(folder)]
     if (folder.parent / "sweep.json").is_file():
         said += [" · job ", folder.name, " of ", link("a sweep", "../report.html")]
     about = join([tag("p", *said), tag("p", chip(state, state))])
@@ -99,7 +99,7 @@ def _evaluation(summary: Mapping[str, Any], found: read.Rows) -> Html:
 
 
 def _curves(state: str, summary: Mapping[str, Any], found: read.Rows) -> Html:
-    metrics = [name for name in read.metrics_of([found]) if not name.endswith("_se")]
+    metrics = [name for name in read.metrics_of([found]) if not name.endswith("_se") and name != "time/minutes"]
     groups = dict.fromkeys((*_GROUPS, *(name.partition("/")[0] for name in metrics)))
     shown = []
     for group in groups:

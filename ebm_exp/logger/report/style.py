@@ -10,7 +10,7 @@ STYLE = """
 body { margin: 0 auto; padding: 28px 24px 64px; max-width: 1160px; background: var(--bg); color: var(--fg);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
 h1 { font-size: 26px; line-height: 1.2; margin: 0 0 6px; overflow-wrap: anywhere; }
-h2 { font-size: 19px; margin: 40px 0 8px; padding-top: 14px; border-top: 1px solid var(--line); }
+h2 { font-size: 19px; margin: 30px 0 8px; padding-top: 12px; border-top: 1px solid var(--line); }
 h3 { font-size: 15px; margin: 22px 0 6px; }
 p { margin: 6px 0; max-width: 80ch; }
 a { color: var(--best); }
@@ -21,12 +21,13 @@ header p { overflow-wrap: anywhere; max-width: none; }
 .cards { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); margin: 14px 0; }
 .card { border: 1px solid var(--line); border-top: 4px solid var(--other); border-radius: 6px; padding: 10px 14px; }
 .card.best { border-top-color: var(--best); } .card.default { border-top-color: var(--default); }
-.card .what { color: var(--soft); font-size: 13px; } .card .value { font-size: 22px; font-variant-numeric: tabular-nums; }
+.card .what { color: var(--soft); font-size: 13px; }
+.card .value { font-size: 22px; font-variant-numeric: tabular-nums; }
 .card dl { margin: 6px 0 0; display: grid; grid-template-columns: auto 1fr; gap: 0 12px; font-size: 13.5px; }
 .card dt { color: var(--soft); } .card dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
 .card dd.differs { font-weight: 600; }
-.chip { display: inline-block; padding: 0 8px; margin: 0 4px 4px 0; border-radius: 10px; font-size: 13px; line-height: 20px;
-  white-space: nowrap; background: var(--field); border: 1px solid var(--line); }
+.chip { display: inline-block; padding: 0 8px; margin: 0 4px 4px 0; border-radius: 10px; font-size: 13px;
+  line-height: 20px;  white-space: nowrap; background: var(--field); border: 1px solid var(--line); }
 .chip.finished { color: var(--good); } .chip.failed, .chip.diverged, .chip.unreadable { color: var(--bad); }
 .chip.pruned, .chip.stopped, .chip.killed, .chip.running { color: var(--warn); }
 .chip.best { color: var(--best); } .chip.default { color: var(--default); }
@@ -37,7 +38,8 @@ pre { background: var(--field); border: 1px solid var(--line); border-radius: 6p
 code { font: 13px/1.5 ui-monospace, "SFMono-Regular", Menlo, "DejaVu Sans Mono", monospace; }
 .scroll { overflow-x: auto; margin: 8px 0; }
 table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th { text-align: left; color: var(--soft); font-weight: 600; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { text-align: left; color: var(--soft); font-weight: 600; border-bottom: 1px solid var(--line);
+  white-space: nowrap; }
 th, td { padding: 3px 16px 3px 0; vertical-align: middle; }
 td { border-bottom: 1px solid var(--line); } .num { text-align: right; }
 td.num, td:last-child, td .chip { white-space: nowrap; }
@@ -45,9 +47,11 @@ tr.best td:first-child { box-shadow: inset 3px 0 var(--best); } tr.best td { fon
 tr.default td:first-child { box-shadow: inset 3px 0 var(--default); }
 td:first-child, th:first-child { padding-left: 10px; }
 details { margin: 8px 0; } summary { cursor: pointer; color: var(--soft); font-size: 13.5px; }
-.grid { display: grid; gap: 16px 20px; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); margin: 10px 0; }
-.wide { display: grid; gap: 16px 20px; grid-template-columns: repeat(auto-fit, minmax(min(460px, 100%), 1fr)); margin: 10px 0; }
-figure { margin: 0; min-width: 0; } figure img { width: 100%; height: auto; display: block; background: #fff; border-radius: 4px; }
+.grid, .wide { display: grid; gap: 16px 20px; margin: 10px 0; }
+.grid { grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); }
+.wide { grid-template-columns: repeat(auto-fit, minmax(min(460px, 100%), 1fr)); }
+figure { margin: 0; min-width: 0; }
+figure img { width: 100%; height: auto; display: block; background: #fff; border-radius: 4px; }
 .four { display: grid; gap: 16px 14px; grid-template-columns: repeat(auto-fit, minmax(min(240px, 100%), 1fr)); }
 figcaption { margin-top: 4px; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; height: auto; font: 11px system-ui, "Liberation Sans", sans-serif; }
@@ -55,16 +59,18 @@ svg text { fill: var(--soft); } svg .title { fill: var(--fg); font-size: 12.5px;
 svg .strong { fill: var(--fg); } svg .end { text-anchor: end; } svg .middle { text-anchor: middle; }
 svg .rule { stroke: var(--line); stroke-width: 1; fill: none; }
 svg .l { fill: none; stroke: var(--other); stroke-width: 1.1; stroke-linejoin: round; opacity: .75; }
-svg .l.default { stroke: var(--default); stroke-width: 1.8; opacity: 1; } svg .l.best { stroke: var(--best); stroke-width: 2; opacity: 1; }
-svg .l.thick { stroke-width: 2; opacity: 1; }
+svg .l.default { stroke: var(--default); stroke-width: 1.8; opacity: 1; }
+svg .l.best { stroke: var(--best); stroke-width: 2; opacity: 1; }
+svg .l.top { stroke: var(--best); opacity: .6; } svg .l.thick { stroke-width: 2; opacity: 1; }
 svg .l.bad { stroke: var(--bad); }
 svg .p { fill: var(--other); } svg .p.default { fill: var(--default); } svg .p.best { fill: var(--best); }
 svg .x { stroke: var(--bad); stroke-width: 2; fill: none; }
 svg .axis { stroke: var(--soft); fill: none; } svg .halo { paint-order: stroke; stroke: var(--bg); stroke-width: 3px; }
 svg .bar { fill: var(--best); } svg .cell { stroke: var(--bg); stroke-width: 2; fill: var(--best); }
-.key { font-size: 13px; color: var(--soft); margin: 4px 0 8px; } .key i { display: inline-block; width: 18px; height: 0;
-  border-top: 3px solid var(--other); vertical-align: middle; margin: 0 5px 0 14px; }
-.key i:first-child { margin-left: 0; } .key i.best { border-color: var(--best); } .key i.default { border-color: var(--default); }
+.key { font-size: 13px; color: var(--soft); margin: 4px 0 8px; } .key i { display: inline-block; width: 18px;
+  height: 0; border-top: 3px solid var(--other); vertical-align: middle; margin: 0 5px 0 14px; }
+.key i:first-child { margin-left: 0; }
+.key i.best { border-color: var(--best); } .key i.default { border-color: var(--default); }
 @media (max-width: 600px) { body { padding: 16px 14px 40px; } h1 { font-size: 22px; } .verdict { font-size: 16px; } }
 @media print { details > * { display: block; } section { break-inside: avoid-page; } }
 """

@@ -8,7 +8,7 @@ from ebm_exp.logger.report.page import Html, tag
 
 WIDTH, HEIGHT = 320, 200
 LEFT, RIGHT, TOP, BOTTOM = 48, 10, 26, 28
-_LOG_FROM = 30.0  # largest over smallest, from which an axis is logarithmic
+_LOG_FROM = 20.0  # largest over smallest, from which an axis may be logarithmic
 
 
 class Curve(NamedTuple):
@@ -40,7 +40,7 @@ class Scale(NamedTuple):
             low, high, value = math.log10(low), math.log10(high), math.log10(max(value, self.low * 1e-3))
         return (value - low) / (high - low)
 
-    def ticks(self, n: int = 4) -> list[float]:
+    def ticks(self, n: int = 5) -> list[float]:
         """Round values within."""
         if self.log:
             powers = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
@@ -75,11 +75,12 @@ class Places(NamedTuple):
 
 
 def scale(values: Iterable[float], margin: float = 0.05, log: bool | None = None) -> Scale:
-    """A scale that takes in all values; log: None decides by how far they spread."""
-    known = list(values) or [0.0, 1.0]
-    low, high = min(known), max(known)
-    if log is None:
-        log = low > 0 and high / low >= _LOG_FROM
+    """A scale that takes in all values; log: None decides by where it puts the middle one of them."""
+    known = sorted(values) or [0.0, 1.0]
+    low, high = known[0], known[-1]
+    if log is None and (log := low > 0 and high / low >= _LOG_FROM):
+        off = [abs(axis(known[len(known) // 2]) - 0.5) for axis in (Scale(low, high, True), Scale(low, high))]
+        log = off[0] < off[1]
     if log and low > 0:
         factor = (high / low) ** margin if high > low else 2.0
         return Scale(low / factor, high * factor, True)

@@ -1,4 +1,4 @@
-"""Whether a sweep's results can be trusted: what did not finish and why, and what differs between jobs that should not."""
+"""Whether a sweep can be trusted: what did not finish and why, and what differs between jobs that should not."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +12,7 @@ from ebm_exp.sweep.results import pairs
 from ebm_exp.sweep.settings import finite
 
 _ILL = ("failed", "diverged", "unreadable", "killed")
+_FIRST = 12  # rows that are shown unasked
 _OF = "version of "
 _CUT = ("pruned", "stopped", "running", "waiting")
 
@@ -56,6 +57,9 @@ def _notes(story: Story) -> Html | None:
     versions = [what.removeprefix(_OF) for what in agrees if what.startswith(_OF)]
     agrees = [what for what in agrees if not what.startswith(_OF)]
     agrees += [f"versions of {' and '.join([', '.join(versions[:-1]), versions[-1]])}"] if len(versions) > 1 else []
+    if "data" in _varied(story):
+        said = "Jobs differ in their data: values on one data set do not compare with those on another."
+        differs.append(tag("li", said, class_="warn"))
     lines = [*differs, *_protocol_differs(finished), *_of_training(story, finished)]
     if agrees:
         lines.append(tag("li", f"The same in all finished jobs: {', '.join(agrees)}."))
@@ -110,7 +114,9 @@ def _ill(story: Story) -> Html | None:
     if not ill:
         return None
     rows = [[job.number, chip(job.state, job.state), _what(story, job), reason(job), log(job)] for job in ill]
-    return join([tag("h3", "What failed, and why"), table(["job", "state", "values", "reason", "log"], rows)])
+    heads = ["job", "state", "values", "reason", "log"]
+    more = folded(f"{len(rows) - _FIRST} more", table(heads, rows[_FIRST:])) if rows[_FIRST:] else None
+    return join([tag("h3", "What failed, and why"), table(heads, rows[:_FIRST]), more])
 
 
 def _unfinished(story: Story) -> Html | None:
@@ -122,7 +128,7 @@ def _unfinished(story: Story) -> Html | None:
         [job.number, chip(job.state, job.state), _what(story, job), job.summary.get("step"), best(job), reason(job)]
         for job in cut
     ]
-    return folded(f"{len(cut)} pruned or not finished", table(heads, rows, numeric=(3, 4)), is_open=len(cut) <= 12)
+    return folded(f"{len(cut)} pruned or not finished", table(heads, rows, numeric=(3, 4)), is_open=len(cut) <= _FIRST)
 
 
 def reason(job: Job) -> Any:

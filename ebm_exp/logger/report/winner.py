@@ -9,7 +9,7 @@ from ebm_exp.logger.report import read
 from ebm_exp.logger.report.best import best_job, experiment, program, sample_from, shown_path, train_again
 from ebm_exp.logger.report.page import Html, code, folded, join, section, table, tag
 from ebm_exp.sweep.results import short_keys
-from ebm_exp.sweep.settings import Mean, Results, Setting, finite, number
+from ebm_exp.sweep.settings import Mean, Results, Setting, finite
 
 
 class Story(NamedTuple):
@@ -93,7 +93,8 @@ def _verdict(story: Story) -> Html:
     side = f"{story.results.directions[metric]} is better"
     said: list[Any] = [tag("b", story.label(best)), f" with {metric} {_value(story, best)} ({side})"]
     if others:
-        said.append(f", {_difference(story, best, others[0])} the next, {story.label(others[0])}")
+        said.append(f", {_difference(story, best, others[0])} the next")
+        said += [f", {story.label(others[0])}"] if len(story.results.keys) < 3 else []
     default = story.default
     if best.is_default:
         said.append("; these are the values that hold without the sweep")
@@ -212,7 +213,8 @@ def _front(story: Story) -> Html:
         for s in front
     ]
     sides = ", ".join(f"{m}: {story.results.directions[m]}" for m in metrics)
-    said = f"{len(front)} of {len(story.ranked)} settings are on the Pareto front: none is better in one metric and as good in all others ({sides} is better)."
+    said = f"{len(front)} of {len(story.ranked)} settings are on the Pareto front: no other is better in one metric and as "
+    said += f"good in all others ({sides} is better)."
     return join([tag("p", said, class_="verdict"), table(heads, rows, numeric=range(len(metrics) + 1))])
 
 
