@@ -91,11 +91,11 @@ def samples(story: Story) -> Html:
     for i, name in sorted(places.items()):
         parts, data = _samples(story, name, known[i][1], sign * known[i][0])
         if data and not shown:
-            shown.append(tag("div", tag("p", tag("b", "data")), data))
+            shown.append(tag("div", tag("p", tag("b", "data")), figure(data)))
         shown.append(parts)
     return section(
         "Samples of the best, the median and the worst job",
-        tag("div", *shown, class_="four" if len(shown) > 3 else "wide"),
+        tag("div", *shown, class_="four" if len(shown) > len(places) else None),
         note="The images nearest to the step of a job's best value.",
     )
 
@@ -112,7 +112,7 @@ def _samples(story: Story, name: str, job: Job, value: float) -> tuple[Html, Htm
         data = shown[0] if len(shown) > 1 else data
         parts.append(figure(shown[-1], f"{'samples' if kind == 'step' else kind}, step {at}") if shown else None)
     title = tag("p", tag("b", f"{name}: {number(value)}"), f" · job {job.number} · {what}")
-    return tag("div", title, join(parts)), data
+    return tag("div", title, join(parts) if data else tag("div", *parts, class_="wide")), data
 
 
 def nearest(images: Sequence[tuple[int, Path]], step: float | None) -> tuple[int, Path]:

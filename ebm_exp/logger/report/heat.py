@@ -45,7 +45,7 @@ def parallel(heads: Sequence[str], marks: Sequence[Marks], lines: Sequence[tuple
         marks: ticks of each axis, as places between 0 and 1 with labels.
         lines: places on all axes, the kind of line, and its label.
     """
-    left, top = 60, 36
+    left, top = 90, 36
     apart = min(_APART[1], max(_APART[0], _PAGE // max(1, len(heads) - 1)))
     width = left + apart * (len(heads) - 1) + 70
     bottom = top + _TALL
@@ -61,5 +61,5 @@ def parallel(heads: Sequence[str], marks: Sequence[Marks], lines: Sequence[tuple
         x = left + apart * i
         parts += [rule(x, top, x, bottom, "axis"), text(x, 16, cut(head, 20), "middle title")]
         for at, label in each:
-            parts += [rule(x - 3, y(at), x, y(at), "axis"), text(x - 6, y(at) + 4, label, "end strong halo")]
+            parts += [rule(x - 3, y(at), x, y(at), "axis"), text(x - 6, y(at) + 4, cut(label, 14), "end strong halo")]
     return sized(canvas(width, bottom + 14, parts, "parallel coordinates"), width)

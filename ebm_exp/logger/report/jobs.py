@@ -167,9 +167,10 @@ def origin(story: Story) -> Html:
     """The command line, versions, data."""
     record = story.results.record
     command: Sequence[str] = [str(each) for each in record.get("command") or []]
-    summaries = [job.summary for job in story.results.jobs if job.summary.get("versions")]
+    best = [job for setting in story.ranked for job in setting.jobs]
+    summaries = [job.summary for job in (*best, *story.results.jobs) if job.summary.get("versions")]
     return section(
-        "Where it comes from", code(shlex.join(command)) if command else None, facts(summaries[-1] if summaries else {})
+        "Where it comes from", code(shlex.join(command)) if command else None, facts(summaries[0] if summaries else {})
     )
 
 

@@ -213,8 +213,10 @@ def _front(story: Story) -> Html:
         for s in front
     ]
     sides = ", ".join(f"{m}: {story.results.directions[m]}" for m in metrics)
-    said = f"{len(front)} of {len(story.ranked)} settings are on the Pareto front: no other is better in one metric and as "
-    said += f"good in all others ({sides} is better)."
+    said = (
+        f"{len(front)} of {len(story.ranked)} settings are on the Pareto front: no other is better in one metric and "
+    )
+    said += f"as good in all others ({sides} is better)."
     return join([tag("p", said, class_="verdict"), table(heads, rows, numeric=range(len(metrics) + 1))])
 
 
