@@ -36,9 +36,7 @@ def behaviour(story: Story) -> Html:
     untrained = [job.number for job in jobs if job.state == "failed" and not story.rows.get(job.number)]
     note = "A line per job. Those that diverged or failed end in a red cross."
     if untrained:
-        note += (
-            f" {len(untrained)} failed before the first step and {'has' if len(untrained) == 1 else 'have'} no line."
-        )
+        note += f" {len(untrained)} failed before the first step and {'has' if len(untrained) == 1 else 'have'} no line."
     return section("Did training behave", legend(story), tag("div", *map(figure, charts), class_="grid"), note=note)
 
 

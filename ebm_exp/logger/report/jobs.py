@@ -60,10 +60,7 @@ def _strip(story: Story, setting: Setting, axis: Scale) -> Html:
     parts = [rule(48, 9, 310, 9)]
     if mean.se is not None:
         low, high = (place_x(axis, mean.value + side * mean.se) for side in (-1, 1))
-        parts += [
-            rule(low, 9, high, 9, "l best"),
-            rule(place_x(axis, mean.value), 4, place_x(axis, mean.value), 14, "l best"),
-        ]
+        parts += [rule(low, 9, high, 9, "l best"), rule(place_x(axis, mean.value), 4, place_x(axis, mean.value), 14, "l best")]
     values = _seeds(story, setting)
     parts += [point(place_x(axis, value), 9, number(value), "" if len(values) > 1 else "best", 3) for value in values]
     return Html(canvas(320, 18, parts, str(mean)).replace("<svg", '<svg style="width:230px"', 1))
@@ -98,22 +95,10 @@ def jobs(story: Story) -> Html:
     results, kinds = story.results, story.kinds()
     if not results.jobs:
         return Html("")
-    keys = [
-        key for key in results.record.get("keys") or list(dict(pairs(o for j in results.jobs for o in j.overrides)))
-    ]
+    keys = [key for key in results.record.get("keys") or list(dict(pairs(o for j in results.jobs for o in j.overrides)))]
     last = sorted(set().union(*(child(job.summary, "metrics") for job in results.jobs)) - set(results.metrics))
     more = [m for m in last if m.startswith("eval/") and not m.endswith("_se")][:4]
-    heads = [
-        "job",
-        "state",
-        *(story.names.get(k, k) for k in keys),
-        *results.metrics,
-        "at step",
-        *more,
-        "steps",
-        "time",
-        "log",
-    ]
+    heads = ["job", "state", *(story.names.get(k, k) for k in keys), *results.metrics, "at step", *more, "steps", "time", "log"]
     rows = []
     for job in results.jobs:
         values = dict(pairs(job.overrides))
@@ -145,9 +130,7 @@ def origin(story: Story) -> Html:
     record = story.results.record
     command: Sequence[str] = [str(each) for each in record.get("command") or []]
     summaries = [job.summary for job in story.results.jobs if job.summary.get("versions")]
-    return section(
-        "Where it comes from", code(shlex.join(command)) if command else None, facts(summaries[-1] if summaries else {})
-    )
+    return section("Where it comes from", code(shlex.join(command)) if command else None, facts(summaries[-1] if summaries else {}))
 
 
 def facts(summary: dict[str, object]) -> Html:

@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from ebm_exp.logger.report.style import STYLE
 
-
 class Html(str):
     """A text that is HTML already."""
 

@@ -199,3 +199,4 @@ def _cross(curve: Curve, x_axis: Scale, y_axis: Scale) -> Html | None:
 def _round_step(step: float) -> float:
     power = 10.0 ** math.floor(math.log10(step))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * 0.999)
+

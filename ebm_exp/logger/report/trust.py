@@ -17,9 +17,7 @@ _CUT = ("pruned", "stopped", "running", "waiting")
 
 def trust(story: Story) -> Html:
     """The section."""
-    return section(
-        "Can it be trusted", _counts(story), _notes(story), _protocol(story), _ill(story), _unfinished(story)
-    )
+    return section("Can it be trusted", _counts(story), _notes(story), _protocol(story), _ill(story), _unfinished(story))
 
 
 def chips(story: Story) -> Html:

@@ -134,10 +134,7 @@ def _cards(story: Story) -> Html:
         shown.append(("next and default" if others[0].is_default else "next", others[0], ""))
     if default is not None and default.means and all(setting is not default for _, setting, _ in shown):
         shown.append(("default", default, "default"))
-    cards = [
-        _card(story, title, setting, "default" if "default" in title else kind or "", best)
-        for title, setting, kind in shown
-    ]
+    cards = [_card(story, title, setting, "default" if "default" in title else kind or "", best) for title, setting, kind in shown]
     if default is None and story.results.record.get("defaults"):
         cards.append(_untried(story))
     return tag("div", *cards, class_="cards")
