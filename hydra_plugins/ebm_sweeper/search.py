@@ -17,7 +17,7 @@ class SearchSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take in what Hydra has composed."""
-        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self._handed = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search.
@@ -28,4 +28,4 @@ class SearchSweeper(Sweeper):
         from ebm_exp.config.arguments import held_back
         from ebm_exp.sweep.trials import run
 
-        return run(self.hydra_context, self.task_function, self.config, held_back() or arguments, self.settings)
+        return run(*self._handed, held_back() or arguments, self.settings)
