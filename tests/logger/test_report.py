@@ -269,3 +269,24 @@ def test_axes_are_logarithmic_where_values_are_spread_that_way() -> None:
     for values in ([3.0], [0.0, 0.0], [1e30, 2e30], [5e-324, 1.0], [1.0, 1.0 + 1e-15]):
         axis = scale(values)
         assert all(axis.low <= tick <= axis.high for tick in axis.ticks())
+
+
+def test_what_a_named_search_sets_belongs_to_its_best_setting(full: SweepDirectory, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "hparams_search").mkdir(parents=True)
+    (tmp_path / "conf" / "hparams_search" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults: [/hydra/sweeper/search@hydra.sweeper, {override /buffer: fifo}, _self_]\n"
+        "hydra: {mode: MULTIRUN}\ntrainer: {max_steps: 9, log_every_steps: 3}\nsampler: {step_size: 7}\n"
+    )
+    typed = ["hparams_search=mine", "trainer.max_steps=2"]
+    command = ["python", "train.py", f"--config-dir={tmp_path}/conf", "-m", *typed]
+    full.write_record(full.record() | {"arguments": typed, "overrides": typed, "command": command})
+    said = page(write_report(full.path)).text
+    assert (
+        f"python train.py --config-dir={tmp_path}/conf -m seed=3,4,5 buffer=fifo trainer.log_every_steps=3 "
+        "trainer.max_steps=2 sampler.step_size=0.5 energy=conv"
+    ) in said
+    assert yaml.safe_load((full.path / "best.yaml").read_text()) == {
+        "defaults": [{"override /buffer": "fifo"}, {"override /energy": "conv"}],
+        "trainer": {"log_every_steps": 3, "max_steps": 2},
+        "sampler": {"step_size": 0.5},
+    }

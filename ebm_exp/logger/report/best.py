@@ -4,13 +4,14 @@ import os
 import re
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ebm_exp.config.arguments import override
+from ebm_exp.config.arguments import config_dirs, override, quoted
+from ebm_exp.config.trust import CONF
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.results import pairs
 from ebm_exp.sweep.settings import SEED, Results, Setting, score
@@ -31,7 +32,8 @@ def train_again(results: Results, setting: Setting, n: int = 3) -> str:
     used = [seed for each in results.jobs if (seed := seed_of(each)) is not None]
     seeds = seeds_after([*used, *(value for key, value in pairs(arguments(results)) if key == SEED)], n)
     rest = [each for each in fixed if _key(each) != SEED]
-    return shlex.join([*program(results.record, "train"), "-m", seeds, *rest, *chosen])
+    own = [f"--config-dir={folder}" for folder in config_dirs([str(a) for a in results.record.get("command") or []])]
+    return shlex.join([*program(results.record, "train"), *own, "-m", seeds, *rest, *chosen])
 
 
 def seeds_after(used: Sequence[str], n: int = 3) -> str:
@@ -46,10 +48,46 @@ def sample_from(results: Results, job: Job) -> str:
 
 
 def arguments(results: Results) -> list[str]:
-    """What every job of a sweep has in common: the overrides typed, without those of the keys that vary."""
+    """What every job of a sweep has in common: the overrides typed, and what a named search sets for its trials."""
     varied = set(results.record.get("keys") or [])
-    typed = results.record.get("arguments") or results.record.get("overrides") or []
-    return [str(each) for each in typed if _key(str(each)) not in varied]
+    typed = [str(each) for each in results.record.get("arguments") or results.record.get("overrides") or []]
+    given = {_key(each) for each in typed} | varied
+    folders = [*config_dirs([str(each) for each in results.record.get("command") or []]), CONF]
+    names = [each.partition("=")[2] for each in typed if each.startswith("hparams_search=")]
+    searched = [each for name in names for each in _of_search(name, folders) if _key(each) not in given]
+    return [*searched, *(each for each in typed if _key(each) not in varied)]
+
+
+def _of_search(name: str, folders: Sequence[Path]) -> list[str]:
+    """What ``hparams_search=<name>`` sets in every trial, as overrides."""
+    file = next((f for folder in folders if (f := folder / "hparams_search" / f"{name}.yaml").is_file()), None)
+    try:
+        said = {} if file is None else yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return []
+    defaults = [each for each in said.pop("defaults", []) if isinstance(each, dict)]
+    chosen = [(key, value) for each in defaults for key, value in each.items() if key.startswith("override /")]
+    choices = [f"{key.removeprefix('override /')}={_text(value)}" for key, value in chosen if "hydra" not in key]
+    return [*choices, *(f"{key}={_text(value)}" for key, value in _leaves(said, "") if not key.startswith("hydra."))]
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def _text(value: Any) -> str:
+    """A value as Hydra reads it."""
+    if isinstance(value, dict | list):
+        inside = [f"{k}:{_text(v)}" for k, v in value.items()] if isinstance(value, dict) else map(_text, value)
+        return ("{%s}" if isinstance(value, dict) else "[%s]") % ",".join(inside)
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    text = str(value)
+    return text if re.fullmatch(r"[\w./+-]+", text) else quoted(text)
 
 
 def program(record: Mapping[str, Any], name: str) -> list[str]:
@@ -143,7 +181,7 @@ def _value(config: Mapping[str, Any], key: str, text: str) -> tuple[Any, bool]:
     node: Any = config
     for part in key.split("."):
         node = node.get(part, _GONE) if isinstance(node, Mapping) else _GONE
-    is_group = "/" in key or "@" in key or key == "experiment" or (isinstance(node, Mapping) and text[:1] != "{")
+    is_group = "/" in key or "@" in key or (text[:1] != "{" and (isinstance(node, Mapping) or (CONF / key).is_dir()))
     if node is _GONE or is_group:
         try:
             return yaml.safe_load(text), is_group
