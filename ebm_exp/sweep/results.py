@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.settings import Results, Setting, finite, number, pairs, read
+from ebm_exp.sweep.settings import Results, Setting, brief, finite, number, pairs, read
 
 __all__ = ["duration", "line", "read", "short_keys", "table"]
 
@@ -52,7 +52,7 @@ def line(job: Job, n: int, keys: Sequence[str]) -> str:
         keys: what varies.
     """
     names = short_keys([*keys, *(key for key, _ in pairs(job.overrides) if key not in keys)])
-    what = " ".join(f"{names[key]}={value}" for key, value in pairs(job.overrides))
+    what = " ".join(f"{names[key]}={brief(value)}" for key, value in pairs(job.overrides))
     head = " ".join(part for part in (f"[{job.number + 1}/{n}]", what) if part)
     return "  ".join(part for part in (head, *_ended(job)) if part)
 
@@ -103,7 +103,7 @@ def _columns(results: Results, settings: Sequence[Setting], width: int) -> list[
     heads = [*(names[key] for key in results.keys), *(m.removeprefix("eval/") for m in results.metrics), "seeds", ""]
     rows = [
         [
-            *(setting.values.get(key, "") for key in results.keys),
+            *(brief(setting.values.get(key, "")) for key in results.keys),
             *(str(setting.means[m]) if m in setting.means else "" for m in results.metrics),
             _seeds(setting),
             "default" if setting.is_default else "",

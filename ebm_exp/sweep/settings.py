@@ -142,6 +142,16 @@ def number(value: float) -> str:
     return f"{value:.4g}" if not value or 1e-4 <= abs(value) < 1e6 else f"{value:.3e}"
 
 
+def brief(text: str) -> str:
+    """A value as typed; a number of many digits to four of them.
+
+    >>> brief("7.427579810320023"), brief("0.001"), brief("1e-3"), brief("resnet_wide_deep")
+    ('7.428', '0.001', '1e-3', 'resnet_wide_deep')
+    """
+    value = finite(text) if len(text) > 8 else None
+    return text if value is None or text.lstrip("-").isdecimal() else number(value)
+
+
 def with_error(value: float, se: float) -> str:
     """A mean to the digits that its standard error leaves it.
 

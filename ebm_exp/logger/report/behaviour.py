@@ -10,7 +10,7 @@ from ebm_exp.logger.report.svg import Curve, lines
 from ebm_exp.logger.report.winner import Story
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.results import pairs
-from ebm_exp.sweep.settings import finite, number, score
+from ebm_exp.sweep.settings import brief, finite, number, score
 
 # What tells first that a chain or an energy is ill, in this order, as far as it was logged.
 SHOWN = (
@@ -59,7 +59,7 @@ def legend(story: Story) -> Html | None:
 def _curve(story: Story, job: Job, metric: str, kind: str, most: int) -> Curve:
     found = story.rows.get(job.number, [])
     points = read.curve(found, metric, most)
-    label = f"job {job.number}: {' '.join(f'{story.names.get(k, k)}={v}' for k, v in pairs(job.overrides))}"
+    label = f"job {job.number}: {' '.join(f'{story.names.get(k, k)}={brief(v)}' for k, v in pairs(job.overrides))}"
     label += f" ({job.state})" if job.state != "finished" else ""
     return Curve(points, label, kind, end(job.state, job.summary, found, points))
 
@@ -102,7 +102,7 @@ def samples(story: Story) -> Html:
 
 def _samples(story: Story, name: str, job: Job, value: float) -> tuple[Html, Html | None]:
     """Samples of a job and what else was drawn at that step; and the panel of data beside them."""
-    what = " ".join(f"{story.names.get(k, k)}={v}" for k, v in pairs(job.overrides))
+    what = " ".join(f"{story.names.get(k, k)}={brief(v)}" for k, v in pairs(job.overrides))
     step = finite(job.best.get("step"))
     is_mosaic = len(read.child(job.summary, "data").get("event_shape") or ()) == 3
     parts, data = [], None

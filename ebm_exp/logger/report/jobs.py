@@ -9,7 +9,7 @@ from ebm_exp.logger.report.svg import Scale, canvas, point, rule, scale, short, 
 from ebm_exp.logger.report.trust import log, reason
 from ebm_exp.logger.report.winner import Story, errors_between
 from ebm_exp.sweep.results import duration, pairs
-from ebm_exp.sweep.settings import Setting, number, score
+from ebm_exp.sweep.settings import Setting, brief, number, score
 
 _OPEN = 20  # rows that are shown unasked
 _STRIP = 240  # pixels, of the axis that all settings share
@@ -27,7 +27,7 @@ def settings(story: Story) -> Html:
     axis = scale(values, log=False)
     rows = [
         [
-            *(s.values.get(key, "") for key in results.keys),
+            *(brief(s.values.get(key, "")) for key in results.keys),
             *(str(s.means[m]) if m in s.means else "" for m in results.metrics),
             None if several else _strip(story, s, axis),
             _n(s),
@@ -147,7 +147,7 @@ def jobs(story: Story) -> Html:
                     f"{job.number}/report.html" if (job.run.path / "report.html").is_file() else f"{job.number}/",
                 ),
                 tag("span", chip(job.state, job.state), title=reason(job) or None),
-                *(values.get(key, "") for key in keys),
+                *(brief(values.get(key, "")) for key in keys),
                 *("" if value is None else number(value) for value in metrics),
                 job.best.get("step"),
                 *(number(v) if isinstance(v, int | float) else v for v in others),

@@ -9,7 +9,7 @@ from ebm_exp.logger.report.read import child
 from ebm_exp.logger.report.winner import Story
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.results import pairs
-from ebm_exp.sweep.settings import finite
+from ebm_exp.sweep.settings import brief, finite
 
 _ILL = ("failed", "diverged", "unreadable", "killed")
 _FIRST = 12  # rows that are shown unasked
@@ -154,7 +154,7 @@ def best(job: Job) -> str:
 
 def _what(story: Story, job: Job) -> str:
     names = story.names
-    return " ".join(f"{names.get(key, key)}={value}" for key, value in pairs(job.overrides))
+    return " ".join(f"{names.get(key, key)}={brief(value)}" for key, value in pairs(job.overrides))
 
 
 def _numbers(numbers: Sequence[int]) -> str:

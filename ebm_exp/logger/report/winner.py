@@ -9,7 +9,7 @@ from ebm_exp.logger.report import read
 from ebm_exp.logger.report.best import best_job, experiment, program, sample_from, shown_path, train_again
 from ebm_exp.logger.report.page import Html, code, folded, join, section, table, tag
 from ebm_exp.sweep.results import short_keys
-from ebm_exp.sweep.settings import Mean, Results, Setting, finite
+from ebm_exp.sweep.settings import Mean, Results, Setting, brief, finite
 
 
 class Story(NamedTuple):
@@ -58,7 +58,7 @@ class Story(NamedTuple):
 
     def label(self, setting: Setting) -> str:
         """``step_size=2 lr=0.001``."""
-        said = " ".join(f"{self.names.get(key, key)}={value}" for key, value in setting.values.items())
+        said = " ".join(f"{self.names.get(key, key)}={brief(value)}" for key, value in setting.values.items())
         return said or "the only setting"
 
     def spread(self, setting: Setting) -> tuple[float | None, str]:
@@ -173,7 +173,12 @@ def _untried(story: Story) -> Html:
 def _values(story: Story, values: dict[str, str]) -> Html:
     best = story.ranked[0].values
     cells = (
-        join([tag("dt", story.names.get(k, k), title=k), tag("dd", v, class_=None if best.get(k) == v else "differs")])
+        join(
+            [
+                tag("dt", story.names.get(k, k), title=k),
+                tag("dd", brief(v), title=v, class_=None if best.get(k) == v else "differs"),
+            ]
+        )
         for k, v in values.items()
     )
     return tag("dl", *cells)
@@ -208,7 +213,7 @@ def _front(story: Story) -> Html:
         [
             *(str(s.means[m]) if m in s.means else "" for m in metrics),
             max(mean.n for mean in s.means.values()),
-            *(s.values.get(key, "") for key in story.results.keys),
+            *(brief(s.values.get(key, "")) for key in story.results.keys),
         ]
         for s in front
     ]
