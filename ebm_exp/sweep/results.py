@@ -125,9 +125,7 @@ def _seeds(setting: Setting) -> str:
 
 def _tail(results: Results) -> list[str]:
     counts = ", ".join(f"{n} {state}" for state, n in results.counts.items())
-    left = results.record.get("n", 0) - len(results.jobs)
-    if results.record.get("kind") == "search":
-        left = results.record.get("n", 0) - sum(results.counts.get(s, 0) for s in ("finished", "pruned"))
+    left = results.to_come
     lines = [", ".join(part for part in (counts or "no jobs", f"{left} to come" if left > 0 else "") if part)]
     if {"failed", "diverged"} & results.counts.keys() and results.record.get("kind") != "search":
         lines.append("retry_failed=true does the failed and diverged ones anew")

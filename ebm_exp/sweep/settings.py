@@ -73,6 +73,13 @@ class Results(NamedTuple):
     settings: list[Setting]
     counts: dict[str, int]
 
+    @property
+    def to_come(self) -> int:
+        """Jobs that have not begun; of a search, trials that are not complete."""
+        search = self.record.get("kind") == "search"
+        done = sum(self.counts.get(s, 0) for s in ("finished", "pruned")) if search else len(self.jobs)
+        return max(0, int(finite(self.record.get("n")) or 0) - done)
+
 
 def read(sweep: SweepDirectory) -> Results:
     """What came of a sweep so far; files that are torn or missing leave gaps and no error."""

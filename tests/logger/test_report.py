@@ -195,7 +195,7 @@ def test_a_failed_or_empty_sweep_has_a_report(sweep: SweepDirectory) -> None:
     assert "No job has finished" in page(write_report(sweep.path)).text
     add(sweep, 0, 2.0, "mlp", 1, None, state="failed", reason="no")
     text = page(write_report(sweep.path)).text
-    assert "7 not begun" in text
+    assert "7 to come" in text
     assert not (sweep.path / "best.yaml").exists()
     sweep.write_record(sweep.record() | {"metrics": [None]})
     assert "No metric was optimized" in page(write_report(sweep.path)).text

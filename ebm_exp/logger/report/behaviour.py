@@ -48,11 +48,12 @@ def legend(story: Story) -> Html | None:
         return None
     several = len(story.results.metrics) > 1
     best, default = story.ranked[0], story.default
-    said = [tag("i", class_="best"), "Pareto front" if several else f"best: {story.label(best)}"]
+    is_long = len(story.results.keys) > 3
+    said = [tag("i", class_="best"), "Pareto front" if several else "best" if is_long else f"best: {story.label(best)}"]
     if best.is_default and not several:
         said[1] = f"{said[1]} (also the default)"
     elif default is not None and not default.in_front:
-        said += [tag("i", class_="default"), f"default: {story.label(default)}"]
+        said += [tag("i", class_="default"), "default" if is_long else f"default: {story.label(default)}"]
     return tag("p", *said, *((tag("i"), "others") if len(story.ranked) > 1 else ()), class_="key")
 
 

@@ -7,7 +7,7 @@ from ebm_exp.logger.report.svg import canvas, cut, rule, sized, text
 from ebm_exp.sweep.settings import number
 
 _CELL, _TALL = (84, 40), 230  # pixels of a cell; of parallel coordinates
-_APART, _PAGE = (110, 240), 980  # pixels between axes, and of all of them
+_APART, _PAGE = (110, 240), 940  # pixels between axes, and of all of them
 
 Marks = list[tuple[float, str]]
 

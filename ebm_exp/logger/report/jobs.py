@@ -21,40 +21,31 @@ def settings(story: Story) -> Html:
     if not ranked or metric is None:
         return Html("")
     results, several = story.results, len(story.results.metrics) > 1
-    names = [story.names[key] for key in results.keys]
-    heads = [*names, *results.metrics, "" if several else "seeds, mean ± s.e.", "n", "behind the best", ""]
-    values = [v for s in ranked for v in _seeds(story, s)]
-    axis = scale(values, log=False)
+    axis = scale(v for s in ranked for v in _seeds(story, s))
+    behind = ["" if several or s is ranked[0] else _behind(story, s) for s in ranked]
+    has_seeds = any(mean.n > 1 for s in ranked for mean in s.means.values())
+    strip = join([tag("div", "seeds, and mean ± s.e." if has_seeds else metric), _axis(axis)])
+    heads = ["", *(story.names[key] for key in results.keys), *results.metrics, "seeds"]
+    heads += ([] if several else [strip]) + (["behind the best"] if any(behind) else [])
     rows = [
         [
+            _marks(story, s),
             *(brief(s.values.get(key, "")) for key in results.keys),
             *(str(s.means[m]) if m in s.means else "" for m in results.metrics),
-            None if several else _strip(story, s, axis),
             _n(s),
-            "" if several or s is ranked[0] else _behind(story, s),
-            _marks(story, s),
+            *(() if several else (_strip(story, s, axis),)),
+            *((late,) if any(behind) else ()),
         ]
-        for s in ranked
+        for s, late in zip(ranked, behind, strict=True)
     ]
-    k = len(results.keys) + len(results.metrics)
+    first = 1 + len(results.keys)
+    numeric = {*range(first, first + len(results.metrics) + 1), len(heads) - 1 if any(behind) else first}
     marked = {i: story.kind(s) for i, s in enumerate(ranked)}
-    numeric = (*range(len(results.keys), k), k + 1, k + 2)
-    if not several:
-        heads[k] = join(
-            [
-                tag(
-                    "div",
-                    "seeds, and mean ± s.e." if any(m.n > 1 for s in ranked for m in s.means.values()) else metric,
-                ),
-                _axis(axis),
-            ]
-        )
     shown = table(heads, rows[:_OPEN], numeric, marked)
     rest = folded(f"{len(rows) - _OPEN} more settings", table(heads, rows[_OPEN:], numeric)) if rows[_OPEN:] else None
     unranked = len(results.settings) - len(ranked)
     told = [f"{unranked} settings have no finished job." if unranked else "", "" if several else _errors(story)]
-    note = " ".join(each for each in told if each)
-    return section("Settings, seeds together", shown, rest, note=note)
+    return section("Settings, seeds together", shown, rest, note=" ".join(each for each in told if each))
 
 
 def _seeds(story: Story, setting: Setting) -> list[float]:
@@ -83,7 +74,7 @@ def _axis(axis: Scale) -> Html:
 
 
 def _at(axis: Scale, value: float) -> float:
-    return 10 + axis(value) * (_STRIP - 20)
+    return 10 + min(1.0, max(0.0, axis(value))) * (_STRIP - 20)
 
 
 def _n(setting: Setting) -> str:

@@ -42,7 +42,7 @@ th { text-align: left; color: var(--soft); font-weight: 600; border-bottom: 1px 
   white-space: nowrap; }
 th, td { padding: 3px 16px 3px 0; vertical-align: middle; }
 td { border-bottom: 1px solid var(--line); } .num { text-align: right; }
-td.num, td:last-child, td .chip { white-space: nowrap; }
+td.num, td:first-child, td .chip { white-space: nowrap; }
 tr.best td:first-child { box-shadow: inset 3px 0 var(--best); } tr.best td { font-weight: 600; }
 tr.default td:first-child { box-shadow: inset 3px 0 var(--default); }
 td:first-child, th:first-child { padding-left: 10px; }

@@ -28,9 +28,8 @@ def chips(story: Story) -> Html:
     """How many jobs ended how."""
     results = story.results
     said = [chip(f"{n} {state}", state) for state, n in results.counts.items()]
-    left = int(results.record.get("n") or 0) - len(results.jobs)
-    if left > 0 and not results.record.get("complete"):
-        said.append(chip(f"{left} not begun"))
+    if results.to_come:
+        said.append(chip(f"{results.to_come} to come"))
     return join(said)
 
 
