@@ -83,14 +83,11 @@ class Results(NamedTuple):
 
 def read(sweep: SweepDirectory) -> Results:
     """What came of a sweep so far; files that are torn or missing leave gaps and no error."""
-    try:
-        record = sweep.record()
-    except ValueError:
-        record = {}
-    jobs = _jobs(sweep)
+    record, jobs = _record(sweep), _jobs(sweep)
     keys = [key for key in record.get("keys") or _keys(jobs) if key != SEED]
-    metrics = [m for m in record.get("metrics") or [] if m]
-    metrics = metrics or list(dict.fromkeys(job.best["metric"] for job in jobs if job.best.get("metric")))[:1]
+    metrics = (
+        record.get("metrics") or list(dict.fromkeys(job.best["metric"] for job in jobs if job.best.get("metric")))[:1]
+    )
     given = record.get("directions") or {}
     directions = {metric: given.get(metric) or _direction(metric, jobs) for metric in metrics}
     groups: dict[tuple[tuple[str, str], ...], list[Job]] = {}
@@ -183,10 +180,28 @@ def _jobs(sweep: SweepDirectory) -> list[Job]:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):  # half of a file, or of another kind
             job = Job(n, sweep.run(n), (), {}, "unreadable", {})
         if job is not None:
-            config = job.config if isinstance(job.config, dict) else {}
-            summary = job.summary | {"best": job.best if isinstance(job.best, dict) else None}
-            jobs.append(job._replace(config=config, summary=summary))
+            jobs.append(job if _is_whole(job) else Job(n, sweep.run(n), (), {}, "unreadable", {}))
     return jobs
+
+
+def _is_whole(job: Job) -> bool:
+    texts = (*job.overrides, job.state, job.best.get("metric", "")) if isinstance(job.best, dict) else (None,)
+    return isinstance(job.config, dict) and all(isinstance(each, str) for each in texts)
+
+
+def _record(sweep: SweepDirectory) -> dict[str, Any]:
+    """sweep.json without what is not of its kind."""
+    try:
+        record = sweep.record()
+    except (OSError, ValueError):
+        return {}
+    said = dict(record) if isinstance(record, dict) else {}
+    for key in ("keys", "metrics", "command", "arguments", "overrides"):
+        found = said.get(key)
+        said[key] = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+    for key in ("defaults", "directions"):
+        said[key] = said[key] if isinstance(said.get(key), dict) else {}
+    return said
 
 
 def _keys(jobs: Iterable[Job]) -> list[str]:

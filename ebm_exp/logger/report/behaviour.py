@@ -105,7 +105,7 @@ def _samples(story: Story, name: str, job: Job, value: float) -> tuple[Html, Htm
     """Samples of a job and what else was drawn at that step; and the panel of data beside them."""
     what = " ".join(f"{story.names.get(k, k)}={brief(v)}" for k, v in pairs(job.overrides))
     step = finite(job.best.get("step"))
-    is_mosaic = len(read.child(job.summary, "data").get("event_shape") or ()) == 3
+    is_mosaic = len(read.shape(job.summary)) == 3
     parts, data = [], None
     for kind in read.kinds(job.run.path)[:2]:
         at, file = nearest(read.images(job.run.path, kind), step)

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from ebm_exp.logger.report.page import Html, chip, code, folded, join, link, section, table, tag
-from ebm_exp.logger.report.read import child
+from ebm_exp.logger.report.read import child, shape
 from ebm_exp.logger.report.svg import Scale, canvas, point, rule, scale, short, sized, text
 from ebm_exp.logger.report.trust import log, reason
 from ebm_exp.logger.report.winner import Story, errors_between
@@ -170,9 +170,9 @@ def facts(summary: dict[str, object]) -> Html:
     data = child(summary, "data")
     versions = ", ".join(f"{name} {version}" for name, version in child(summary, "versions").items())
     sizes = f"{data.get('n_train')} for training, {data.get('n_test')} to test" if data else None
-    shape = "×".join(str(n) for n in data.get("event_shape") or [])
+    size = "×".join(map(str, shape(summary)))
     told = {
-        "data": " · ".join(str(each) for each in (data.get("name"), shape, sizes, data.get("fingerprint")) if each),
+        "data": " · ".join(str(each) for each in (data.get("name"), size, sizes, data.get("fingerprint")) if each),
         "device": summary.get("device"),
         "precision": summary.get("precision"),
         "parameters": f"{summary['n_parameters']:,}" if isinstance(summary.get("n_parameters"), int) else None,

@@ -48,6 +48,12 @@ def child(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     return inside if isinstance(inside, dict) else {}
 
 
+def shape(of: Mapping[str, Any]) -> list[int]:
+    """The shape of one sample, from a summary; empty where it does not say."""
+    found = child(of, "data").get("event_shape")
+    return [n for n in found if isinstance(n, int)] if isinstance(found, list) else []
+
+
 def curve(found: Rows, metric: str, most: int = 200) -> list[tuple[float, float]]:
     """Steps and finite values of a metric, of so many points at most; the last is among them."""
     pairs = ((finite(row.get("step")), finite(row.get(metric))) for row in found if metric in row)

@@ -117,7 +117,7 @@ def _samples(folder: Path, summary: Mapping[str, Any]) -> Html:
     images = read.images(folder)
     if not images:
         return Html("")
-    is_mosaic = len(read.child(summary, "data").get("event_shape") or ()) == 3
+    is_mosaic = len(read.shape(summary)) == 3
     last = panels(images[-1][1], f"data, and samples at step {images[-1][0]}", split=is_mosaic)
     first = [figure(last[0], "data")] if len(last) > 1 else []
     for step, file in evenly(images, _IMAGES - len(first)):
