@@ -1,46 +1,15 @@
 """What came of the jobs of a sweep, in lines for the console."""
 
-import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.settings import Results, Setting, brief, finite, number, pairs, read
+from ebm_exp.sweep.settings import Results, Setting, read
+from ebm_exp.sweep.text import brief, duration, finite, number, pairs, short_keys
 
-__all__ = ["duration", "line", "read", "short_keys", "table"]
+__all__ = ["line", "read", "table"]
 
 _ROWS = 12  # of the table, its head and counts included
 _NARROWEST = 6  # characters of a column that is cut
-
-
-def short_keys(keys: Iterable[str]) -> dict[str, str]:
-    """Each key as short as tells it from the others.
-
-    >>> short_keys(["seed", "sampler.step_size", "optimizer.lr", "schedule.lr"])
-    {'seed': 'seed', 'sampler.step_size': 'step_size', 'optimizer.lr': 'optimizer.lr', 'schedule.lr': 'schedule.lr'}
-    """
-    words = {key: re.split(r"[.@/]", key) for key in keys}
-
-    def is_clear(mine: list[str], n: int) -> bool:
-        return all(other is mine or other[-n:] != mine[-n:] for other in words.values())
-
-    ends = {key: next((n for n in range(1, len(w)) if is_clear(w, n)), len(w)) for key, w in words.items()}
-    return {key: ".".join(words[key][-n:]) if n < len(words[key]) else key for key, n in ends.items()}
-
-
-def duration(minutes: Any) -> str:
-    """As a person would say it.
-
-    >>> duration(0.12), duration(4.2), duration(130), duration(None)
-    ('7 s', '4.2 min', '2.2 h', '')
-    """
-    value = finite(minutes)
-    if value is None:
-        return ""
-    seconds = value * 60
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
-    return f"{value:.1f} min" if value < 100 else f"{value / 60:.1f} h"
 
 
 def line(job: Job, n: int, keys: Sequence[str]) -> str:

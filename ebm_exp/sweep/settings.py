@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ebm_exp.sweep.directory import Job, SweepDirectory
+from ebm_exp.sweep.text import finite, number, pairs, with_error
 
 SEED = "seed"  # jobs that differ in it alone are one setting
 STATES = ("finished", "pruned", "diverged", "failed", "stopped", "running", "killed", "waiting", "unreadable")
@@ -118,57 +119,6 @@ def score(job: Job, metric: str, alone: bool = True) -> float | None:
         return finite(best["value"])
     last = job.summary.get("metrics")
     return finite(last.get(metric)) if isinstance(last, Mapping) else None
-
-
-def finite(value: Any) -> float | None:
-    """A finite number; None for all else, and for a number written as text that is not finite."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        value = float(value)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def pairs(overrides: Iterable[str]) -> list[tuple[str, str]]:
-    """Keys and values of overrides, as text."""
-    split = (each.lstrip("+~").partition("=") for each in overrides)
-    return [(key, value) for key, _, value in split]
-
-
-def number(value: float) -> str:
-    """Four digits.
-
-    >>> number(5.39021), number(12345678.0), number(0.5)
-    ('5.39', '1.235e+07', '0.5')
-    """
-    return f"{value:.4g}" if not value or 1e-4 <= abs(value) < 1e6 else f"{value:.3e}"
-
-
-def brief(text: str) -> str:
-    """A value as typed; a number of many digits to four of them.
-
-    >>> brief("7.427579810320023"), brief("0.001"), brief("1e-3"), brief("resnet_wide_deep")
-    ('7.428', '0.001', '1e-3', 'resnet_wide_deep')
-    """
-    value = finite(text) if len(text) > 8 else None
-    return text if value is None or text.lstrip("-").isdecimal() else number(value)
-
-
-def with_error(value: float, se: float) -> str:
-    """A mean to the digits that its standard error leaves it.
-
-    >>> with_error(5.39021, 0.1234), with_error(0.184, 0.0), with_error(1523.0, 210.0)
-    ('5.39 ± 0.12', '0.184 ± 0', '1520 ± 210')
-    """
-    if se <= 0 or not math.isfinite(se):
-        return f"{number(value)} ± {number(se)}"
-    decimals = 1 - int(f"{se:.1e}".partition("e")[2])
-    if decimals > 6 or decimals < -3:
-        return f"{value:.3e} ± {se:.1e}"
-    places = max(0, decimals)
-    return f"{round(value, decimals):.{places}f} ± {round(se, decimals):.{places}f}"
 
 
 def _jobs(sweep: SweepDirectory) -> list[Job]:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweep.results import line, read, short_keys, table
-from ebm_exp.sweep.settings import brief, number, score, with_error
+from ebm_exp.sweep.results import line, read, table
+from ebm_exp.sweep.settings import score
+from ebm_exp.sweep.text import brief, number, short_keys, with_error
 
 KEYS = ["seed", "sampler.step_size"]
 DEFAULTS = {"seed": 0, "sampler.step_size": 2.0}

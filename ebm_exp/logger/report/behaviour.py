@@ -9,8 +9,8 @@ from ebm_exp.logger.report.page import Html, figure, join, section, tag
 from ebm_exp.logger.report.svg import Curve, lines
 from ebm_exp.logger.report.winner import Story
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.results import pairs
-from ebm_exp.sweep.settings import brief, finite, number, score
+from ebm_exp.sweep.settings import score
+from ebm_exp.sweep.text import brief, finite, number, pairs
 
 # What tells first that a chain or an energy is ill, in this order, as far as it was logged.
 SHOWN = (

@@ -13,8 +13,8 @@ import yaml
 from ebm_exp.config.arguments import config_dirs, override, quoted
 from ebm_exp.config.trust import CONF
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.results import pairs
 from ebm_exp.sweep.settings import SEED, Results, Setting, score
+from ebm_exp.sweep.text import pairs
 
 # What is no part of an experiment: where and how its runs are made, and how a sweep goes on.
 _FREE = re.compile(

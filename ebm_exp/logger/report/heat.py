@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ebm_exp.logger.report.page import Html, tag
 from ebm_exp.logger.report.svg import canvas, cut, rule, sized, text
-from ebm_exp.sweep.settings import number
+from ebm_exp.sweep.text import number
 
 _CELL, _TALL = (84, 40), 230  # pixels of a cell; of parallel coordinates
 _APART, _PAGE = (110, 240), 940  # pixels between axes, and of all of them

@@ -8,8 +8,8 @@ from ebm_exp.logger.report.read import child, shape
 from ebm_exp.logger.report.svg import Scale, canvas, point, rule, scale, short, sized, text
 from ebm_exp.logger.report.trust import log, reason
 from ebm_exp.logger.report.winner import Story, errors_between
-from ebm_exp.sweep.results import duration, pairs
-from ebm_exp.sweep.settings import Setting, brief, number, score
+from ebm_exp.sweep.settings import Setting, score
+from ebm_exp.sweep.text import brief, duration, number, pairs
 
 _OPEN = 20  # rows that are shown unasked
 _STRIP = 240  # pixels, of the axis that all settings share

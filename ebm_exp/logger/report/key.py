@@ -6,8 +6,8 @@ from typing import NamedTuple
 from ebm_exp.logger.report.svg import Places, Scale, scale
 from ebm_exp.logger.report.winner import Story
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.results import pairs
-from ebm_exp.sweep.settings import finite, score
+from ebm_exp.sweep.settings import score
+from ebm_exp.sweep.text import finite, pairs
 
 BINS = 4  # of a key's numbers, where there are many
 _UNSET = "unset"  # in this job: the key belongs to another choice

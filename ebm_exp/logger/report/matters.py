@@ -22,7 +22,7 @@ from ebm_exp.logger.report.svg import (
     spread,
 )
 from ebm_exp.logger.report.winner import Story
-from ebm_exp.sweep.settings import number
+from ebm_exp.sweep.text import number
 
 _ENOUGH = 10  # finished jobs, for importances
 _LARGEST = 12  # values of a key, for a heat map

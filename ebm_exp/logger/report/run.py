@@ -15,8 +15,7 @@ from ebm_exp.logger.report.images import panels
 from ebm_exp.logger.report.jobs import facts
 from ebm_exp.logger.report.page import Html, chip, code, figure, folded, join, link, page, section, table, tag
 from ebm_exp.logger.report.svg import Curve, lines
-from ebm_exp.sweep.results import duration, pairs
-from ebm_exp.sweep.settings import finite, number, with_error
+from ebm_exp.sweep.text import duration, finite, number, pairs, with_error
 
 _GROUPS = ("eval", "train", "chain", "buffer", "time")
 _IMAGES = 6

@@ -8,8 +8,7 @@ from ebm_exp.logger.report.page import Html, chip, folded, join, link, section, 
 from ebm_exp.logger.report.read import child
 from ebm_exp.logger.report.winner import Story
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.results import pairs
-from ebm_exp.sweep.settings import brief, finite
+from ebm_exp.sweep.text import brief, finite, pairs
 
 _ILL = ("failed", "diverged", "unreadable", "killed")
 _FIRST = 12  # rows that are shown unasked

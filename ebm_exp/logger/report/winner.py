@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from ebm_exp.logger.report import read
 from ebm_exp.logger.report.best import best_job, experiment, program, sample_from, shown_path, train_again
 from ebm_exp.logger.report.page import Html, code, folded, join, section, table, tag
-from ebm_exp.sweep.results import short_keys
-from ebm_exp.sweep.settings import Mean, Results, Setting, brief, finite
+from ebm_exp.sweep.settings import Mean, Results, Setting
+from ebm_exp.sweep.text import brief, finite, short_keys
 
 
 class Story(NamedTuple):
