@@ -2,9 +2,9 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,6 @@ def image(file: Path) -> None:
     for i in range(3):
         canvas.paste(Image.new("RGB", (100, 100), (80 * i, 0, 0)), (24 + 124 * i, 48))
     canvas.save(file)
-
-
-Add = Callable[..., Path]
 
 
 @pytest.fixture
@@ -290,3 +287,25 @@ def test_what_a_named_search_sets_belongs_to_its_best_setting(full: SweepDirecto
         "trainer": {"log_every_steps": 3, "max_steps": 2},
         "sampler": {"step_size": 0.5},
     }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_browser_has_nothing_to_complain_of(full: SweepDirectory, tmp_path: Path, width: int) -> None:
+    for path in (full.path, full.path / "1"):
+        report, shot = write_report(path), tmp_path / "shot.png"
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--enable-logging=stderr",
+            "--v=0",
+        ]
+        command = ["chromium", *options, f"--screenshot={shot}", f"--window-size={width},2000", report.as_uri()]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        assert "CONSOLE" not in done.stderr
+        with Image.open(shot) as picture:
+            assert picture.width == width
+            assert len(picture.convert("L").getcolors()) > 20
