@@ -51,6 +51,8 @@ def offered(line: str, script: str = "train") -> list[str]:
         ("--cf", ["--cfg"]),
         ("--info def", ["defaults", "defaults-tree"]),
         ("hydra/l", ["hydra/launcher="]),
+        ("hydra/launcher=j", ["hydra/launcher=joblib"]),
+        ("hydra/launcher=sl", ["hydra/launcher=slurm"]),
         ("'sampler=ma", ["sampler=mala"]),
         ("no_such_", []),
         ("energy=typo sampler.", []),  # cannot be composed
