@@ -50,13 +50,13 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
         config_name: ``train`` or ``sample``.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach us: Hydra's own report is a page long
+    remember(sys.argv[1:])
+    looking = bool(LOOKING & {a.split("=")[0] for a in sys.argv[1:]})
+    process.begin(looking)
     from hydra import main as hydra_main
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    remember(sys.argv[1:])
-    looking = bool(LOOKING & {a.split("=")[0] for a in sys.argv[1:]})
-    process.begin(looking)
     arguments = quote_home(sys.argv[1:])
 
     def tell(error: Exception) -> None:
