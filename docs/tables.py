@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"^<!-- table: (?P<group>\w+) -->\n.*?^<!-- end -->", re.DOTALL | re.MULTILINE)
-UNLISTED = {"hydra"}  # no choice of a user
+UNLISTED = {"hydra", "wandb_sweep"}  # no choices of a user
 
 
 def header(file: Path) -> str:

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,10 @@ def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any
     from ebm_exp.sweep.directory import SweepDirectory
 
     sweep, number = SweepDirectory(str(hydra.sweep.dir)), int(launch.run_dir.name)
+    if sweep.record()["kind"] == "search":
+        from ebm_exp.sweep.search import Pruner
+
+        launch = replace(launch, prune=Pruner(sweep, number))
 
     def write_hydra(folder: Path) -> None:
         written = {"config": composed, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}

@@ -126,7 +126,7 @@ def validate(config: Mapping[str, Any]) -> None:
     """
     errors: list[str] = []
     own = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
-    _check_arguments("", SampleLevel if "run" in config else TopLevel, own, errors)
+    check_arguments("", SampleLevel if "run" in config else TopLevel, own, errors)
     for key, value in config.items():
         if isinstance(value, Mapping):
             _check(key, value, errors)
@@ -148,7 +148,7 @@ def _check(path: str, value: Any, errors: list[str]) -> None:
         if unknown:
             errors.append(f"{path}.{unknown[0]}: is not supported; choose from {', '.join(sorted(OWN))}")
             return
-        _check_arguments(path + ".", target, arguments_of(path, value), errors, bool(value.get("_partial_")))
+        check_arguments(path + ".", target, arguments_of(path, value), errors, bool(value.get("_partial_")))
     elif isinstance(value, Mapping):
         for key, item in value.items():
             _check(f"{path}.{key}", item, errors)
@@ -157,9 +157,18 @@ def _check(path: str, value: Any, errors: list[str]) -> None:
             _check(f"{path}[{i}]", item, errors)
 
 
-def _check_arguments(
+def check_arguments(
     prefix: str, target: Callable[..., Any], given: Mapping[str, Any], errors: list[str], partial: bool = False
 ) -> None:
+    """Check what a constructor is given, a line for each wrong key.
+
+    Args:
+        prefix: of the keys in the lines.
+        target: the constructor.
+        given: its arguments.
+        errors: takes the lines.
+        partial: arguments may be missing.
+    """
     parameters = arguments(target)
     open_ended = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
     named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}

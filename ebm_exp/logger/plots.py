@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.logger.base import Histogram
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
 _DATA, _MODEL, _DPI = "#1f6fb4", "#d9662b", 120
@@ -81,6 +82,25 @@ def sample_grid(path: Path, x: Batch, domain: Domain) -> None:
         Image.fromarray(mosaic(x, domain, 256)).save(path)
     else:
         sample_panels(path, {"samples": x}, domain)
+
+
+def pixels(x: Batch, domain: Domain) -> np.ndarray:
+    """Up to 64 images, or up to 1,000 points in the plane, as one image ``[height, width, 3]``; others a row each."""
+    if domain.event_shape == (2,):
+        return np.asarray(_scatter_image(x[:1000], domain))
+    if len(domain.event_shape) == 3:
+        return mosaic(x, domain)
+    return mosaic(x[:64].flatten(1)[None, None], domain)
+
+
+def histograms(energies: dict[str, PerSample]) -> dict[str, Histogram]:
+    """How finite energies are spread, by what they are of, over the same bins; without those that have none."""
+    shown = {name: e[e.isfinite()].numpy() for name, e in ((k, v.detach().float().cpu()) for k, v in energies.items())}
+    shown = {name: e for name, e in shown.items() if len(e)}
+    if not shown:
+        return {}
+    edges = np.histogram_bin_edges(np.concatenate(list(shown.values())), bins=40)
+    return {name: Histogram(np.histogram(e, edges)[0], edges) for name, e in shown.items()}
 
 
 def energy_histogram(path: Path, energies: dict[str, PerSample], title: str) -> None:

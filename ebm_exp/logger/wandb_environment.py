@@ -3,15 +3,18 @@
 wandb is imported where it is used: a run without it does not pay for it.
 """
 
+import logging
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-Mode = Literal["auto", "online", "offline", "disabled"]
+from ebm_exp.logger.base import Mode
+from ebm_exp.logger.patience import reason
+
+log = logging.getLogger(__name__)
 MODES: dict[str, Mode] = {
     **{"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"},
     "": "auto",
@@ -117,35 +120,15 @@ def set_up() -> Any:
         return wandb.setup(settings=wandb.Settings(silent=True))
 
 
-def call(action: Callable[[], Any], seconds: float) -> Any:
-    """What the action returns, waiting for so long at most: W&B waits for its helper process, whatever became of it.
+def new_id(in_sweep: bool) -> str | None:
+    """The id that WANDB_RUN_ID names for a new run, but one of its own for a run of a sweep; None leaves it to W&B."""
+    asked = os.environ.get("WANDB_RUN_ID", "").strip() or None
+    if asked is None or not in_sweep:
+        return asked
+    from wandb.sdk.lib.runid import generate_id
 
-    Raises:
-        TimeoutError: when it does not return; it goes on in a thread that does not keep the process alive.
-    """
-    outcome: dict[str, Any] = {}
-
-    def work() -> None:
-        try:
-            outcome["value"] = action()
-        except Exception as error:
-            outcome["error"] = error
-
-    thread = threading.Thread(target=work, name="wandb", daemon=True)
-    thread.start()
-    thread.join(min(seconds, threading.TIMEOUT_MAX))
-    if "error" in outcome:
-        raise outcome["error"]
-    if thread.is_alive():
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    return outcome["value"]
-
-
-def reason(error: Exception) -> str:
-    """An error in one line."""
-    details = getattr(error, "errors", None)  # pydantic's: its text is a page
-    text = details()[0]["msg"] if callable(details) else str(error)
-    return (text.strip() or type(error).__name__).splitlines()[0].removeprefix("Value error, ").rstrip(".")
+    log.warning("WANDB_RUN_ID is ignored: it names a single run, and this one is of a sweep")
+    return generate_id()
 
 
 def _try(name: str, value: Any, use: Callable[[], Any]) -> None:

@@ -3,12 +3,15 @@
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from ebm_exp.logger import wandb_record
-from ebm_exp.logger.wandb_environment import Mode, asked_mode, call, check, from_environment, has_key, reason, set_up
+from ebm_exp.logger.base import About, Files, Logger, Mode, Rows, Value
+from ebm_exp.logger.patience import attempt, call, reason
+from ebm_exp.logger.wandb_environment import asked_mode, check, from_environment, has_key, new_id, set_up
+from ebm_exp.logger.wandb_values import artifact, converted
 
 log = logging.getLogger(__name__)
 _INIT_TIMEOUT = 15  # seconds; with a key and no network, wandb's own default hangs for over a minute
@@ -16,21 +19,26 @@ _CALL_TIMEOUT = 60  # seconds for what takes milliseconds
 _FINISH_TIMEOUT = 60.0  # seconds for the uploads that are left at the end, unless WANDB_FINISH_TIMEOUT says
 
 
-class WandbRun:
+class WandbRun(Logger):
     """One W&B run.
 
     W&B's own variables (WANDB_PROJECT, WANDB_ENTITY, WANDB_RUN_GROUP, WANDB_TAGS, WANDB_DIR, WANDB_NAME,
-    WANDB_JOB_TYPE, WANDB_NOTES) are obeyed where the key of that name is null. A run that goes on stays what it was.
+    WANDB_JOB_TYPE, WANDB_NOTES) are obeyed where the key of that name is null; WANDB_RUN_ID by a run that is not one
+    of a sweep. A run that goes on stays what it was.
 
     Args:
         mode: ``auto`` obeys WANDB_MODE, goes online when a key is found in the environment or netrc (offline if that
             fails within 15 s), and is offline otherwise; ``online`` without a key is offline too, with a warning,
             for W&B would stop and ask; ``disabled`` does not import wandb.
         project: null: WANDB_PROJECT, else ebm-exp.
-        entity, tags, notes: as W&B has them.
+        entity, notes: as W&B has them.
+        tags: beside the names of data set, energy and experiment.
         group: null: WANDB_RUN_GROUP, else the sweep's directory, the run's own name for a single run.
         dir: the folder whose ``wandb`` folder holds all runs; null: WANDB_DIR, else outputs.
-        name, job_type: null: WANDB_NAME and WANDB_JOB_TYPE, else the run directory's, and train or sample.
+        name, job_type: null: WANDB_NAME and WANDB_JOB_TYPE, else the run directory's with what was typed, and train or
+            sample.
+        artifacts: keep the best and the last checkpoint, and drawn samples, with the run; of a file above 32 MB, its
+            place and checksum.
 
     Attributes:
         id: the run's id, which a checkpoint keeps; None before the start and when nothing is logged.
@@ -51,41 +59,38 @@ class WandbRun:
         name: str | None = None,
         job_type: str | None = None,
         notes: str | None = None,
+        artifacts: bool = True,
     ) -> None:
-        self.mode = mode
+        self.mode, self.artifacts = mode, artifacts
         self._given = {
             "project": project, "entity": entity, "group": group, "tags": None if tags is None else list(tags),
             "dir": dir, "name": name, "job_type": job_type, "notes": notes,
         }  # fmt: skip
         check(asked_mode(mode), self._given)
         self._run: Any = None
+        self._rows = Rows(self._write)
         self._url = ""
         self._folders: list[Path] = []  # of all pieces of the run, earlier sessions' included
-        self.id: str | None = None
         self.mode_used: Literal["online", "offline", "disabled"] = "disabled"
 
-    def start(
-        self,
-        config: dict[str, Any],
-        run_id: str | None,
-        name: str,
-        group: str | None,
-        run_dir: Path,
-        job_type: str = "train",
-    ) -> None:
-        """Open the run, or go on with ``run_id``; a key of the constructor wins over an argument."""
+    def start(self, about: About, run_id: str | None = None) -> None:
+        """Open the run, or go on with ``run_id``; a key of the constructor wins over what the run says of itself."""
         self.id = run_id
         mode = self.mode_used = self._choose_mode()
         if mode == "disabled":
             return
-        record = wandb_record.read(run_dir, run_id)
-        defaults = {"project": "ebm-exp", "group": group, "dir": "outputs", "name": name, "job_type": job_type}
-        chosen = {key: self._choose(key, record, defaults.get(key)) for key in self._given}
+        record = wandb_record.read(about.run_dir, run_id)
+        own: dict[str, Any] = {"project": "ebm-exp", "dir": "outputs"}
+        own |= {"group": about.group, "name": about.name, "job_type": about.job_type}
+        given = self._given | {"notes": self._given["notes"] or about.notes}
+        chosen = {key: _choose(key, given[key], record, own.get(key)) for key in given}
         chosen["dir"] = os.path.abspath(os.path.expanduser(chosen["dir"]))  # W&B's helper may live in another folder
+        chosen["tags"] = list(dict.fromkeys([*about.tags, *(chosen["tags"] or [])])) or None
+        begin = chosen | {"id": run_id or new_id(about.in_sweep)}
         modes: tuple[Literal["online", "offline"], ...] = ("online", "offline") if mode == "online" else ("offline",)
         for each in modes:
             try:
-                self._run = self._open(each, chosen | {"id": run_id}, config | {"run_dir": str(run_dir)})
+                self._run = self._open(each, begin, dict(about.config), goes_on=run_id is not None)
                 break
             except Exception as error:
                 going_on = "logging offline" if each == "online" else "going on without it"
@@ -94,33 +99,40 @@ class WandbRun:
         if self._run is None:
             self.mode_used = "disabled"
             return
-        self.mode_used = each
+        self.mode_used, self.keeps = each, self.artifacts
         self.id, here = self._run.id, Path(self._run.dir).parent
         self._url = (self._run.url or "") if each == "online" else ""  # asking an offline run prints a warning
         self._folders = wandb_record.pieces(record.get("folders", []), here, self._run.id)
         self._guard("be set up", lambda: self._run.define_metric("*", step_metric="step"))
-        self._guard("be recorded", lambda: wandb_record.write(run_dir, self._run.id, chosen, self._folders))
+        self._guard("be recorded", lambda: wandb_record.write(about.run_dir, self._run.id, chosen, self._folders))
 
-    def log(self, metrics: dict[str, float], step: int) -> None:
-        """One row at our own step; wandb's step counter is left alone, so that a resume cannot collide with it."""
-        self._guard("log", lambda: self._run.log({"step": step} | metrics))
+    def log(self, values: Mapping[str, Value], step: int) -> None:
+        """Add to the row of our own step; wandb's step counter is left alone: a resume cannot collide with it."""
+        if self._run is not None:
+            self._rows.add(values, step)
 
-    def log_images(self, images: dict[str, Path], step: int) -> None:
-        """PNG or GIF files by metric name."""
+    def commit(self) -> None:
+        """Write the row."""
+        self._rows.flush()
 
-        def action() -> None:
-            import wandb
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Single values of the whole run, beside W&B's own last values."""
+        self._guard("keep a summary", lambda: self._run.summary.update(dict(values)))
 
-            self._run.log({"step": step} | {name: wandb.Image(str(path)) for name, path in images.items()})
+    def alert(self, title: str, text: str) -> None:
+        """Have W&B send a message, as its user has set it up."""
+        self.commit()
+        self._guard("alert", lambda: self._run.alert(title=title, text=text, level="ERROR"))
 
-        self._guard("log images", action)
-
-    def summary(self, values: dict[str, Any]) -> None:
-        """Single values of the whole run, e.g. the best metric, beside W&B's own last values."""
-        self._guard("keep a summary", lambda: self._run.summary.update(values))
+    def keep(self, files: Files) -> None:
+        """Log the files as an artifact."""
+        if self.keeps:
+            aliases = list(files.aliases) or None
+            self._guard("keep files", lambda: self._run.log_artifact(artifact(files, self._run.id), aliases=aliases))
 
     def finish(self, exit_code: int) -> None:
         """Close the run; 0 is success."""
+        self.commit()
         if self._run is not None:
             limit = self._run.settings.finish_timeout
             self._guard("finish", lambda: self._run.finish(exit_code=exit_code), limit + 30 if limit else math.inf)
@@ -132,12 +144,8 @@ class WandbRun:
         """Where to look: the page of an online run; the commands that show and upload what is on this disk alone."""
         return ([self._url] if self._url else []) + wandb_record.commands(self._folders, online=bool(self._url))
 
-    def _choose(self, key: str, record: dict[str, Any], default: Any) -> Any:
-        """The given key, what the run was, W&B's variable, our default. A folder may be this machine's alone."""
-        for value in (self._given[key], None if key == "dir" else record.get(key), from_environment(key)):
-            if value is not None:
-                return value
-        return default
+    def _write(self, row: dict[str, Value], step: int) -> None:
+        self._guard("log", lambda: self._run.log({"step": step} | converted(row)))
 
     def _choose_mode(self) -> Literal["online", "offline", "disabled"]:
         asked = asked_mode(self.mode)
@@ -149,16 +157,18 @@ class WandbRun:
             log.warning("W&B has no key (`wandb login` stores one); logging offline")
         return "offline"
 
-    def _open(self, mode: Literal["online", "offline"], chosen: dict[str, Any], config: dict[str, Any]) -> Any:
+    def _open(
+        self, mode: Literal["online", "offline"], chosen: dict[str, Any], config: dict[str, Any], goes_on: bool
+    ) -> Any:
         import wandb
 
         Path(chosen["dir"]).mkdir(parents=True, exist_ok=True)
         finish_timeout = float(os.environ.get("WANDB_FINISH_TIMEOUT") or _FINISH_TIMEOUT)
         settings = wandb.Settings(
-            silent=True, console="off", init_timeout=_INIT_TIMEOUT, login_timeout=1,
+            silent=True, console="off", init_timeout=_INIT_TIMEOUT, login_timeout=1, save_code=True,
             finish_timeout=finish_timeout, finish_timeout_raises=True,
         )  # fmt: skip
-        resume: Literal["allow"] | None = "allow" if chosen["id"] and mode == "online" else None
+        resume: Literal["allow"] | None = "allow" if goes_on and mode == "online" else None
         set_up()
 
         def action() -> Any:
@@ -170,14 +180,17 @@ class WandbRun:
 
     def _guard(self, verb: str, action: Callable[[], Any], seconds: float | None = None) -> None:
         """Do it within the time, or go on without W&B from here on, and say so."""
-        if self._run is None:
-            return
-        try:
-            call(action, seconds or _CALL_TIMEOUT)
-        except Exception as error:
-            log.warning("W&B could not %s (%s); going on without it", verb, reason(error))
+        if self._run is not None and not attempt("W&B", verb, action, seconds or _CALL_TIMEOUT):
             self._run = None
             _abandon()
+
+
+def _choose(key: str, given: Any, record: Mapping[str, Any], default: Any) -> Any:
+    """The given key, what the run was, W&B's variable, our default. A folder may be this machine's alone."""
+    for value in (given, None if key == "dir" else record.get(key), from_environment(key)):
+        if value is not None:
+            return value
+    return default
 
 
 def _abandon() -> None:

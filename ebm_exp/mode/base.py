@@ -2,12 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.logger import Files, Logger, Picture
+from ebm_exp.logger.about import about, composed, origin, short
+from ebm_exp.logger.base import Value
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.base import Info, State
 from ebm_exp.sampling import Chains
@@ -53,19 +56,25 @@ class Drawn:
 
 
 def log_drawn(run: LoadedRun, folder: Path, drawn: "Drawn") -> list[str]:
-    """Log what was drawn to W&B as a run of type ``sample`` in the run's group; returns where to look.
+    """Log what was drawn as a run of type ``sample`` in the run's group; returns where to look.
 
     Args:
         run: what was drawn from.
         folder: where the files are.
         drawn: its numbers and images are logged as ``samples/<name>``.
     """
-    logger, name = run.parts["logger"], "/".join(run.path.resolve().parts[-2:])
-    group = run.directory.summary().get("group")
-    logger.start(run.config, None, f"{name} {folder.name}", group, folder, job_type="sample")
-    logger.log({f"samples/{key}": value for key, value in drawn.metrics.items()}, run.step)
-    images = {f"samples/{key}": path for key, path in drawn.files.items() if path.suffix in (".png", ".gif")}
-    logger.log_images(images, run.step)
+    logger: Logger = run.parts["logger"]
+    source = origin(run.directory, run.step)
+    _, typed, _ = composed(folder)
+    trained = about(run.directory, run.config, run.directory.summary().get("group"))
+    name = " ".join(["/".join(run.path.resolve().parts[-2:]), folder.name, *short(typed)])
+    what = dict(trained.config) | {"parent": source, "overrides": typed, "run_dir": str(folder)}
+    logger.start(replace(trained, name=name, run_dir=folder, config=what, job_type="sample", in_sweep=False))
+    values: dict[str, Value] = {f"samples/{key}": value for key, value in drawn.metrics.items()}
+    values |= {f"samples/{k}": Picture(path) for k, path in drawn.files.items() if path.suffix in (".png", ".gif")}
+    logger.log(values, run.step)
+    if logger.keeps:
+        logger.keep(Files("samples", "samples", tuple(drawn.files.values()), source | {"drawn": typed}))
     logger.finish(0)
     return logger.hint()
 

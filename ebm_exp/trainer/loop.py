@@ -14,9 +14,10 @@ from typing import Any
 from ebm_exp.config.build import Parts
 from ebm_exp.config.trust import FORMAT
 from ebm_exp.evaluator import Score, as_row
+from ebm_exp.logger import Logger
+from ebm_exp.logger.about import about
 from ebm_exp.logger.console import Progress
 from ebm_exp.logger.jsonl import Jsonl, truncate_after
-from ebm_exp.logger.wandb_logger import WandbRun
 from ebm_exp.objective.base import Loss
 from ebm_exp.run import checkpoint
 from ebm_exp.run.directory import RunDirectory
@@ -84,7 +85,7 @@ class Trainer:
         parts: Parts,
         experiment: Experiment,
         directory: RunDirectory,
-        logger: WandbRun,
+        logger: Logger,
         group: str | None = None,
         state: dict[str, Any] | None = None,
         prune: Callable[[int, dict[str, Score]], bool] = lambda step, scores: False,
@@ -92,10 +93,10 @@ class Trainer:
         """Train until ``max_steps``.
 
         Args:
-            parts: whose states a checkpoint holds; W&B records their config.
+            parts: whose states a checkpoint holds; the logger records their config.
             experiment: those that train.
             directory: where files go.
-            logger: W&B.
+            logger: where numbers and images go beside the directory.
             group: the sweep it belongs to; None: a single run.
             state: the checkpoint to go on from, whose states the parts have taken over already.
             prune: told the step and the scores of each evaluation, once they are saved; True ends the training there.
@@ -117,7 +118,10 @@ class Trainer:
         name = "/".join(directory.path.parts[-2:])
         before = directory.summary()
         group = group or before.get("group") or name  # of a single run: what is drawn from it joins it there
-        logger.start(dict(parts.config) | facts, (state or {}).get("wandb_id"), name, group, directory.path)
+        logger.start(about(directory, parts.config, group, facts), (state or {}).get("wandb_id"))
+        if self.unevaluated:  # the row of this step waits for its scores
+            for row in directory.metrics():
+                logger.log({k: v for k, v in row.items() if row["step"] == self.step and k != "step"}, self.step)
         earlier = before.get("metrics", {})
         process = {"pid": os.getpid(), "host": socket.gethostname()}
         summary: dict[str, Any] = {"state": "running", "wandb_id": logger.id, "group": group} | process | facts
@@ -141,8 +145,7 @@ class Trainer:
             summary |= failed if outcome is None else {"state": outcome.state, "reason": outcome.reason}
             summary |= {"step": self.step, "minutes": round(self.elapsed / 60, 3), "best": self.best}
             directory.write_summary(summary)
-            logger.summary({f"best/{key}": value for key, value in self.best.items()} if self.best else {})
-            logger.finish(1 if outcome is None or outcome.state == "diverged" else 0)
+            self.report.close(logger, summary)
         if outcome.state == "diverged":
             print(f"diverged: {outcome.reason}; see {directory.path}", file=sys.stderr)
             return outcome
@@ -173,7 +176,7 @@ class Trainer:
             evaluate = self.unevaluated or (stepped and self._due(self.evaluate_every, ended))
             evaluate = evaluate and bool(self.experiment.evaluators)
             if stepped and self._due(self.log_every, ended):
-                row = self._read_meter(rows)
+                row = self._read_meter()
                 progress.update(self.step, row.get("train/loss"), row.get("train/energy_gap"))
                 self._write(rows, summary, row)
             if stepped and (evaluate or self._due(self.checkpoint_every, ended or stop.requested)):
@@ -182,13 +185,15 @@ class Trainer:
             if evaluate and not stop.requested:
                 scores = self.report.evaluate()
                 self._write(rows, summary, as_row(scores))
+                self.logger.summary(self.report.bests(scores))
                 self.best = best_of(self.best, self.experiment.optimized_metric, scores, self.step)
                 self.unevaluated = False
                 self._save(summary)
                 if not ended and self.prune(self.step, scores):
                     return Outcome("pruned", self.best, f"its scores at step {self.step:,}")
             if loss is not None and not stop.requested and self._due(self.image_every, ended):
-                self.logger.log_images(self.report.draw_images(self.step, loss), self.step)
+                self.logger.log(self.report.draw(self.step, loss, last=ended), self.step)
+            self.logger.commit()
             if ended or stop.requested:
                 whole = ended and not (stop.requested and self.unevaluated)
                 return Outcome("finished", self.best) if whole else Outcome("stopped", self.best, signal=stop.signal)
@@ -199,7 +204,7 @@ class Trainer:
     def _due(self, every_steps: int, at_last: bool) -> bool:
         return at_last or self.step % every_steps == 0
 
-    def _read_meter(self, rows: Jsonl) -> dict[str, float]:
+    def _read_meter(self) -> dict[str, float]:
         row, bad = self.meter.read()
         now = time.perf_counter()
         row["time/steps_per_s"] = (self.step - self._steps_at) / (now - self._clock_at)
@@ -207,7 +212,7 @@ class Trainer:
         row["train/lr"] = self.experiment.optimizer.param_groups[0]["lr"]
         self._steps_at, self._clock_at = self.step, now
         if bad is not None:
-            rows.write({"step": self.step} | row)
+            self._leave(row)
             raise NonFiniteError(*bad)
         return row
 
@@ -217,12 +222,19 @@ class Trainer:
             rows.write({"step": self.step} | row)
             self.logger.log(row, self.step)
 
+    def _leave(self, row: dict[str, float]) -> None:
+        """The last row of a run that diverged."""
+        if row:
+            Jsonl(self.directory.metrics_file).write({"step": self.step} | row)
+            self.logger.log(row, self.step)
+
     def _save(self, summary: dict[str, Any]) -> None:
         bad = self.meter.first_bad()
+        if bad is None and not all(bool(p.isfinite().all()) for p in self.experiment.energy.parameters()):
+            bad = self.step, "parameters"
         if bad is not None:
+            self._leave(self.meter.read()[0])
             raise NonFiniteError(*bad)
-        if not all(bool(p.isfinite().all()) for p in self.experiment.energy.parameters()):
-            raise NonFiniteError(self.step, "parameters")
         checkpoint.save(self.directory.checkpoint(self.step), self._state())
         checkpoint.prune(self.directory, self.keep_checkpoints, {self.best["step"]} if self.best else set())
         self.directory.write_summary(summary | {"step": self.step, "best": self.best})

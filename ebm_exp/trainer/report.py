@@ -1,6 +1,8 @@
 """What a run shows a person: the outline at its start, images and scores on the way, where to look at its end."""
 
+import math
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,16 @@ from ebm_exp import __version__
 from ebm_exp.config.arguments import command, override
 from ebm_exp.energy.base import count_parameters
 from ebm_exp.evaluator import Evaluator, Model, Score
-from ebm_exp.logger.plots import density_panels, energy_histogram, sample_panels
+from ebm_exp.logger import Files, Logger, Picture, Table
+from ebm_exp.logger.about import origin
+from ebm_exp.logger.base import Value
+from ebm_exp.logger.plots import density_panels, energy_histogram, histograms, pixels, sample_panels
 from ebm_exp.objective.base import Loss
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.types import Points
+
+_IN_TABLE = 16  # samples
 
 
 class Report:
@@ -31,6 +38,8 @@ class Report:
     def __init__(self, experiment: Experiment, directory: RunDirectory, energy: Any, image_samples: int) -> None:
         self.experiment, self.directory, self.energy = experiment, directory, energy
         self.image_samples = image_samples
+        self._data_due = True
+        self._bests: dict[str, float] | None = None
 
     def facts(self) -> dict[str, Any]:
         """What the summary and W&B record of a run beside its config."""
@@ -85,23 +94,91 @@ class Report:
         model = Model(self.energy, ex.sampling, ex.stream, n)
         return {name: score for each in evaluators for name, score in each(model).items()}
 
-    def draw_images(self, step: int, loss: Loss) -> dict[str, Path]:
-        """Write the images of this step; returns their files by metric name."""
-        ex = self.experiment
-        files = {"samples/fresh": self.directory.image("step", step)}
+    def draw(self, step: int, loss: Loss, last: bool) -> dict[str, Value]:
+        """Write the images of this step; returns what loggers show of them, by metric name.
+
+        Args:
+            step: so many are done.
+            loss: of the last.
+            last: whether a table of single samples is to be shown too.
+        """
+        ex, n, file = self.experiment, self.image_samples, self.directory.image("step", step)
+        at, length = f"step {step:,}, T {ex.objective.temperature:.3g}", f"K {ex.sampling.n_steps:,}"
+        panels = {title: points.x for title, points in ex.objective.panels(n).items()}
+        values: dict[str, Value] = {}
         if ex.dataset.event_shape == (2,) and not self.energy.conditional:
+            fresh = self.samples(1000)
             density = ex.engine.target(self.energy).energy.density()
-            fresh = self.samples(1000).x
-            density_panels(files["samples/fresh"], density, ex.dataset, fresh, ex.objective.temperature)
+            density_panels(file, density, ex.dataset, fresh.x, ex.objective.temperature)
+            values["samples/density"] = Picture(file, f"{at}, {length}")
         else:
-            n = self.image_samples
-            panels = {"data": ex.dataset.train(n)} | {k: points.x for k, points in ex.objective.panels(n).items()}
-            panels[f"fresh, {ex.sampling.describe()}"] = self.samples(n).x
-            sample_panels(files["samples/fresh"], panels, ex.dataset.domain)
+            fresh = self.samples(n)
+            shown = {"data": ex.dataset.train(n)} | panels | {f"fresh, {ex.sampling.describe()}": fresh.x}
+            sample_panels(file, shown, ex.dataset.domain)
+        captions = {"fresh": f"{at}, {length} ({ex.sampling.describe()})"}
+        if self._data_due:  # it never changes
+            self._data_due, panels["data"], captions["data"] = False, ex.dataset.train(n), ex.dataset.name
+        chain = ex.objective.describe().get("chain", at)
+        for title, x in (panels | {"fresh": fresh.x}).items():
+            caption = captions.get(title, f"step {step:,}, {chain}")
+            values[f"samples/{title}"] = Picture(pixels(x, ex.dataset.domain), caption)
         if loss.energies:
-            files["samples/energy"] = self.directory.image("energy", step)
-            energy_histogram(files["samples/energy"], loss.energies, f"step {step:,}")
-        return files
+            energy_histogram(self.directory.image("energy", step), loss.energies, f"step {step:,}")
+            values |= {f"energy/{name}": h for name, h in histograms(loss.energies).items()}
+        if last:
+            values["samples/table"] = self._table(fresh)
+        return values
+
+    @torch.no_grad()
+    def _table(self, samples: Points) -> Table:
+        """The first samples one by one, lowest energy first."""
+        x, y = samples.x[:_IN_TABLE], None if samples.y is None else samples.y[:_IN_TABLE]
+        energy = self.experiment.engine.target(self.energy).energy
+        energies = (energy.density() if y is None else energy.bind(y=y))(x).tolist()
+        domain, rows = self.experiment.dataset.domain, []
+        for i in sorted(range(len(x)), key=lambda i: energies[i]):
+            label = () if y is None else (int(y[i]),)
+            image = len(domain.event_shape) == 3
+            shown = (
+                Picture(pixels(x[i : i + 1], domain)) if image else str([round(v, 3) for v in x[i].flatten().tolist()])
+            )
+            rows.append((shown, energies[i], *label))
+        return Table(("sample", "energy", *(() if y is None else ("label",))), rows)
+
+    def bests(self, scores: Mapping[str, Score]) -> dict[str, float]:
+        """The best value so far of each score that has a direction, earlier sessions' included: ``best/<name>``."""
+        rows = self.directory.metrics() if self._bests is None else []
+        self._bests = self._bests or {}
+        for name, score in scores.items():
+            if score.better is None:
+                continue
+            seen = [row.get(f"eval/{name}") for row in rows] + [self._bests.get(f"best/{name}"), score.value]
+            finite = [value for value in seen if isinstance(value, int | float) and math.isfinite(value)]
+            if finite:
+                self._bests[f"best/{name}"] = min(finite) if score.better == "lower" else max(finite)
+        return self._bests
+
+    def close(self, logger: Logger, summary: Mapping[str, Any]) -> None:
+        """Tell the logger how the run ended, and leave its best and last checkpoint with it.
+
+        Args:
+            logger: is closed.
+            summary: what summary.json says now.
+        """
+        told = {key: summary[key] for key in ("state", "reason", "failed_step", "failed_metric") if summary.get(key)}
+        best, failed = summary["best"] or {}, summary["state"] in ("failed", "diverged")
+        logger.summary(told | {f"best/{key}": value for key, value in best.items()})
+        if failed:
+            logger.alert(f"{self.directory.path} {summary['state']}", summary["reason"])
+        if logger.keeps and summary["state"] != "stopped":  # that one goes on: its last checkpoint is to come
+            steps = self.directory.checkpoint_steps()
+            for step in dict.fromkeys(s for s in (best.get("step"), *steps[-1:]) if s in steps):
+                is_best, is_last = step == best.get("step"), step == steps[-1]
+                scored = {key: best[key] for key in ("metric", "value") if is_best}
+                aliases = ("best",) * is_best + ("last",) * is_last
+                file, came = self.directory.checkpoint(step), origin(self.directory, step) | scored
+                logger.keep(Files("checkpoint", "model", (file,), came, aliases))
+        logger.finish(int(failed))
 
     def tell_where(
         self, state: str, step: int, max_steps: int, seconds: float, best: dict[str, Any] | None, hints: list[str]

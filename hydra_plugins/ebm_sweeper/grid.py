@@ -12,7 +12,7 @@ class GridSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take in what Hydra has composed."""
-        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self._handed = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan all jobs, then run those that are left.
@@ -23,4 +23,4 @@ class GridSweeper(Sweeper):
         from ebm_exp.config.arguments import held_back
         from ebm_exp.sweep.grid import run
 
-        return run(self.hydra_context, self.task_function, self.config, held_back() or arguments)
+        return run(*self._handed, held_back() or arguments)

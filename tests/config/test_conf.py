@@ -22,7 +22,9 @@ from ebm_exp.trainer.build import build
 from tests.config.published import PUBLISHED
 
 CHOICES = sorted(
-    f"{file.parent.relative_to(CONF)}={file.stem}" for file in CONF.glob("*/*.yaml") if file.parent.name != "hydra"
+    f"{file.parent.relative_to(CONF)}={file.stem}"
+    for file in CONF.glob("*/*.yaml")
+    if file.parent.name not in ("hydra", "wandb_sweep")
 )
 EXPERIMENTS = sorted(
     f"experiment={file.relative_to(CONF / 'experiment').with_suffix('')}" for file in CONF.glob("experiment/**/*.yaml")

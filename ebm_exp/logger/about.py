@@ -1,0 +1,148 @@
+"""What a run says of itself to a logger: a name that tells it from others, its group, tags, and what it was made of.
+
+All of it is read from the run directory, so that a run that goes on says the same again.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ebm_exp.logger.base import About
+from ebm_exp.run.directory import RunDirectory
+
+_LONGEST = 128  # characters of a name, or a group, that W&B takes
+# What says nothing about the experiment: where it runs, and how it is looked at.
+_UNNAMED = re.compile(
+    r"hydra[./].*|logger([.@].*)?|device|name|notes|resume|run|init_from|trust|stand_in|output_dir|trainer\.\w+_every_steps"
+    r"|([\w.]+\.)?(root|path|cache_dir|dir)"
+)
+_SHOWN = ("dataset", "energy", "experiment")  # groups whose choices are tags
+_TWINS = ("suggest", "stand_in")  # of a data set: what other parts have taken from it, or what did not take part
+
+
+def about(
+    directory: RunDirectory, config: Mapping[str, Any], group: str | None = None, facts: Mapping[str, Any] | None = None
+) -> About:
+    """What a training says of itself.
+
+    Args:
+        directory: the run's.
+        config: resolved.
+        group: of the sweep it belongs to, as a rule a path, of which the last two parts count; None: the run alone.
+        facts: what its record holds beside the config.
+    """
+    path = directory.path
+    choices, overrides, multirun = composed(path)
+    job, sweep = _json(path / "job.json"), _json(path.parent / "sweep.json")
+    if job:
+        swept = [each for each in job.get("overrides", []) if _split(each)[0] in sweep.get("keys", [_split(each)[0]])]
+        name = " ".join([str(job.get("number", path.name)), *short(swept)])
+    elif multirun:
+        name = " ".join([path.name, *short(overrides)])
+    else:
+        name = " ".join(["/".join(path.resolve().parts[-2:]), *short(overrides)])
+    dataset = config.get("dataset", {})
+    shown = {"dataset": dataset.get("name"), "energy": _class(config.get("energy"))} | choices
+    kept: dict[str, Any] = dict(config) | ({"dataset": _without(dataset, _TWINS)} if dataset else {})
+    kept |= {"choices": choices, "overrides": overrides, "run_dir": str(path)} | dict(facts or {})
+    if config.get("init_from"):
+        kept["parent"] = origin(RunDirectory(config["init_from"]))
+    return About(
+        name=_cut(name),
+        run_dir=path,
+        group=_cut("/".join(Path(group).parts[-2:])) if group else None,
+        tags=tuple(dict.fromkeys(shown[key][:64] for key in _SHOWN if shown.get(key))),
+        notes=config.get("notes"),
+        config=kept,
+        in_sweep=bool(job) or multirun,
+    )
+
+
+def composed(run_dir: Path) -> tuple[dict[str, str], list[str], bool]:
+    """The choices of groups, the overrides that were typed, and whether one command started several runs.
+
+    All are empty for a run that no command composed.
+    """
+    folder = run_dir / ".hydra"
+    try:
+        hydra = yaml.safe_load((folder / "hydra.yaml").read_text(encoding="utf-8"))["hydra"]
+        typed = yaml.safe_load((folder / "overrides.yaml").read_text(encoding="utf-8"))
+        choices = {k: str(v) for k, v in hydra["runtime"]["choices"].items() if v is not None and "hydra" not in k}
+        choices.pop("local", None)
+        return choices, [str(each) for each in typed or []], str(hydra.get("mode")).endswith("MULTIRUN")
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return {}, [], False
+
+
+def short(overrides: Iterable[str]) -> list[str]:
+    """Overrides that say what an experiment is, each key as short as tells it from the others.
+
+    >>> short(["sampler.step_size=2", "seed=1", "device=cpu"])
+    ['step_size=2', 'seed=1']
+    """
+    told = [(key, value) for key, value in map(_split, overrides) if not _UNNAMED.fullmatch(key)]
+    last = dict(told)
+    keys = {key: re.split(r"[.@/]", key) for key in last}
+    parts = []
+    for key, words in keys.items():
+        n = next(
+            (n for n in range(1, len(words)) if all(o is words or o[-n:] != words[-n:] for o in keys.values())),
+            len(words),
+        )
+        parts.append(f"{'.'.join(words[-n:])}={last[key]}" if last[key] is not None else f"~{key}")
+    return parts
+
+
+def origin(directory: RunDirectory, step: int | None = None) -> dict[str, Any]:
+    """Where something comes from: a run, its id to W&B, and a checkpoint with its checksum.
+
+    Args:
+        directory: the run's.
+        step: of the checkpoint; None: the last.
+    """
+    steps = directory.checkpoint_steps()
+    step = step if step is not None else steps[-1] if steps else None
+    file = None if step is None else directory.checkpoint(step)
+    return {
+        "run": str(directory.path),
+        "wandb_id": directory.summary().get("wandb_id"),
+        "step": step,
+        "checkpoint": None if file is None else file.name,
+        "sha256": checksum(file) if file is not None and file.is_file() else None,
+    }
+
+
+def checksum(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _split(override: str) -> tuple[str, str | None]:
+    key, given, value = override.lstrip("+~").partition("=")
+    return key, value if given else None
+
+
+def _class(node: Any) -> str | None:
+    return str(node["_target_"]).rpartition(".")[2] if isinstance(node, Mapping) and "_target_" in node else None
+
+
+def _without(node: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key not in keys}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,138 @@
+"""trackio: a dashboard on this machine, without an account. The extra ``trackio`` installs it."""
+
+import contextlib
+import importlib.util
+import io
+import logging
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ebm_exp.logger.base import About, Files, Histogram, Logger, Mode, Picture, Rows, Table, Value
+from ebm_exp.logger.patience import attempt
+
+log = logging.getLogger(__name__)
+_TIMEOUT = 60  # seconds for what takes milliseconds
+
+
+class Trackio(Logger):
+    """One trackio run, in the folder that TRACKIO_DIR names (unset: trackio's own).
+
+    trackio has no tags, notes or columns of results: they are logged as config and as numbers of the last step.
+
+    Args:
+        mode: ``disabled``: nothing is logged and trackio is not imported. All other words for W&B mean the same here,
+            where nothing leaves the machine.
+        project: runs of one project are seen together; null: ebm-exp.
+        name, group: null: as the run says.
+
+    Raises:
+        ValueError: when trackio is not installed, or refuses the name of the project.
+    """
+
+    def __init__(
+        self, mode: Mode = "auto", project: str | None = None, name: str | None = None, group: str | None = None
+    ) -> None:
+        self.mode, self.project, self._name, self._group = mode, project or "ebm-exp", name, group
+        self._run: Any = None
+        self._rows = Rows(self._write)
+        self._step, self._began = 0, False
+        if mode != "disabled":
+            if importlib.util.find_spec("trackio") is None:
+                raise ValueError("trackio is not installed; pip install 'ebm-exp[trackio]'")
+            if not self.project.replace("-", "").replace("_", "").replace(" ", "").isalnum():
+                raise ValueError(f"project must be letters, digits, spaces, - and _, got {self.project!r}")
+
+    def start(self, about: About, run_id: str | None = None) -> None:
+        """Open the run, or go on with the one of its name: trackio knows runs by their names."""
+        if self.mode == "disabled":
+            self.id = run_id
+            return
+        name = self._name or (f"{about.group}/{about.name}" if about.in_sweep else about.name)
+        group = self._group or about.group
+        own = {"tags": list(about.tags), "notes": about.notes, "job_type": about.job_type}
+        config = {key: value for key, value in {**about.config, **own}.items() if not key.startswith("_")}
+
+        def action() -> None:
+            import trackio
+
+            with _silent():
+                self._run = trackio.init(
+                    project=self.project,
+                    name=name,
+                    group=group,
+                    config=config,
+                    resume="never" if run_id is None else "allow",
+                    embed=False,
+                )
+
+        if attempt("trackio", "be started", action, _TIMEOUT):
+            self.id, self._began = run_id or self._run.id, True
+
+    def log(self, values: Mapping[str, Value], step: int) -> None:
+        """Add to the row of the step."""
+        if self._run is not None:
+            self._step = step
+            self._rows.add(values, step)
+
+    def commit(self) -> None:
+        """Write the row."""
+        self._rows.flush()
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Numbers are logged at the last step; trackio has no place for the rest."""
+        numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+        self.log(numbers, self._step)
+
+    def alert(self, title: str, text: str) -> None:
+        """Show it in the dashboard, and where TRACKIO_WEBHOOK_URL says."""
+        import trackio
+
+        self.commit()
+        self._guard("alert", lambda: self._run.alert(title=title, text=text, level=trackio.AlertLevel.ERROR))
+
+    def keep(self, files: Files) -> None:
+        """Nothing: the files lie on this machine already."""
+
+    def finish(self, exit_code: int) -> None:
+        """Close the run."""
+        self.commit()
+        self._guard("finish", lambda: self._run.finish())
+        self._run = None
+
+    def hint(self) -> list[str]:
+        """The command that opens the dashboard."""
+        folder = os.environ.get("TRACKIO_DIR")
+        variable = f"TRACKIO_DIR={shlex.quote(folder)} " if folder else ""
+        return [f"{variable}trackio show --project {shlex.quote(self.project)}"] if self._began else []
+
+    def _write(self, row: dict[str, Value], step: int) -> None:
+        self._guard("log", lambda: self._run.log({name: _value(value) for name, value in row.items()}, step=step))
+
+    def _guard(self, verb: str, action: Callable[[], Any]) -> None:
+        def quiet() -> None:
+            with _silent():
+                action()
+
+        if self._run is not None and not attempt("trackio", verb, quiet, _TIMEOUT):
+            self._run = None
+
+
+def _value(value: Any) -> Any:
+    import trackio
+
+    if isinstance(value, Picture):
+        return trackio.Image(value.source, caption=value.caption)
+    if isinstance(value, Histogram):
+        return trackio.Histogram(np_histogram=(value.counts, value.edges))
+    if isinstance(value, Table):
+        return trackio.Table(list(value.columns), [[_value(cell) for cell in row] for row in value.rows])
+    return value
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """trackio prints where it is."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield

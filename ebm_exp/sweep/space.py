@@ -1,0 +1,151 @@
+"""What a search chooses from, in Hydra's own words: ``interval(0.5, 8)``, ``tag(log, …)``, ``range(1, 9)``, ``a,b``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from hydra.errors import OverrideParseException
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import Trial
+
+from ebm_exp.config.errors import UserError
+
+
+class Space:
+    """Parameters and what each may be; some only where another has a certain value.
+
+    Args:
+        parameters: distribution by key.
+        when: further parameters by the override, ``sampler=hmc``, that they belong to.
+        keys_typed: how Hydra takes a key, where that is not the key itself (``+key``).
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, BaseDistribution],
+        when: Mapping[str, Mapping[str, BaseDistribution]],
+        keys_typed: Mapping[str, str],
+    ) -> None:
+        self.parameters, self.when, self._typed = dict(parameters), {k: dict(v) for k, v in when.items()}, keys_typed
+        self.keys = [*self.parameters, *(key for inner in self.when.values() for key in inner)]
+
+    @classmethod
+    def parse(cls, overrides: Sequence[str], when: Mapping[str, Mapping[str, str]]) -> "Space":
+        """The space of ``key=values`` texts.
+
+        Args:
+            overrides: parameters that every trial has.
+            when: others, ``{"sampler=hmc": {"sampler.n_leapfrog": "range(2, 9)"}}``.
+
+        Raises:
+            UserError: naming the key.
+        """
+        parameters, typed = _parse(overrides)
+        inner = {}
+        for condition, more in when.items():
+            key, _, value = condition.partition("=")
+            choices = getattr(parameters.get(key), "choices", ())
+            if value not in choices:
+                raise UserError(f"hydra.sweeper.when: {condition} is no choice of the search")
+            inner[condition], names = _parse([f"{name}={text}" for name, text in more.items()])
+            typed |= names
+        if not parameters:
+            raise UserError("hydra.sweeper.params: a search needs one at least, as sampler.step_size: interval(1, 4)")
+        space = cls(parameters, inner, typed)
+        twice = {key for key in space.keys if space.keys.count(key) > 1 and key in parameters}
+        if twice:
+            raise UserError(f"hydra.sweeper.when: {min(twice)} is a parameter of every trial already")
+        return space
+
+    def suggest(self, trial: Trial) -> tuple[str, ...]:
+        """The overrides of a trial."""
+        chosen = {key: trial._suggest(key, distribution) for key, distribution in self.parameters.items()}
+        for condition, inner in self.when.items():
+            key, _, value = condition.partition("=")
+            if chosen[key] == value:
+                chosen |= {name: trial._suggest(name, distribution) for name, distribution in inner.items()}
+        return tuple(f"{self._typed[key]}={value}" for key, value in chosen.items())
+
+    def contains(self, defaults: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Default values as those of a trial; None when one lies outside of the space."""
+        wanted = dict(self.parameters)
+        values: dict[str, Any] = {}
+        for key, distribution in wanted.items():
+            value = _as_value(defaults.get(key), distribution)
+            if value is None:
+                return None
+            values[key] = value
+        for condition, inner in self.when.items():
+            key, _, chosen = condition.partition("=")
+            for name, distribution in inner.items() if values[key] == chosen else ():
+                value = _as_value(defaults.get(name), distribution)
+                if value is None:
+                    return None
+                values[name] = value
+        return values
+
+
+def _as_value(value: Any, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        text = _as_text(value)
+        return next((each for each in distribution.choices if str(each).replace(" ", "") == text), None)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(distribution, IntDistribution) and value != int(value):
+        return None
+    inner = distribution.to_internal_repr(value)
+    return value if distribution._contains(inner) else None
+
+
+def _as_text(value: Any) -> str:
+    """A value as an override writes it."""
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_as_text, value)) + "]"
+    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if _is_hashable(value) else str(value)
+
+
+def _is_hashable(value: Any) -> bool:
+    return isinstance(value, str | bool | None)
+
+
+def _parse(overrides: Sequence[str]) -> tuple[dict[str, BaseDistribution], dict[str, str]]:
+    parameters, typed = {}, {}
+    for text in overrides:
+        key = text.partition("=")[0]
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except OverrideParseException as error:
+            raise UserError(f"{key}: cannot be parsed ({str(error).splitlines()[0]})") from None
+        name = override.get_key_element().lstrip("+")
+        typed[name] = override.get_key_element()
+        try:
+            parameters[name] = _distribution(override)
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from None
+    return parameters, typed
+
+
+def _distribution(override: Override) -> BaseDistribution:
+    value = override.value()
+    log = "log" in getattr(value, "tags", ())
+    if isinstance(value, ChoiceSweep) and not value.shuffle:
+        return CategoricalDistribution(list(dict.fromkeys(override.sweep_string_iterator())))
+    if isinstance(value, RangeSweep) and not value.shuffle:
+        values = [float(each) for each in override.sweep_string_iterator()]
+        low, high = min(values), max(values)
+        if all(isinstance(each, int) for each in (value.start, value.stop, value.step)):
+            return IntDistribution(int(low), int(high), step=1 if log else abs(int(value.step)), log=log)
+        return FloatDistribution(low, high, step=abs(float(value.step)))
+    if isinstance(value, IntervalSweep):
+        start, end = value.start, value.end
+        assert start is not None
+        assert end is not None
+        if start > end:
+            raise ValueError(f"an interval goes up, got {start:g} to {end:g}")
+        if log and start <= 0:
+            raise ValueError(f"a logarithmic interval begins above 0, got {start:g}")
+        if isinstance(start, int) and isinstance(end, int):
+            return IntDistribution(start, end, log=log)
+        return FloatDistribution(float(start), float(end), log=log)
+    raise ValueError("a search takes interval(…), range(…), choice(…) and values with commas between")
