@@ -71,7 +71,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             from ebm_exp.config.completion import answer
 
             if answer(arguments, config_name, lambda typed: _composed(typed, config_name)):
-                return
+                return process.end(looking)
         refuse_empty_paths(arguments)
         if not looking:
             directory = "hydra.run.dir" if config_name == "train" else "output_dir"
