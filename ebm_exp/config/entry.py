@@ -15,7 +15,9 @@ from ebm_exp.config import process
 from ebm_exp.config.arguments import (
     claim_stamp,
     hold_back,
+    overrides_first,
     quote_home,
+    refuse_absent_slurm,
     refuse_empty_paths,
     refuse_used_directory,
     remember,
@@ -74,6 +76,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
                 return process.end(looking)
         refuse_empty_paths(arguments)
         if not looking:
+            refuse_absent_slurm(arguments)
             directory = "hydra.run.dir" if config_name == "train" else "output_dir"
             refuse_used_directory(arguments, directory)
             if not {directory, "hydra.sweep.dir", "resume"} & {a.split("=")[0] for a in arguments}:
@@ -83,7 +86,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
         if primary == "train":
             arguments = hold_back(arguments)
         while True:
-            sys.argv[1:] = arguments
+            sys.argv[1:] = overrides_first(arguments)
             try:
                 hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main, tell))()
                 return process.end(looking)
