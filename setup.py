@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the folder conf/ travels in the wheel as ebm_exp/conf, and hydra_plugins is shared."""
+"""What pyproject.toml cannot say: the folder conf/ travels in the wheel, and hydra_plugins is shared."""
 
 from setuptools import find_namespace_packages, find_packages, setup
 

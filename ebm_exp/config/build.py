@@ -8,6 +8,7 @@ only when somebody asks for it.
 import functools
 import inspect
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -209,6 +210,16 @@ def _disown(part: nn.Module, provided: Mapping[str, Any]) -> None:
         if id(module) in elsewhere:
             del part._modules[name]
             part.__dict__[name] = module
+
+
+def one_thread(device: str) -> None:
+    """Let a job of a sweep compute on one thread of the CPU, unless OMP_NUM_THREADS says otherwise.
+
+    Jobs then run side by side without getting into each other's way, and give the same numbers under every launcher
+    (sums of several threads are rounded otherwise).
+    """
+    if "OMP_NUM_THREADS" not in os.environ and choose_device(device).type == "cpu":
+        torch.set_num_threads(1)
 
 
 def choose_device(name: str) -> torch.device:

@@ -143,6 +143,7 @@ def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any
     """One job of our own sweepers, which knows its folder and whether it goes on."""
     from omegaconf import OmegaConf
 
+    from ebm_exp.config.build import one_thread
     from ebm_exp.config.validate import validate
     from ebm_exp.sweep import job
     from ebm_exp.sweep.directory import SweepDirectory
@@ -161,6 +162,7 @@ def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any
 
     def train(config: dict[str, Any]) -> Any:
         validate(config)
+        one_thread(config["device"])
         return main(config, launch)
 
     config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)

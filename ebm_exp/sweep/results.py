@@ -1,14 +1,138 @@
 """What came of the jobs of a sweep, in lines for the console."""
 
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-def line(job, n, keys):
-    b = job.best
-    return f"[{job.number + 1}/{n}] {' '.join(job.overrides)}  {job.state} {b.get('value')} {job.reason or ''}"
+from ebm_exp.sweep.directory import Job
+from ebm_exp.sweep.settings import Results, Setting, finite, number, pairs, read
+
+__all__ = ["duration", "line", "read", "short_keys", "table"]
+
+_ROWS = 12  # of the table, its head and counts included
+_NARROWEST = 6  # characters of a column that is cut
 
 
-def read(sweep):
-    return sweep
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Each key as short as tells it from the others.
+
+    >>> short_keys(["seed", "sampler.step_size", "optimizer.lr", "schedule.lr"])
+    {'seed': 'seed', 'sampler.step_size': 'step_size', 'optimizer.lr': 'optimizer.lr', 'schedule.lr': 'schedule.lr'}
+    """
+    words = {key: re.split(r"[.@/]", key) for key in keys}
+
+    def is_clear(mine: list[str], n: int) -> bool:
+        return all(other is mine or other[-n:] != mine[-n:] for other in words.values())
+
+    ends = {key: next((n for n in range(1, len(w)) if is_clear(w, n)), len(w)) for key, w in words.items()}
+    return {key: ".".join(words[key][-n:]) if n < len(words[key]) else key for key, n in ends.items()}
 
 
-def table(results, width):
-    return [f"{j.number} {j.state} {j.best.get('value')}" for j in results.jobs()]
+def duration(minutes: Any) -> str:
+    """As a person would say it.
+
+    >>> duration(0.12), duration(4.2), duration(130), duration(None)
+    ('7 s', '4.2 min', '2.2 h', '')
+    """
+    value = finite(minutes)
+    if value is None:
+        return ""
+    seconds = value * 60
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
+    return f"{value:.1f} min" if value < 100 else f"{value / 60:.1f} h"
+
+
+def line(job: Job, n: int, keys: Sequence[str]) -> str:
+    """How a job ended, ``[3/6] seed=2 step_size=2  5.39 at step 200  7 s``.
+
+    Args:
+        job: the job.
+        n: jobs in all.
+        keys: what varies.
+    """
+    names = short_keys([*keys, *(key for key, _ in pairs(job.overrides) if key not in keys)])
+    what = " ".join(f"{names[key]}={value}" for key, value in pairs(job.overrides))
+    head = " ".join(part for part in (f"[{job.number + 1}/{n}]", what) if part)
+    return "  ".join(part for part in (head, *_ended(job)) if part)
+
+
+def _ended(job: Job) -> list[str]:
+    first = next(iter(str(job.reason or "").splitlines()), "")
+    because = f"{job.state}: {first}" if first else job.state
+    if job.state in ("failed", "diverged"):
+        return [because, str(job.run.path / "train.log")]
+    step, value = job.summary.get("step"), finite(job.best.get("value"))
+    at = f" at step {step}" if step is not None else ""
+    came = f"{number(value)} at step {job.best.get('step')}" if value is not None else ""
+    took = duration(job.summary.get("minutes"))
+    if job.state == "finished":
+        return [came or f"finished{at}", took]
+    return [because if first else job.state + at, f"best {came}" if came else "", took]
+
+
+def table(results: Results, width: int) -> list[str]:
+    """The settings with their means over seeds, best first, and how many jobs ended how; at most 12 lines.
+
+    Args:
+        results: of the sweep.
+        width: characters of a line.
+    """
+    lines = _tail(results)
+    settings = [each for each in results.settings if each.means]
+    if settings:
+        room = _ROWS - len(lines) - 1 - 1  # what is measured, and the names of the columns
+        more = len(settings) > room
+        shown = settings[: room - 1] if more else settings
+        rows = [_head(results), *([f"… {len(settings) - len(shown)} more"] if more else [])]
+        lines = [rows[0], *_columns(results, shown, width), *rows[1:], *lines]
+    return [each if len(each) <= width else each[: max(1, width - 1)] + "…" for each in lines]
+
+
+def _head(results: Results) -> str:
+    sides = {"lower": "lower is better", "higher": "higher is better"}
+    what = ", ".join(f"{m} ({sides.get(results.directions[m], '?')})" for m in results.metrics)
+    front = sum(setting.in_front for setting in results.settings)
+    first = f"; the {front} of the Pareto front first" if len(results.metrics) > 1 else ""
+    over = ", mean ± s.e. over seeds" if any(m.n > 1 for s in results.settings for m in s.means.values()) else ""
+    return what + over + first
+
+
+def _columns(results: Results, settings: Sequence[Setting], width: int) -> list[str]:
+    names = short_keys(results.keys)
+    heads = [*(names[key] for key in results.keys), *(m.removeprefix("eval/") for m in results.metrics), "seeds", ""]
+    rows = [
+        [
+            *(setting.values.get(key, "") for key in results.keys),
+            *(str(setting.means[m]) if m in setting.means else "" for m in results.metrics),
+            _seeds(setting),
+            "default" if setting.is_default else "",
+        ]
+        for setting in settings
+    ]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    n = len(results.keys)
+    while n and sum(widths) + 2 * (len(widths) - 1) + 2 > width and max(widths[:n]) > _NARROWEST:
+        widths[max(range(n), key=lambda i: widths[i])] -= 1
+    cells = ([_cut(cell, w).ljust(w) for cell, w in zip(row, widths, strict=True)] for row in (heads, *rows))
+    return [("  " + "  ".join(row)).rstrip() for row in cells]
+
+
+def _seeds(setting: Setting) -> str:
+    n = max(mean.n for mean in setting.means.values())
+    return str(n) if n == len(setting.jobs) else f"{n} of {len(setting.jobs)}"
+
+
+def _tail(results: Results) -> list[str]:
+    counts = ", ".join(f"{n} {state}" for state, n in results.counts.items())
+    left = results.record.get("n", 0) - len(results.jobs)
+    if results.record.get("kind") == "search":
+        left = results.record.get("n", 0) - sum(results.counts.get(s, 0) for s in ("finished", "pruned"))
+    lines = [", ".join(part for part in (counts or "no jobs", f"{left} to come" if left > 0 else "") if part)]
+    if {"failed", "diverged"} & results.counts.keys() and results.record.get("kind") != "search":
+        lines.append("retry_failed=true does the failed and diverged ones anew")
+    return lines
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

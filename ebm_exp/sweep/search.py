@@ -117,7 +117,7 @@ class Search:
     @property
     def has_failed(self) -> bool:
         """Whether too many trials have failed."""
-        failed = [trial for trial in self._trials(TrialState.FAIL) if not trial.user_attrs.get("repeated")]
+        failed = [trial for trial in self._trials(TrialState.FAIL) if "repeated" not in trial.user_attrs]
         return len(failed) >= self.max_failed
 
     def next(self) -> Trial | None:
@@ -228,7 +228,7 @@ class Pruner:
         if score is None or len(self.metrics) > 1 or trial.state != TrialState.RUNNING:
             return False
         self._storage.set_trial_intermediate_value(trial._trial_id, step, score.value)
-        return self._pruner.prune(self._study, self._storage.get_trial(trial._trial_id))
+        return bool(self._pruner.prune(self._study, self._storage.get_trial(trial._trial_id)))
 
 
 def make_sampler(settings: Mapping[str, Any], seed: int) -> BaseSampler:

@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
@@ -28,7 +28,7 @@ class Space:
         keys_typed: Mapping[str, str],
     ) -> None:
         self.parameters, self.when, self._typed = dict(parameters), {k: dict(v) for k, v in when.items()}, keys_typed
-        self.keys = [*self.parameters, *(key for inner in self.when.values() for key in inner)]
+        self.keys = list(dict.fromkeys([*self.parameters, *(key for inner in self.when.values() for key in inner)]))
 
     @classmethod
     def parse(cls, overrides: Sequence[str], when: Mapping[str, Mapping[str, str]]) -> "Space":
@@ -53,9 +53,9 @@ class Space:
         if not parameters:
             raise UserError("hydra.sweeper.params: a search needs one at least, as sampler.step_size: interval(1, 4)")
         space = cls(parameters, inner, typed)
-        twice = {key for key in space.keys if space.keys.count(key) > 1 and key in parameters}
+        twice = [key for more in inner.values() for key in more if key in parameters]
         if twice:
-            raise UserError(f"hydra.sweeper.when: {min(twice)} is a parameter of every trial already")
+            raise UserError(f"hydra.sweeper.when: {twice[0]} is a parameter of every trial already")
         return space
 
     def suggest(self, trial: Trial) -> tuple[str, ...]:
@@ -88,8 +88,8 @@ class Space:
 
 def _as_value(value: Any, distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
-        text = _as_text(value)
-        return next((each for each in distribution.choices if str(each).replace(" ", "") == text), None)
+        parse = OverridesParser.create().parse_override
+        return next((each for each in distribution.choices if parse(f"key={each}").value() == value), None)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(distribution, IntDistribution) and value != int(value):
@@ -98,24 +98,13 @@ def _as_value(value: Any, distribution: BaseDistribution) -> Any:
     return value if distribution._contains(inner) else None
 
 
-def _as_text(value: Any) -> str:
-    """A value as an override writes it."""
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_as_text, value)) + "]"
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if _is_hashable(value) else str(value)
-
-
-def _is_hashable(value: Any) -> bool:
-    return isinstance(value, str | bool | None)
-
-
 def _parse(overrides: Sequence[str]) -> tuple[dict[str, BaseDistribution], dict[str, str]]:
     parameters, typed = {}, {}
     for text in overrides:
         key = text.partition("=")[0]
         try:
             override = OverridesParser.create().parse_override(text)
-        except OverrideParseException as error:
+        except HydraException as error:
             raise UserError(f"{key}: cannot be parsed ({str(error).splitlines()[0]})") from None
         name = override.get_key_element().lstrip("+")
         typed[name] = override.get_key_element()

@@ -30,7 +30,7 @@ def test_a_grid_is_every_combination_in_the_order_typed() -> None:
 
 
 def test_a_grid_has_no_interval() -> None:
-    with pytest.raises(UserError, match="sampler.step_size: an interval needs a search"):
+    with pytest.raises(UserError, match=r"sampler\.step_size: an interval needs a search"):
         list(grid(parse("sampler.step_size=interval(1,2)")))
 
 

@@ -1,0 +1,35 @@
+"""``report.html`` of a sweep or a run: one file to read anywhere, without script and without network.
+
+``python -m ebm_exp.logger.report <run or sweep>`` writes it; nothing here needs torch.
+"""
+
+import os
+from pathlib import Path
+
+from ebm_exp.config.errors import UserError
+
+
+def write_report(path: str | Path) -> Path:
+    """Write ``report.html`` into a sweep's directory, and its ``best.yaml``; or into a run's.
+
+    Args:
+        path: the directory.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: when the directory holds neither.
+    """
+    folder = Path(path)
+    if (folder / "sweep.json").is_file():
+        from ebm_exp.logger.report.sweep import build
+    elif any((folder / name).is_file() for name in ("summary.json", "metrics.jsonl", "job.json")):
+        from ebm_exp.logger.report.run import build
+    else:
+        raise UserError(f"{folder}: no run and no sweep is there (no summary.json, no sweep.json)")
+    file = folder / "report.html"
+    temporary = folder / f".report.html.{os.getpid()}"
+    temporary.write_text(build(folder), encoding="utf-8")
+    os.replace(temporary, file)
+    return file

@@ -1,0 +1,85 @@
+"""What the files of a run hold, as far as they can be read: torn lines and missing files leave gaps."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ebm_exp.sweep.settings import finite
+
+Rows = list[dict[str, Any]]
+
+
+def rows(run: Path) -> Rows:
+    """The rows of metrics.jsonl that can be read."""
+    try:
+        text = (run / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    found = []
+    for line in text.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:  # the last line of a run that was killed
+            continue
+        if isinstance(row, dict):
+            found.append(row)
+    return found
+
+
+def summary(run: Path) -> dict[str, Any]:
+    """summary.json; empty where there is none that can be read."""
+    return mapping(run / "summary.json")
+
+
+def mapping(file: Path) -> dict[str, Any]:
+    """A JSON file's object; empty where there is none that can be read."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def child(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A mapping within a mapping; empty where there is none."""
+    inside = node.get(key)
+    return inside if isinstance(inside, dict) else {}
+
+
+def curve(found: Rows, metric: str, most: int = 200) -> list[tuple[float, float]]:
+    """Steps and finite values of a metric, of so many points at most; the last is among them."""
+    pairs = ((finite(row.get("step")), finite(row.get(metric))) for row in found if metric in row)
+    points = [(step, value) for step, value in pairs if step is not None and value is not None]
+    every = max(1, -(-len(points) // most))
+    return points if every == 1 else [*points[:-1:every], points[-1]]
+
+
+def metrics_of(found: Iterable[Rows]) -> list[str]:
+    """All metrics that rows hold, in the order they are met."""
+    names: dict[str, None] = {}
+    for each in found:
+        for row in each:
+            names.update(dict.fromkeys(row))
+    return [name for name in names if name not in ("step", "time")]
+
+
+def images(run: Path, kind: str = "step") -> list[tuple[int, Path]]:
+    """Images of one kind with their steps, ``samples/step_00001000.png``."""
+    try:
+        files = list((run / "samples").iterdir())
+    except OSError:
+        return []
+    found = ((re.fullmatch(rf"{kind}_(\d+)\.png", file.name), file) for file in files)
+    return sorted((int(match[1]), file) for match, file in found if match)
+
+
+def kinds(run: Path) -> list[str]:
+    """The kinds of images that a run has, those that show samples first."""
+    try:
+        names = sorted(file.stem for file in (run / "samples").iterdir() if file.suffix == ".png")
+    except OSError:
+        return []
+    found = dict.fromkeys(name.rpartition("_")[0] for name in names if re.fullmatch(r".+_\d+", name))
+    return sorted(found, key=lambda kind: (kind != "step", kind))

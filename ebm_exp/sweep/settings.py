@@ -1,0 +1,223 @@
+"""What came of the jobs of a sweep: settings with their seeds together, best first.
+
+Nothing here needs torch, so that a report over a hundred runs opens in a second.
+"""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ebm_exp.sweep.directory import Job, SweepDirectory
+
+SEED = "seed"  # jobs that differ in it alone are one setting
+STATES = ("finished", "pruned", "diverged", "failed", "stopped", "running", "killed", "waiting", "unreadable")
+
+
+class Mean(NamedTuple):
+    """Of a metric over the finished jobs of a setting.
+
+    Attributes:
+        value: the mean.
+        se: its standard error over seeds; None with one seed.
+        n: seeds.
+    """
+
+    value: float
+    se: float | None
+    n: int
+
+    def __str__(self) -> str:
+        return number(self.value) if self.se is None else with_error(self.value, self.se)
+
+
+class Setting(NamedTuple):
+    """Jobs that differ in nothing but the seed.
+
+    Attributes:
+        values: what the sweep sets in them, as text, the seed left out.
+        jobs: by their number.
+        means: by metric; without those that no job has finished with.
+        is_default: these values hold without the sweep too.
+        in_front: no other setting is better in one metric and as good in all others.
+    """
+
+    values: dict[str, str]
+    jobs: tuple[Job, ...]
+    means: dict[str, Mean]
+    is_default: bool = False
+    in_front: bool = False
+
+
+class Results(NamedTuple):
+    """What came of a sweep.
+
+    Attributes:
+        sweep: its files.
+        record: its sweep.json.
+        jobs: those that have begun, by their number.
+        keys: what varies, the seed left out.
+        metrics: what is optimized.
+        directions: ``lower`` or ``higher`` by metric.
+        settings: best first; with several metrics those of the Pareto front first; without a mean last.
+        counts: of jobs by state, in the order of ``STATES``.
+    """
+
+    sweep: SweepDirectory
+    record: dict[str, Any]
+    jobs: list[Job]
+    keys: list[str]
+    metrics: list[str]
+    directions: dict[str, str]
+    settings: list[Setting]
+    counts: dict[str, int]
+
+
+def read(sweep: SweepDirectory) -> Results:
+    """What came of a sweep so far; files that are torn or missing leave gaps and no error."""
+    try:
+        record = sweep.record()
+    except ValueError:
+        record = {}
+    jobs = _jobs(sweep)
+    keys = [key for key in record.get("keys") or _keys(jobs) if key != SEED]
+    metrics = [m for m in record.get("metrics") or [] if m]
+    metrics = metrics or list(dict.fromkeys(job.best["metric"] for job in jobs if job.best.get("metric")))[:1]
+    given = record.get("directions") or {}
+    directions = {metric: given.get(metric) or _direction(metric, jobs) for metric in metrics}
+    groups: dict[tuple[tuple[str, str], ...], list[Job]] = {}
+    for job in (each for each in jobs if each.state != "unreadable"):
+        values = tuple((key, value) for key, value in pairs(job.overrides) if key != SEED)
+        groups.setdefault(values, []).append(job)
+    defaults = record.get("defaults") or {}
+    settings = [
+        Setting(dict(values), tuple(group), _means(group, metrics), _is_default(dict(values), group[0], defaults))
+        for values, group in groups.items()
+    ]
+    states = Counter(job.state for job in jobs)
+    counts = {state: states[state] for state in (*STATES, *sorted(states.keys() - set(STATES))) if states[state]}
+    return Results(sweep, record, jobs, keys, metrics, directions, _ordered(settings, metrics, directions), counts)
+
+
+def score(job: Job, metric: str, alone: bool = True) -> float | None:
+    """What a job reached in a metric; None: nothing finite.
+
+    Args:
+        job: the job.
+        metric: as logged, ``eval/mmd2``.
+        alone: it is the only metric optimized: its best evaluation counts. Of several, the values of the last one do,
+            which belong together.
+    """
+    best = job.best
+    if alone and best.get("metric", metric) == metric and "value" in best:
+        return finite(best["value"])
+    last = job.summary.get("metrics")
+    return finite(last.get(metric)) if isinstance(last, Mapping) else None
+
+
+def finite(value: Any) -> float | None:
+    """A finite number; None for all else, and for a number written as text that is not finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        value = float(value)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def pairs(overrides: Iterable[str]) -> list[tuple[str, str]]:
+    """Keys and values of overrides, as text."""
+    split = (each.lstrip("+~").partition("=") for each in overrides)
+    return [(key, value) for key, _, value in split]
+
+
+def number(value: float) -> str:
+    """Four digits.
+
+    >>> number(5.39021), number(12345678.0), number(0.5)
+    ('5.39', '1.235e+07', '0.5')
+    """
+    return f"{value:.4g}" if not value or 1e-4 <= abs(value) < 1e6 else f"{value:.3e}"
+
+
+def with_error(value: float, se: float) -> str:
+    """A mean to the digits that its standard error leaves it.
+
+    >>> with_error(5.39021, 0.1234), with_error(0.184, 0.0), with_error(1523.0, 210.0)
+    ('5.39 ± 0.12', '0.184 ± 0', '1520 ± 210')
+    """
+    if se <= 0 or not math.isfinite(se):
+        return f"{number(value)} ± {number(se)}"
+    decimals = 1 - int(f"{se:.1e}".partition("e")[2])
+    if decimals > 6 or decimals < -3:
+        return f"{value:.3e} ± {se:.1e}"
+    places = max(0, decimals)
+    return f"{round(value, decimals):.{places}f} ± {round(se, decimals):.{places}f}"
+
+
+def _jobs(sweep: SweepDirectory) -> list[Job]:
+    folders = sweep.path.iterdir() if sweep.path.is_dir() else ()
+    jobs = []
+    for n in sorted(int(folder.name) for folder in folders if folder.name.isdecimal()):
+        try:
+            job = sweep.job(n)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # half of a file, or of another kind
+            job = Job(n, sweep.run(n), (), {}, "unreadable", {})
+        if job is not None:
+            config = job.config if isinstance(job.config, dict) else {}
+            summary = job.summary | {"best": job.best if isinstance(job.best, dict) else None}
+            jobs.append(job._replace(config=config, summary=summary))
+    return jobs
+
+
+def _keys(jobs: Iterable[Job]) -> list[str]:
+    return list(dict.fromkeys(key for job in jobs for key, _ in pairs(job.overrides)))
+
+
+def _direction(metric: str, jobs: Iterable[Job]) -> str:
+    said = (job.best.get("better") for job in jobs if job.best.get("metric", metric) == metric)
+    return next((each for each in said if each), "lower")
+
+
+def _means(jobs: Iterable[Job], metrics: Sequence[str]) -> dict[str, Mean]:
+    means = {}
+    for metric in metrics:
+        scores = [score(job, metric, len(metrics) == 1) for job in jobs if job.state == "finished"]
+        values = [value for value in scores if value is not None]
+        if values:
+            se = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+            means[metric] = Mean(statistics.fmean(values), se, len(values))
+    return means
+
+
+def _is_default(values: Mapping[str, str], job: Job, defaults: Mapping[str, Any]) -> bool:
+    if not defaults or not job.overrides:
+        return False
+    return all(_same(key, text, job.config, defaults.get(key)) for key, text in values.items())
+
+
+def _same(key: str, text: str, config: Mapping[str, Any], default: Any) -> bool:
+    node: Any = config
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    if node is None or isinstance(node, Mapping):  # the choice of a group, or no config
+        return text == str(default)
+    return bool(node == default)
+
+
+def _ordered(settings: list[Setting], metrics: Sequence[str], directions: Mapping[str, str]) -> list[Setting]:
+    def costs(setting: Setting) -> list[float]:
+        signed = ((setting.means.get(m), 1 if directions[m] == "lower" else -1) for m in metrics)
+        return [math.inf if mean is None else sign * mean.value for mean, sign in signed]
+
+    known = {i: costs(setting) for i, setting in enumerate(settings)}
+
+    def is_beaten(mine: list[float]) -> bool:
+        return any(all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine for other in known.values())
+
+    marked = [s._replace(in_front=bool(s.means) and not is_beaten(known[i])) for i, s in enumerate(settings)]
+    several = len(metrics) > 1
+    order = sorted(known, key=lambda i: (several and not marked[i].in_front, known[i], i))
+    return [marked[i] for i in order]

@@ -1,0 +1,220 @@
+"""Trials in a journal on the disk: several workers, dead ones, ends of every kind, pruning."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from ebm_exp.config.errors import UserError
+from ebm_exp.evaluator import Score
+from ebm_exp.sweep.directory import SweepDirectory
+from ebm_exp.sweep.search import PRUNERS, SAMPLERS, Pruner, Search, Trial
+from ebm_exp.sweep.space import Space
+
+LOWER = {"eval/x": "lower"}
+
+
+def search_in(path: Path, texts: tuple[str, ...] = ("a=interval(0,1)",), **settings: Any) -> Search:
+    sweep = SweepDirectory(path)
+    directions = settings.pop("directions", LOWER)
+    if not sweep.record():
+        pruner = settings.get("pruner", {"name": "median"})
+        sweep.write_record({"kind": "search", "metrics": list(directions), "pruner": pruner})
+    chosen = {"n_trials": 6, "max_failed": 3, "sampler": {"name": "random"}, "pruner": {"name": "median"}}
+    return Search(sweep, Space.parse(texts, settings.pop("when", {})), directions, **chosen | settings)
+
+
+def end(search: Search, trial: Trial, value: float | None = None, state: str = "finished", **summary: Any) -> None:
+    """A job that ended, as its folder says."""
+    best = None if value is None else {"metric": "eval/x", "value": value, "step": 1, "better": "lower"}
+    search.sweep.claim(trial.number, trial.overrides, {})
+    search.sweep.run(trial.number).write_summary({"state": state, "best": best} | summary)
+    search.tell(trial.number, search.sweep.job(trial.number))
+
+
+def states(search: Search) -> list[str]:
+    return [trial.state.name for trial in search.study.get_trials()]
+
+
+def objective(trial: Trial) -> float:
+    return abs(float(trial.overrides[0].partition("=")[2]) - 0.3)
+
+
+def test_a_search_ends_after_so_many_complete_and_pruned_trials(tmp_path: Path) -> None:
+    seen = []
+    with search_in(tmp_path, defaults={"a": 0.25}) as search:
+        while (trial := search.next()) is not None:
+            seen.append(trial)
+            if trial.number == 2:
+                end(search, trial, state="diverged", reason="step 7: train/loss is not finite")
+            elif trial.number == 3:
+                end(search, trial, 0.9, state="pruned")
+            else:
+                end(search, trial, objective(trial))
+    assert seen[0].overrides == ("a=0.25",)
+    assert [trial.number for trial in seen] == list(range(7))
+    assert len({trial.overrides for trial in seen}) == 7
+    assert states(search) == ["COMPLETE", "COMPLETE", "FAIL", "PRUNED", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert search.study.trials[2].user_attrs["reason"] == "step 7: train/loss is not finite"
+    assert search.study.best_value == min(objective(trial) for trial in seen if trial.number not in (2, 3))
+    assert search.left() == 0
+    assert not search.has_failed
+
+
+def test_too_many_failures_end_it(tmp_path: Path) -> None:
+    with search_in(tmp_path) as search:
+        for reason in ({"state": "failed"}, {"state": "diverged"}, {"value": float("inf")}):
+            end(search, search.next(), **reason)
+        assert search.has_failed
+        assert search.next() is None
+    assert states(search) == ["FAIL"] * 3
+    assert search.study.trials[2].user_attrs["reason"] == "eval/x is not there, or not finite"
+
+
+def test_a_stopped_trial_is_never_complete_and_goes_on_under_its_number(tmp_path: Path) -> None:
+    with search_in(tmp_path) as search:
+        first = search.next()
+        end(search, first, 0.1, state="stopped")
+        assert states(search) == ["RUNNING"]
+    with search_in(tmp_path) as search:
+        again = search.next()
+        assert (again.number, again.overrides, again.is_resumed) == (first.number, first.overrides, True)
+        end(search, again, 0.2)
+        assert search.next().number == 1
+    assert search.study.trials[0].value == 0.2
+
+
+def work(path: Path, until: int, dies: bool) -> None:
+    with search_in(path, n_trials=10) as search:
+        while (trial := search.next()) is not None:
+            if dies and trial.number >= until:
+                os.kill(os.getpid(), signal.SIGKILL)
+            end(search, trial, objective(trial))
+
+
+def in_process(work: Callable[..., None], *arguments: Any) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
+    process.start()
+    return process
+
+
+def test_two_workers_share_one_search_and_one_dies(tmp_path: Path) -> None:
+    workers = [in_process(work, tmp_path, 3, True), in_process(work, tmp_path, 0, False)]
+    for worker in workers:
+        worker.join(60)
+    assert {worker.exitcode for worker in workers} <= {0, -signal.SIGKILL}
+    work(tmp_path, 0, False)  # if the survivor had ended before the other died
+    search = search_in(tmp_path, n_trials=10)
+    assert states(search) == ["COMPLETE"] * 10
+    assert len({tuple(trial.params.items()) for trial in search.study.trials}) == 10
+
+
+def test_a_living_workers_trial_is_left_alone_and_counts(tmp_path: Path) -> None:
+    with search_in(tmp_path, n_trials=2) as mine:
+        mine.next()
+        theirs = search_in(tmp_path, n_trials=2)
+        theirs.worker = "worker-elsewhere-1"
+        with theirs:
+            assert theirs.next().number == 1
+            assert theirs.next() is None
+            assert mine.next() is None
+
+
+def test_a_trial_that_kills_its_worker_again_and_again_is_given_up(tmp_path: Path) -> None:
+    numbers = []
+    for i in range(6):
+        search = search_in(tmp_path)
+        search.worker = f"worker-{i}"  # each dies at once
+        numbers.append(search.next().number)
+    assert numbers == [0, 0, 0, 0, 0, 1]
+    assert search.study.trials[0].user_attrs["reason"] == "killed 5 times"
+
+
+def test_a_small_space_is_exhausted_and_nothing_is_repeated(tmp_path: Path) -> None:
+    done = []
+    with search_in(tmp_path, texts=("s=a,b", "n=range(0,2)"), n_trials=9) as search:
+        while (trial := search.next()) is not None:
+            done.append(trial.overrides)
+            end(search, trial, 1.0)
+    assert sorted(done) == [("s=a", "n=0"), ("s=a", "n=1"), ("s=b", "n=0"), ("s=b", "n=1")]
+    assert not search.has_failed
+
+
+def test_an_interrupted_search_proposes_what_the_whole_one_did(tmp_path: Path) -> None:
+    def run(path: Path, parts: int) -> list[tuple[str, ...]]:
+        proposed: list[tuple[str, ...]] = []
+        for part in range(parts):
+            with search_in(path, n_trials=12, sampler={"name": "tpe", "n_startup_trials": 4}) as search:
+                while len(proposed) < 12 * (part + 1) // parts and (trial := search.next()) is not None:
+                    proposed.append(trial.overrides)
+                    end(search, trial, objective(trial))
+        return proposed
+
+    whole = run(tmp_path / "whole", 1)
+    assert len(whole) == 12
+    assert run(tmp_path / "parts", 3) == whole
+
+
+def test_pruning_by_what_other_trials_had_at_the_step(tmp_path: Path) -> None:
+    with search_in(tmp_path, pruner={"name": "median", "n_startup_trials": 2, "n_warmup_steps": 6}) as search:
+        for value in (1.0, 2.0):
+            trial = search.next()
+            pruner = Pruner(search.sweep, trial.number)
+            assert not any(pruner(step, {"x": Score(value)}) for step in (5, 10, 15))
+            end(search, trial, value)
+        bad = search.next()
+        pruner = Pruner(search.sweep, bad.number)
+        assert not pruner(10, {"y": Score(99.0)})  # it is not asked about
+        assert not pruner(5, {"x": Score(9.0)})  # nor while it warms up
+        assert pruner(10, {"x": Score(9.0)})
+        assert pruner(10, {"x": Score(9.0)})  # a resumed trial reports a step again
+        end(search, bad, 9.0, state="pruned")
+    assert search.study.trials[2].state == TrialState.PRUNED
+    assert search.study.trials[2].intermediate_values == {5: 9.0, 10: 9.0}
+
+
+def test_several_objectives_have_a_front_and_no_pruning(tmp_path: Path) -> None:
+    directions = {"eval/x": "lower", "eval/y": "higher"}
+    with search_in(tmp_path, directions=directions, sampler={"name": "nsga2"}, n_trials=3) as search:
+        for x, y in ((1.0, 1.0), (2.0, 3.0), (3.0, 2.0)):
+            trial = search.next()
+            assert not Pruner(search.sweep, trial.number)(1, {"x": Score(x)})
+            end(search, trial, metrics={"eval/x": x, "eval/y": y})
+    assert [trial.values for trial in search.study.best_trials] == [[1.0, 1.0], [2.0, 3.0]]
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_every_sampler_proposes(tmp_path: Path, name: str) -> None:
+    if name == "cmaes":
+        pytest.importorskip("cmaes")
+    texts = ("a=interval(0,1)", "b=tag(log, interval(1e-3,1))", "n=range(1,4)")
+    with search_in(tmp_path, texts=texts, sampler={"name": name}, n_trials=4) as search:
+        while (trial := search.next()) is not None:
+            end(search, trial, objective(trial))
+    assert states(search) == ["COMPLETE"] * 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"sampler": {"name": "tpee"}}, "hydra.sweeper.sampler.name: there is no 'tpee'; nearest is tpe"),
+        ({"sampler": {"name": "tpe", "startup": 3}}, "hydra.sweeper.sampler: .*startup"),
+        ({"pruner": {"name": "mean"}}, "hydra.sweeper.pruner.name: there is no 'mean'"),
+        ({"pruner": {"name": "median", "n_startup_trials": -1}}, "hydra.sweeper.pruner: "),
+    ],
+)
+def test_what_optuna_does_not_know_is_refused(tmp_path: Path, settings: dict, line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        search_in(tmp_path, **settings)
+    assert not (tmp_path / "journal.log").exists()
+
+
+def test_every_pruner_is_made() -> None:
+    for name in PRUNERS.values():
+        assert hasattr(optuna.pruners, name)
