@@ -69,8 +69,10 @@ def test_it_composes(launcher: str, values: dict[str, Any]) -> None:
 )
 def test_what_is_not_installed_is_named(launcher: str, extra: str, tmp_path: Path) -> None:
     script = "import sys; sys.modules['hydra_plugins'] = None; sys.argv[0] = 'train.py'; import train; train.train()"
-    command = [sys.executable, "-c", script, f"hydra/launcher={launcher}", f"hydra.run.dir={tmp_path}"]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", script, f"hydra/launcher={launcher}", f"hydra.run.dir={tmp_path}/run"]
+    (tmp_path / "srun").touch(0o755)  # the same with Slurm
+    env = environment() | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert re.fullmatch(rf"hydra/launcher: \w+ is not installed; pip install '\.\[{extra}\]' .*\n", done.stderr)
 
