@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +14,10 @@ from ebm_exp.config.errors import UserError
 
 _PATHS = re.compile(r"(resume|init_from|run|output_dir|hydra\.(run|sweep)\.dir|([\w.]+\.)?(root|path|cache_dir|dir))")
 _PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
+_WITH_VALUE = {  # options of Hydra
+    *("--cfg", "-c", "--info", "-i", "--package", "-p", "--config-dir", "-cd"),
+    *("--config-path", "-cp", "--config-name", "-cn", "--experimental-rerun"),
+}
 _CLAIMS = Path("outputs/.starts")  # one empty folder for each start of the last minute
 _STALE = 60.0  # seconds
 _typed: list[str] = []
@@ -22,6 +27,20 @@ _held: list[str] = []
 def quote_home(arguments: Sequence[str]) -> list[str]:
     """``key=~/data`` as Hydra can read it, for a shell that left the ~: Hydra takes a bare one for a deletion."""
     return [re.sub(r"(?<==)(~[^',\[\]{}\s]*)$|(?<=[\[,])\s*(~[^',\[\]{}\s]*)", _quoted, a) for a in arguments]
+
+
+def overrides_first(arguments: Sequence[str]) -> list[str]:
+    """Options behind what is overridden: between them (``experiment=plane -m seed=1,2``) Hydra takes none."""
+    overrides, options, rest = [], [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(argument)
+            continue
+        options.append(argument)
+        if argument in _WITH_VALUE and rest and (argument not in ("--info", "-i") or "=" not in rest[0]):
+            options.append(rest.pop(0))
+    return overrides + options
 
 
 def _quoted(match: re.Match[str]) -> str:
@@ -57,6 +76,17 @@ def refuse_used_directory(arguments: Sequence[str], key: str) -> None:
     if (path / ".hydra").exists() or (path / "summary.json").exists():
         holds = "a run already; go on with " + override("resume", given) if key == "hydra.run.dir" else "files already"
         raise UserError(f"{key}: {path} holds {holds}")
+
+
+def refuse_absent_slurm(arguments: Sequence[str]) -> None:
+    """A sweep must not begin where its jobs cannot be handed over.
+
+    Raises:
+        UserError: naming the launcher.
+    """
+    launcher = value_of("hydra/launcher", arguments)
+    if launcher in ("slurm", "submitit_slurm") and shutil.which("srun") is None:
+        raise UserError(f"hydra/launcher: {launcher} needs srun, which is not here; submitit starts processes instead")
 
 
 def claim_stamp() -> str:

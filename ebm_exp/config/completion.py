@@ -26,6 +26,7 @@ OPTIONS = {
 }
 FILLED = re.compile(r"^(Provided|EventShape|NClasses|Conditional)\b|\bFrom\(")  # from the rest of the experiment
 RUNS = {"run", "resume", "init_from"}
+OF_HYDRA = {"hydra/launcher": ["basic", "joblib"]}  # choices that are no files of ours
 HYDRA = ("hydra/launcher=", "hydra/sweeper=", "hydra.run.dir=", "hydra.sweep.dir=")
 
 # bash completes the part behind its last "=" or ":", which is $2; what python offers begins with the whole word.
@@ -115,7 +116,7 @@ def _keys(begun: str, words: list[str], config_name: str, compose: Compose) -> l
         groups = ["mode", "start", *(key for key in node if key in GROUPS)]
     else:
         groups = re.findall(r"^  - ([\w@]+):", (CONF / "train.yaml").read_text(encoding="utf-8"), re.MULTILINE)
-        groups = [group for group in groups if group != "hydra"]
+        groups = [group for group in groups if group != "hydra" and (CONF / group.split("@")[0]).is_dir()]
     return keys + [f"{group}=" for group in groups] + [f"{group}@{path}=" for path, group in NESTED.items()]
 
 
@@ -126,6 +127,7 @@ def _values(key: str, begun: str, words: list[str], config_name: str, compose: C
     group = key.split("@")[0]
     folders = [folder / group for folder in (CONF, *config_dirs(words)) if "." not in group]
     choices = [file.relative_to(d).with_suffix("").as_posix() for d in folders for file in d.rglob("*.yaml")]
+    choices += OF_HYDRA.get(group, [])
     if choices:
         return [choice for choice in choices if not choice.startswith("shared/")]  # what data sets inherit
     path, _, name = key.rpartition(".")

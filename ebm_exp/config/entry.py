@@ -15,7 +15,9 @@ from ebm_exp.config import process
 from ebm_exp.config.arguments import (
     claim_stamp,
     hold_back,
+    overrides_first,
     quote_home,
+    refuse_absent_slurm,
     refuse_empty_paths,
     refuse_used_directory,
     remember,
@@ -50,13 +52,13 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
         config_name: ``train`` or ``sample``.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach us: Hydra's own report is a page long
+    remember(sys.argv[1:])
+    looking = bool(LOOKING & {a.split("=")[0] for a in sys.argv[1:]})
+    process.begin(looking)
     from hydra import main as hydra_main
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    remember(sys.argv[1:])
-    looking = bool(LOOKING & {a.split("=")[0] for a in sys.argv[1:]})
-    process.begin(looking)
     arguments = quote_home(sys.argv[1:])
 
     def tell(error: Exception) -> None:
@@ -71,9 +73,10 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             from ebm_exp.config.completion import answer
 
             if answer(arguments, config_name, lambda typed: _composed(typed, config_name)):
-                return
+                return process.end(looking)
         refuse_empty_paths(arguments)
         if not looking:
+            refuse_absent_slurm(arguments)
             directory = "hydra.run.dir" if config_name == "train" else "output_dir"
             refuse_used_directory(arguments, directory)
             if not {directory, "hydra.sweep.dir", "resume"} & {a.split("=")[0] for a in arguments}:
@@ -83,7 +86,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
         if primary == "train":
             arguments = hold_back(arguments)
         while True:
-            sys.argv[1:] = arguments
+            sys.argv[1:] = overrides_first(arguments)
             try:
                 hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main, tell))()
                 return process.end(looking)

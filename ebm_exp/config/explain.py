@@ -8,6 +8,13 @@ from ebm_exp.config.errors import nearest
 from ebm_exp.config.saved import GROUPS
 from ebm_exp.config.trust import CONF, resolver_at
 
+_EXTRAS = {  # what brings the launchers that are not Hydra's own
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/ray": "ray",
+}
+
 
 def with_defaults(error: Exception, arguments: list[str], config_name: str) -> list[str] | None:
     """The arguments again if Hydra refused a key that a YAML leaves to its constructor's default; else None."""
@@ -22,6 +29,9 @@ def explain(error: Exception, arguments: list[str], config_name: str) -> list[st
     """Hydra's and OmegaConf's errors in the style of ours: the key, then what is allowed."""
     from hydra.errors import MissingConfigException, OverrideParseException
 
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file in _EXTRAS:
+        launcher, extra = error.missing_cfg_file.rpartition("/")[2], _EXTRAS[error.missing_cfg_file]
+        return [f"hydra/launcher: {launcher} is not installed; pip install '.[{extra}]' where this project is"]
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return [f"{group or 'config'}: there is no {name!r}; {nearest(name, error.options)}"]

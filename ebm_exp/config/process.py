@@ -37,10 +37,11 @@ def begin(looking: bool) -> None:
     if looking:
         gc.disable()  # it is over before there is much to collect
     import yaml
+
+    if yaml.__with_libyaml__:  # OmegaConf takes the slow ones, by these names
+        yaml.SafeLoader, yaml.Dumper = yaml.CSafeLoader, yaml.CDumper  # type: ignore[assignment, misc]
     from hydra.core.config_store import ConfigStore
 
-    if yaml.__with_libyaml__:  # Hydra and OmegaConf take the slow one
-        yaml.SafeLoader = yaml.CSafeLoader  # type: ignore[assignment, misc]
     # Hydra copies what it looks up choices in for each group that it lists: one second for --help. It may share this.
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
 

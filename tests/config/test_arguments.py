@@ -4,12 +4,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hydra._internal.utils import get_args
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ebm_exp.config.arguments import (
     claim_stamp,
     override,
+    overrides_first,
     quote_home,
+    refuse_absent_slurm,
     refuse_empty_paths,
     refuse_used_directory,
     value_of,
@@ -39,6 +42,32 @@ def test_a_printed_override_can_be_pasted(path: str) -> None:
 )
 def test_a_home_is_quoted_and_a_deletion_is_not(typed: str, read: str) -> None:
     assert quote_home([typed]) == [read]
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("experiment=plane -m seed=1,2", "experiment=plane seed=1,2 -m"),
+        ("-m seed=1,2", "seed=1,2 -m"),
+        ("seed=3 --cfg job sampler=mala --resolve device=cpu", "seed=3 sampler=mala device=cpu --cfg job --resolve"),
+        ("--config-dir a/conf seed=1 -cd b", "seed=1 --config-dir a/conf -cd b"),
+        ("--info seed=1", "seed=1 --info"),
+        ("--info defaults-tree seed=1", "seed=1 --info defaults-tree"),
+        ("~regularization.energy_l2 --help", "~regularization.energy_l2 --help"),
+    ],
+)
+def test_options_may_stand_anywhere(typed: str, read: str) -> None:
+    before, after = typed.split(), read.split()
+    assert overrides_first(before) == after
+    assert get_args(after).overrides == [word for word in before if "=" in word or word[0] == "~"]
+
+
+def test_slurm_is_needed_for_its_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="hydra/launcher: slurm needs srun"):
+        refuse_absent_slurm(["-m", "hydra/launcher=slurm", "seed=1,2"])
+    (tmp_path / "srun").touch(0o755)
+    refuse_absent_slurm(["-m", "hydra/launcher=slurm", "seed=1,2"])
 
 
 @pytest.mark.parametrize(
