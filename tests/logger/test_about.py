@@ -75,7 +75,18 @@ def test_a_multirun_without_a_record_is_named_by_what_was_typed(tmp_path: Path) 
             ["hydra.run.dir=/x", "hydra/launcher=joblib", "logger=both", "logger.a.tags=[a]", "name=x", "notes=y"],
             [],
         ),
-        (["trainer.log_every_steps=1", "device=cpu", "trust=true", "dataset.root=/d", "run=/r", "resume=/r"], []),
+        (
+            [
+                "trainer.log_every_steps=1",
+                "device=cpu",
+                "trust=true",
+                "sweep=new",
+                "dataset.root=/d",
+                "run=/r",
+                "resume=/r",
+            ],
+            [],
+        ),
     ],
 )
 def test_keys_are_as_short_as_tells_them_apart(overrides: list[str], expected: list[str]) -> None:
