@@ -23,7 +23,7 @@ from ebm_exp.config.arguments import (
     remember,
 )
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.explain import explain, node_at, with_defaults
+from ebm_exp.config.explain import explain, node_at, refuse_no_choices, with_defaults
 from ebm_exp.config.saved import LOOKING, resumed, sampled
 from ebm_exp.config.trust import CONF
 from ebm_exp.run.directory import is_sweep
@@ -75,6 +75,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             if answer(arguments, config_name, lambda typed: _composed(typed, config_name)):
                 return process.end(looking)
         refuse_empty_paths(arguments)
+        refuse_no_choices(arguments)
         if not looking:
             refuse_absent_slurm(arguments)
             directory = "hydra.run.dir" if config_name == "train" else "output_dir"
@@ -150,7 +151,7 @@ def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any
 
     sweep, number = SweepDirectory(str(hydra.sweep.dir)), int(launch.run_dir.name)
     if sweep.record()["kind"] == "search":
-        from ebm_exp.sweep.search import Pruner
+        from ebm_exp.sweep.study import Pruner
 
         launch = replace(launch, prune=Pruner(sweep, number))
 

@@ -1,10 +1,11 @@
 """Hydra's refusals in the style of ours, and what a config may hold where they happened."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from ebm_exp.config.arguments import config_dirs, quoted, value_of
-from ebm_exp.config.errors import nearest
+from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.saved import GROUPS
 from ebm_exp.config.trust import CONF, resolver_at
 
@@ -23,6 +24,23 @@ def with_defaults(error: Exception, arguments: list[str], config_name: str) -> l
         return None
     key = f"{unknown[1]}.{unknown[2]}="
     return ["++" + a if a.startswith(key) else a for a in arguments]
+
+
+def refuse_no_choices(arguments: Sequence[str]) -> None:
+    """What can name no choice of a group, ``logger=null`` or ``sampler=3``: Hydra ends in a traceback.
+
+    Raises:
+        UserError: naming the group and its choices.
+    """
+    for argument in arguments:
+        key, _, values = argument.lstrip("+").partition("=")
+        group = key.split("@")[0]
+        for value in values.split(",") if group in GROUPS else ():
+            if re.fullmatch(r"null|true|false|-?[\d.]+(e-?\d+)?|\{.*", value.strip(), re.IGNORECASE):
+                choices = [
+                    file.relative_to(CONF / group).with_suffix("").as_posix() for file in (CONF / group).rglob("*.yaml")
+                ]
+                raise UserError(f"{key}: {value.strip()} is no choice; {nearest(value.strip(), choices)}")
 
 
 def explain(error: Exception, arguments: list[str], config_name: str) -> list[str]:

@@ -124,7 +124,8 @@ def _check(job: Planned, n: int) -> None:
 def _work(worker: Worker, jobs: list[Planned], left: list[Planned], retry: bool) -> None:
     tried: set[int] = set()
     while left:
-        for batch in [[job] for job in left] if worker.is_basic else [left]:
+        n = worker.batch or len(left)
+        for batch in [left[i : i + n] for i in range(0, len(left), n)]:
             still = [job for job in batch if _is_left(worker.sweep, job, retry)]  # another worker may have done it
             if still:
                 worker.launch(still)

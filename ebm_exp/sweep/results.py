@@ -22,7 +22,8 @@ def line(job: Job, n: int, keys: Sequence[str]) -> str:
     """
     names = short_keys([*keys, *(key for key, _ in pairs(job.overrides) if key not in keys)])
     what = " ".join(f"{names[key]}={brief(value)}" for key, value in pairs(job.overrides))
-    head = " ".join(part for part in (f"[{job.number + 1}/{n}]", what) if part)
+    of = f"/{n}" if job.number < n else ""  # a search may need more trials than it is to complete
+    head = " ".join(part for part in (f"[{job.number + 1}{of}]", what) if part)
     return "  ".join(part for part in (head, *_ended(job)) if part)
 
 

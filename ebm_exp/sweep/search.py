@@ -4,39 +4,19 @@ The journal lies in the sweep's folder, so several processes and machines work o
 a lock by a sampler that is seeded by its number: a search that was interrupted proposes what it would have proposed.
 """
 
-import importlib.util
-import logging
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import optuna
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.sweep.directory import Job, SweepDirectory
 from ebm_exp.sweep.job import worker_name
+from ebm_exp.sweep.settings import score
 from ebm_exp.sweep.space import Space
+from ebm_exp.sweep.study import NAME, make_pruner, make_sampler, storage
 
-SAMPLERS = {
-    "tpe": "TPESampler",
-    "gp": "GPSampler",
-    "random": "RandomSampler",
-    "nsga2": "NSGAIISampler",
-    "cmaes": "CmaEsSampler",
-}
-PRUNERS = {
-    "median": "MedianPruner",
-    "hyperband": "HyperbandPruner",
-    "halving": "SuccessiveHalvingPruner",
-    "none": "NopPruner",
-}
-_STUDY = "search"
 _MAX_REPEATED, _MAX_ATTEMPTS = 50, 5
 
 
@@ -66,7 +46,7 @@ class Search:
         sampler: ``name`` and what Optuna's class takes.
         pruner: likewise.
         seed: of the proposals.
-        defaults: values by key that the first trial gets, if they lie in the space; None: it is proposed too.
+        defaults: values by key that the first trial gets; None: it is proposed too.
 
     Raises:
         UserError: for an unknown sampler or pruner, or what it does not take.
@@ -88,19 +68,21 @@ class Search:
         self.sweep, self.space, self.metrics = sweep, space, list(directions)
         self.n_trials, self.max_failed, self.seed, self._sampler = n_trials, max_failed, seed, sampler
         self.worker = f"worker-{worker_name()}"
-        make_pruner(pruner), make_sampler(sampler, seed)  # refused before anything is written
+        self.is_exhausted = False
+        make_sampler(sampler, seed)  # refused before anything is written
+        made = make_pruner(pruner)
         self._lock = sweep.lock("search")
-        self.storage = _storage(sweep)
+        self.storage = storage(sweep)
         with self._lock.acquire():
             self.study = optuna.create_study(
                 storage=self.storage,
-                study_name=_STUDY,
+                study_name=NAME,
+                pruner=made,
                 load_if_exists=True,
                 directions=["minimize" if each == "lower" else "maximize" for each in directions.values()],
             )
-            first = space.contains(defaults) if defaults is not None else None
-            if first is not None and not self.study.get_trials(deepcopy=False):
-                self.study.enqueue_trial(first)
+            if defaults is not None and not self.study.get_trials(deepcopy=False):
+                self.study.enqueue_trial(dict(defaults))
 
     def __enter__(self) -> Self:
         self._alive = self.sweep.lock(self.worker)
@@ -117,8 +99,15 @@ class Search:
     @property
     def has_failed(self) -> bool:
         """Whether too many trials have failed."""
-        failed = [trial for trial in self._trials(TrialState.FAIL) if "repeated" not in trial.user_attrs]
-        return len(failed) >= self.max_failed
+        return sum(_was_tried(trial) for trial in self._trials(TrialState.FAIL)) >= self.max_failed
+
+    def why_none(self) -> str | None:
+        """Why ``next`` has nothing while trials are left; None: none is left."""
+        if self.has_failed:
+            return f"{self.max_failed} trials failed or diverged (hydra.sweeper.max_failed)"
+        if self.left() <= 0:
+            return None
+        return "its space has nothing new" if self.is_exhausted else "another worker has the rest"
 
     def next(self) -> Trial | None:
         """A trial that a dead worker left, else a new one; None when enough are done or running, or too many failed."""
@@ -146,12 +135,14 @@ class Search:
         elif job.state == "pruned":
             self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
         elif job.state == "finished":
-            values = [_value(job, metric) for metric in self.metrics]
-            wrong = [metric for metric, value in zip(self.metrics, values, strict=True) if not math.isfinite(value)]
+            values = {metric: score(job, metric, len(self.metrics) == 1) for metric in self.metrics}
+            wrong = [metric for metric, value in values.items() if value is None]
             if wrong:
                 self._fail(trial, f"{wrong[0]} is not there, or not finite")
             else:
-                self.study.tell(number, values, skip_if_finished=True)
+                self.study.tell(
+                    number, [value for value in values.values() if value is not None], skip_if_finished=True
+                )
         else:
             self._fail(trial, job.reason or job.state)
 
@@ -163,15 +154,13 @@ class Search:
             self.study.sampler = make_sampler(self._sampler, seed)
             trial = self.study.ask()
             overrides = self.space.suggest(trial)
-            same = [
-                t for t in trials if t.params == trial.params and t.state not in (TrialState.WAITING, TrialState.FAIL)
-            ]
+            same = [each for each in trials if each.params == trial.params and _was_tried(each)]
             if not same:
                 self._note(self._trial(trial.number), worker=self.worker, overrides=list(overrides), attempts=1)
                 return Trial(trial.number, overrides, False)
             self._note(self._trial(trial.number), repeated=same[0].number)
             self.study.tell(trial, state=TrialState.FAIL)
-        logging.getLogger(__name__).warning("the search proposes nothing new: its space may be exhausted")
+        self.is_exhausted = True
         return None
 
     def _take_over(self, trial: FrozenTrial) -> Trial | None:
@@ -207,70 +196,6 @@ class Search:
         return self.study.get_trials(deepcopy=False, states=states)
 
 
-class Pruner:
-    """Whether a trial ends early, asked in the process of its job with the scores of each evaluation.
-
-    Args:
-        sweep: the search's directory.
-        number: of the trial.
-    """
-
-    def __init__(self, sweep: SweepDirectory, number: int) -> None:
-        record = sweep.record()
-        self.metrics, self.number = record["metrics"], number
-        self._pruner, self._storage = make_pruner(record["pruner"]), _storage(sweep)
-        self._study = optuna.load_study(study_name=_STUDY, storage=self._storage)
-
-    def __call__(self, step: int, scores: Mapping[str, Any]) -> bool:
-        """Report the score of this step; True: end it. Of several objectives nothing is pruned."""
-        score = scores.get(self.metrics[0].removeprefix("eval/"))
-        trial = self._study.get_trials(deepcopy=False)[self.number]
-        if score is None or len(self.metrics) > 1 or trial.state != TrialState.RUNNING:
-            return False
-        self._storage.set_trial_intermediate_value(trial._trial_id, step, score.value)
-        return bool(self._pruner.prune(self._study, self._storage.get_trial(trial._trial_id)))
-
-
-def make_sampler(settings: Mapping[str, Any], seed: int) -> BaseSampler:
-    """Optuna's sampler by our name.
-
-    Raises:
-        UserError: for an unknown name, or what it does not take.
-    """
-    if settings.get("name") == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        raise UserError("hydra.sweeper.sampler: cmaes needs its package: pip install cmaes")
-    return _make("sampler", SAMPLERS, optuna.samplers, settings, seed=seed)
-
-
-def make_pruner(settings: Mapping[str, Any]) -> BasePruner:
-    """Optuna's pruner by our name.
-
-    Raises:
-        UserError: for an unknown name, or what it does not take.
-    """
-    return _make("pruner", PRUNERS, optuna.pruners, settings)
-
-
-def _make(key: str, known: Mapping[str, str], module: Any, settings: Mapping[str, Any], **more: Any) -> Any:
-    values = dict(settings)
-    name = str(values.pop("name", None)).lower()
-    if name not in known:
-        raise UserError(f"hydra.sweeper.{key}.name: there is no {name!r}; {nearest(name, known)}")
-    try:
-        return getattr(module, known[name])(**more, **values)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"hydra.sweeper.{key}: {error}") from None
-
-
-def _value(job: Job, metric: str) -> float:
-    """The best of a metric that has one, else its last; NaN where it is missing."""
-    value = job.best.get("value") if job.best.get("metric") == metric else job.summary.get("metrics", {}).get(metric)
-    try:
-        return float("nan" if value is None else value)
-    except (TypeError, ValueError):
-        return math.nan
-
-
-def _storage(sweep: SweepDirectory) -> JournalStorage:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return JournalStorage(JournalFileBackend(str(sweep.journal)))
+def _was_tried(trial: FrozenTrial) -> bool:
+    """Whether a job has begun with a trial's values, however it ended."""
+    return trial.state != TrialState.WAITING and "repeated" not in trial.user_attrs

@@ -1,12 +1,19 @@
 """What a search chooses from, in Hydra's own words: ``interval(0.5, 8)``, ``tag(log, …)``, ``range(1, 9)``, ``a,b``."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
 from optuna.trial import Trial
 
 from ebm_exp.config.errors import UserError
@@ -53,9 +60,7 @@ class Space:
         if not parameters:
             raise UserError("hydra.sweeper.params: a search needs one at least, as sampler.step_size: interval(1, 4)")
         space = cls(parameters, inner, typed)
-        twice = [key for more in inner.values() for key in more if key in parameters]
-        if twice:
-            raise UserError(f"hydra.sweeper.when: {twice[0]} is a parameter of every trial already")
+        _check_inner(parameters, inner)
         return space
 
     def suggest(self, trial: Trial) -> tuple[str, ...]:
@@ -67,26 +72,45 @@ class Space:
                 chosen |= {name: trial._suggest(name, distribution) for name, distribution in inner.items()}
         return tuple(f"{self._typed[key]}={value}" for key, value in chosen.items())
 
-    def contains(self, defaults: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Default values as those of a trial; None when one lies outside of the space."""
-        wanted = dict(self.parameters)
-        values: dict[str, Any] = {}
-        for key, distribution in wanted.items():
-            value = _as_value(defaults.get(key), distribution)
-            if value is None:
-                return None
-            values[key] = value
+    def trial_of(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Default values as those of a trial.
+
+        Raises:
+            LookupError: naming the key whose default lies outside of the space.
+        """
+        values = {key: _as_value(key, defaults, distribution) for key, distribution in self.parameters.items()}
         for condition, inner in self.when.items():
             key, _, chosen = condition.partition("=")
-            for name, distribution in inner.items() if values[key] == chosen else ():
-                value = _as_value(defaults.get(name), distribution)
-                if value is None:
-                    return None
-                values[name] = value
+            if values[key] == chosen:
+                values |= {name: _as_value(name, defaults, distribution) for name, distribution in inner.items()}
         return values
 
 
-def _as_value(value: Any, distribution: BaseDistribution) -> Any:
+def _check_inner(
+    parameters: Mapping[str, BaseDistribution], when: Mapping[str, Mapping[str, BaseDistribution]]
+) -> None:
+    seen: dict[str, BaseDistribution] = {}
+    for inner in when.values():
+        for key, distribution in inner.items():
+            if key in parameters:
+                raise UserError(f"hydra.sweeper.when: {key} is a parameter of every trial already")
+            try:
+                check_distribution_compatibility(seen.setdefault(key, distribution), distribution)
+            except ValueError:
+                raise UserError(
+                    f"hydra.sweeper.when: {key} must be of one kind under every choice: real, whole, both logarithmic "
+                    "or neither, or the same list"
+                ) from None
+
+
+def _as_value(key: str, defaults: Mapping[str, Any], distribution: BaseDistribution) -> Any:
+    value = _fitting(defaults.get(key), distribution)
+    if value is None:
+        raise LookupError(f"{key}={defaults.get(key)}")
+    return value
+
+
+def _fitting(value: Any, distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         parse = OverridesParser.create().parse_override
         return next((each for each in distribution.choices if parse(f"key={each}").value() == value), None)
@@ -123,13 +147,20 @@ def _distribution(override: Override) -> BaseDistribution:
     if isinstance(value, RangeSweep) and not value.shuffle:
         values = [float(each) for each in override.sweep_string_iterator()]
         low, high = min(values), max(values)
-        if all(isinstance(each, int) for each in (value.start, value.stop, value.step)):
-            return IntDistribution(int(low), int(high), step=1 if log else abs(int(value.step)), log=log)
+        whole = all(isinstance(each, int) for each in (value.start, value.stop, value.step))
+        if log and not (whole and abs(int(value.step)) == 1):
+            raise ValueError("a logarithmic range has whole numbers in steps of 1; tag(log, interval(…)) has all")
+        if log and low <= 0:
+            raise ValueError(f"a logarithmic range begins above 0, got {low:g}")
+        if whole:
+            return IntDistribution(int(low), int(high), step=abs(int(value.step)), log=log)
         return FloatDistribution(low, high, step=abs(float(value.step)))
     if isinstance(value, IntervalSweep):
         start, end = value.start, value.end
         assert start is not None
         assert end is not None
+        if not (math.isfinite(start) and math.isfinite(end)):
+            raise ValueError(f"an interval has two ends, got {start:g} to {end:g}")
         if start > end:
             raise ValueError(f"an interval goes up, got {start:g} to {end:g}")
         if log and start <= 0:

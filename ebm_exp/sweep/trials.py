@@ -1,13 +1,12 @@
 """A search: trials that Optuna proposes, run as the jobs of a grid are; the same command goes on, or joins."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ebm_exp.config.arguments import typed
 from ebm_exp.config.errors import UserError
@@ -127,13 +126,25 @@ def run(
         sampler=settings.sampler,
         pruner=settings.pruner,
         seed=settings.seed,
-        defaults=record["defaults"] if settings.enqueue_default else None,
+        defaults=_first(space, record["defaults"], is_there) if settings.enqueue_default else None,
     )
     with at_work(sweep, context, task, master, settings.n_trials, "trials", search.left) as worker, search:
-        _work(worker, search, composer, fixed, settings.at_once or _at_once(master, worker))
-    sweep.write_record(sweep.record() | {"complete": search.left() <= 0})
+        _work(worker, search, composer, fixed, settings.at_once or worker.at_once)
+        if (why := search.why_none()) is not None:
+            print(f"the search ends: {why}", flush=True)
+    sweep.write_record(sweep.record() | {"complete": search.left() <= 0 or search.is_exhausted})
     if search.has_failed:
         raise SystemExit(1)
+
+
+def _first(space: Space, defaults: Mapping[str, Any], is_there: bool) -> dict[str, Any] | None:
+    """The values of the first trial, which hold without the search."""
+    try:
+        return space.trial_of(defaults)
+    except LookupError as error:
+        if not is_there:
+            print(f"the default is not tried: {error.args[0]} lies outside of the search", flush=True)
+        return None
 
 
 def _work(worker: Worker, search: Search, composer: Composer, fixed: list[str], at_once: int) -> None:
@@ -189,10 +200,3 @@ def _directions(
         if metric not in given and metric not in known:
             raise UserError(f"hydra.sweeper.directions: must say lower or higher for {metric}")
     return {metric: given.get(metric or "") or known[metric or ""] for metric in metrics}
-
-
-def _at_once(master: DictConfig, worker: Worker) -> int:
-    if worker.is_basic:
-        return 1
-    n_jobs = OmegaConf.select(master, "hydra.launcher.n_jobs", default=1)
-    return n_jobs if n_jobs > 0 else os.cpu_count() or 1

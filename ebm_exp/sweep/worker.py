@@ -25,6 +25,7 @@ from ebm_exp.sweep.results import line, read, table
 
 _LOOK_EVERY = 0.2  # seconds
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+_UNBOUNDED = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
 
 
 class Worker:
@@ -33,19 +34,28 @@ class Worker:
     Args:
         sweep: the sweep.
         launcher: Hydra's; the basic one runs a job in this process.
+        settings: ``hydra.launcher``.
         n: jobs in all, for the lines.
         keys: what varies.
+
+    Attributes:
+        at_once: jobs that the launcher runs side by side.
+        batch: jobs that it is to get together: the basic one each alone, one that would start all at once no more than
+            there are cores; None: all.
     """
 
-    def __init__(self, sweep: SweepDirectory, launcher: Launcher, n: int, keys: Sequence[str]) -> None:
+    def __init__(self, sweep: SweepDirectory, launcher: Launcher, settings: Any, n: int, keys: Sequence[str]) -> None:
         self.sweep, self.launcher, self.name = sweep, launcher, one_job.worker_name()
-        self.is_basic = f"{type(launcher).__module__}.{type(launcher).__qualname__}" == _BASIC
+        name = f"{type(launcher).__module__}.{type(launcher).__qualname__}"
+        self.is_basic = name == _BASIC
+        self.at_once = 1 if self.is_basic else _at_once(settings)
+        self.batch = self.at_once if self.is_basic or name == _UNBOUNDED else None
         self.watch = _Watch(sweep, n, keys, self._forward)
         self.signal: int | None = None
         self.has_launched = False
 
     def launch(self, jobs: Sequence[Planned]) -> None:
-        """Run jobs, all at once as far as the launcher is concerned, and wait for their end."""
+        """Run jobs together, as far as the launcher is concerned, and wait for their end."""
         self.has_launched = True
         self.watch.add(job.number for job in jobs)
         overrides = [[*job.arguments, *place(self.sweep, job.number, self.name)] for job in jobs]
@@ -164,7 +174,7 @@ def at_work(
     with read_write(master.hydra), open_dict(master.hydra):
         master.hydra.sweep.dir = str(sweep.path)
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
-    worker = Worker(sweep, launcher, n, sweep.record()["keys"])
+    worker = Worker(sweep, launcher, master.hydra.launcher, n, sweep.record()["keys"])
     try:
         with worker.working():
             yield worker
@@ -214,3 +224,12 @@ def leave(states: Iterable[str]) -> None:
 
 def _how_to_go_on() -> str:
     return shlex.join(each for each in typed() if each != "sweep=new")
+
+
+def _at_once(settings: Any) -> int:
+    """Jobs side by side, by the settings of a launcher: as many as it says, else as this machine has cores for."""
+    cores = os.cpu_count() or 1
+    said = settings.get("n_jobs") or settings.get("array_parallelism")
+    if said is not None:
+        return int(said) if said > 0 else cores
+    return max(1, cores // (settings.get("cpus_per_task") or 1))

@@ -54,7 +54,9 @@ def test_the_guides_commands_as_printed(cli: Cli, example: Path, tmp_path: Path)
         arguments = [a.replace("max_steps=6000", "max_steps=4") for a in arguments]
         done = cli(script, *arguments, *([] if fresh or script == "train.py" else ["n_samples=4"]))
         assert done.returncode == 0, (command, done.stderr)
-        energies += [line for line in done.stdout.splitlines() if line.startswith("energy    MyEnergy")]
+        jobs = sorted((tmp_path / "sweep").glob("*/train.log")) if "-m" in arguments else []
+        said = "\n".join([done.stdout, *(file.read_text(encoding="utf-8") for file in jobs)])
+        energies += [line for line in said.splitlines() if line.startswith("energy    MyEnergy")]
     assert "MyEnergy: 24,832 parameters" in energies[0]  # 64·128 + 128 + 128·128 + 128
     assert len(energies) == 1 + 4 + 1
     assert json.loads((run / "summary.json").read_text())["step"] == 4

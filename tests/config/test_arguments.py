@@ -18,6 +18,7 @@ from ebm_exp.config.arguments import (
     value_of,
 )
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.explain import refuse_no_choices
 
 
 @pytest.mark.parametrize("path", ["outputs/a", "a b", "a=b,c", "it's", "ä(1)", '$HOME "x"', "a#b", "{x}"])

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image, ImageCms
@@ -77,6 +78,8 @@ SEEN = {  # what Pillow writes: its mode, its file, the colour that is seen, how
 @pytest.mark.parametrize("mode", SEEN)
 @pytest.mark.parametrize("channels", ["rgb", "grey", None])
 def test_every_opaque_mode(mode: str, channels: str | None, tmp_path: Path) -> None:
+    if mode == "YCbCr" and int(PIL.__version__.split(".")[0]) < 13:
+        pytest.skip("Pillow before 13 cannot read the YCbCr TIFF that it writes")
     extension, seen, off = SEEN[mode]
     image = Image.new("RGB", (8, 8), seen) if isinstance(seen, tuple) else Image.new("L", (8, 8), seen)
     if mode == "LAB":

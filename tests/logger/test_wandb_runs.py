@@ -160,8 +160,8 @@ def test_jobs_of_a_multirun_and_their_resumes_are_one_group(cli: Cli, tmp_path: 
     done = cli("train.py", f"resume={sweep}/1", "trainer.max_steps=6")
     assert done.returncode == 0, done.stderr
     first, second, resumed = [record["run"][0] for record in records(tmp_path)]
-    assert first["display_name"].startswith("0 seed=1 ")
-    assert second["display_name"].startswith("1 seed=2 ")
+    assert first["display_name"] == "0 seed=1"
+    assert second["display_name"] == "1 seed=2"
     assert {run["run_group"] for run in (first, second, resumed)} == {"digits/stamp"}
     for key in ("run_id", "display_name", "tags"):
         assert resumed[key] == second[key]

@@ -14,8 +14,9 @@ from optuna.trial import TrialState
 from ebm_exp.config.errors import UserError
 from ebm_exp.evaluator import Score
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweep.search import PRUNERS, SAMPLERS, Pruner, Search, Trial
+from ebm_exp.sweep.search import Search, Trial
 from ebm_exp.sweep.space import Space
+from ebm_exp.sweep.study import PRUNERS, SAMPLERS, Pruner
 
 LOWER = {"eval/x": "lower"}
 
@@ -73,6 +74,7 @@ def test_too_many_failures_end_it(tmp_path: Path) -> None:
             end(search, search.next(), **reason)
         assert search.has_failed
         assert search.next() is None
+        assert search.why_none() == "3 trials failed or diverged (hydra.sweeper.max_failed)"
     assert states(search) == ["FAIL"] * 3
     assert search.study.trials[2].user_attrs["reason"] == "eval/x is not there, or not finite"
 
@@ -123,6 +125,7 @@ def test_a_living_workers_trial_is_left_alone_and_counts(tmp_path: Path) -> None
         with theirs:
             assert theirs.next().number == 1
             assert theirs.next() is None
+            assert theirs.why_none() == "another worker has the rest"
             assert mine.next() is None
 
 
@@ -141,7 +144,9 @@ def test_a_small_space_is_exhausted_and_nothing_is_repeated(tmp_path: Path) -> N
     with search_in(tmp_path, texts=("s=a,b", "n=range(0,2)"), n_trials=9) as search:
         while (trial := search.next()) is not None:
             done.append(trial.overrides)
-            end(search, trial, 1.0)
+            failed = trial.overrides == ("s=a", "n=1")  # nor is what failed
+            end(search, trial, None if failed else 1.0, "diverged" if failed else "finished")
+        assert search.why_none() == "its space has nothing new"
     assert sorted(done) == [("s=a", "n=0"), ("s=a", "n=1"), ("s=b", "n=0"), ("s=b", "n=1")]
     assert not search.has_failed
 
@@ -172,11 +177,24 @@ def test_pruning_by_what_other_trials_had_at_the_step(tmp_path: Path) -> None:
         pruner = Pruner(search.sweep, bad.number)
         assert not pruner(10, {"y": Score(99.0)})  # it is not asked about
         assert not pruner(5, {"x": Score(9.0)})  # nor while it warms up
+        assert not pruner(10, {"x": Score(float("nan"))})  # nor by what is no number
         assert pruner(10, {"x": Score(9.0)})
         assert pruner(10, {"x": Score(9.0)})  # a resumed trial reports a step again
         end(search, bad, 9.0, state="pruned")
     assert search.study.trials[2].state == TrialState.PRUNED
     assert search.study.trials[2].intermediate_values == {5: 9.0, 10: 9.0}
+
+
+def test_hyperband_prunes_in_brackets(tmp_path: Path) -> None:
+    pruner = {"name": "hyperband", "min_resource": 1, "max_resource": 9, "reduction_factor": 3}
+    states = []
+    with search_in(tmp_path, pruner=pruner, sampler={"name": "tpe"}, n_trials=24) as search:
+        while (trial := search.next()) is not None:
+            ask = Pruner(search.sweep, trial.number)
+            is_pruned = any(ask(step, {"x": Score(objective(trial))}) for step in (1, 3, 9))
+            end(search, trial, objective(trial), "pruned" if is_pruned else "finished")
+            states.append(is_pruned)
+    assert 0 < sum(states) < 24
 
 
 def test_several_objectives_have_a_front_and_no_pruning(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What a search chooses from, as Hydra writes it."""
 
+import re
+
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -32,6 +34,10 @@ def test_a_text_is_a_distribution(text: str, distribution: optuna.distributions.
     [
         (["a.b=3"], {}, "a.b: a search takes interval"),
         (["a.b=tag(log, interval(0, 1))"], {}, "a.b: a logarithmic interval begins above 0, got 0"),
+        (["a.b=interval(1, inf)"], {}, "a.b: an interval has two ends, got 1 to inf"),
+        (["a.b=tag(log, range(1, 9, 2))"], {}, "a.b: a logarithmic range has whole numbers in steps of 1"),
+        (["a.b=tag(log, range(0.5, 9))"], {}, "a.b: a logarithmic range has whole numbers in steps of 1"),
+        (["a.b=tag(log, range(0, 9))"], {}, "a.b: a logarithmic range begins above 0, got 0"),
         (["a.b=interval(2, 1)"], {}, "a.b: an interval goes up, got 2 to 1"),
         (["a.b=shuffle(1,2)"], {}, "a.b: a search takes"),
         (["a.b=glob(*)"], {}, "a.b: a search takes"),
@@ -39,6 +45,8 @@ def test_a_text_is_a_distribution(text: str, distribution: optuna.distributions.
         ([], {}, "hydra.sweeper.params: a search needs one"),
         (["s=a,b"], {"s=c": {"t": "1,2"}}, "hydra.sweeper.when: s=c is no choice of the search"),
         (["s=a,b", "t=1,2"], {"s=a": {"t": "1,2"}}, "hydra.sweeper.when: t is a parameter of every trial already"),
+        (["s=a,b"], {"s=a": {"t": "1,2"}, "s=b": {"t": "interval(0,1)"}}, "hydra.sweeper.when: t must be of one kind"),
+        (["s=a,b"], {"s=a": {"t": "1,2"}, "s=b": {"t": "1,3"}}, "hydra.sweeper.when: t must be of one kind"),
     ],
 )
 def test_what_is_no_space_is_said_by_its_key(texts: list[str], when: dict, line: str) -> None:
@@ -74,7 +82,9 @@ def test_defaults_are_the_first_trial_where_the_space_holds_them() -> None:
     )
     defaults = {"w": [8, 8], "x": 2, "n": 3, "s": "a", "o": None, "y": 7}
     inside = {"w": "[8,8]", "x": 2, "n": 3, "s": "a", "o": "null"}
-    assert space.contains(defaults) == inside
-    assert space.contains(defaults | {"s": "b", "y": 0.5}) == inside | {"s": "b", "y": 0.5}
-    for change in ({"w": [8]}, {"x": 4.0}, {"x": None}, {"n": 2.5}, {"n": True}, {"s": "b"}, {"s": None}):
-        assert space.contains(defaults | change) is None, change
+    assert space.trial_of(defaults) == inside
+    assert space.trial_of(defaults | {"s": "b", "y": 0.5}) == inside | {"s": "b", "y": 0.5}
+    for change in ({"w": [8]}, {"x": 4.0}, {"x": None}, {"n": 2.5}, {"n": True}, {"s": None}, {"y": 7, "s": "b"}):
+        key, value = next(iter(change.items()))
+        with pytest.raises(LookupError, match=re.escape(f"{key}={value}")):
+            space.trial_of(defaults | change)
