@@ -1,5 +1,7 @@
 """Handwritten digits of 8×8 pixels in 17 grey levels: the data set that comes with scikit-learn."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -56,6 +58,7 @@ class Digits(Dataset):
         )
 
 
+@functools.cache  # a sweep's jobs read it once
 def load() -> tuple[Tensor, Tensor]:
     """Grey levels ``[1797, 1, 8, 8]``, uint8 from 0 to 16, and labels ``[1797]``."""
     from sklearn.datasets import load_digits

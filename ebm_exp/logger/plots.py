@@ -19,18 +19,18 @@ _SEPARATOR = (84, 120, 156)  # tinted, so that no grey value of an image passes 
 _MAX_FRAMES = 60
 
 
-def mosaic(x: Batch, domain: Domain, n_max: int = 64, n_columns: int | None = None) -> np.ndarray:
+def mosaic(x: Batch, domain: Domain, n_max: int = 64, n_columns: int | None = None, side: int = _SIDE) -> np.ndarray:
     """Images ``[n, C, H, W]`` side by side in one uint8 array ``[height, width, 3]``, enlarged, lines between.
 
-    At most ``n_max`` are shown, in ``n_columns`` columns (None: as square as it gets), by whole multiples of a pixel.
-    One channel is grey, three are RGB, of any other number the first is shown.
+    At most ``n_max`` are shown, in ``n_columns`` columns (None: as square as it gets), by whole multiples of a pixel
+    that bring the whole near ``side`` pixels. One channel is grey, three are RGB, of any other number the first shows.
     """
     x = x[:n_max].detach().float().cpu().clamp(domain.low, domain.high)
     levels = ((x - domain.low) / (domain.high - domain.low) * 255).round().to(torch.uint8)
     levels = levels if levels.shape[1] == 3 else levels[:, :1].expand(-1, 3, -1, -1)
     n_columns = n_columns or max(1, math.ceil(math.sqrt(len(levels))))
-    side = max(levels.shape[2:])
-    scale = max(1, -(-_CELL // side), round(_SIDE / n_columns / side))
+    longer = max(levels.shape[2:])
+    scale = max(1, -(-_CELL // longer), round(side / n_columns / longer))
     levels = levels.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     n_rows = math.ceil(len(levels) / n_columns)
     height, width = levels.shape[2] + 2, levels.shape[3] + 2
@@ -84,12 +84,15 @@ def sample_grid(path: Path, x: Batch, domain: Domain) -> None:
         sample_panels(path, {"samples": x}, domain)
 
 
-def pixels(x: Batch, domain: Domain) -> np.ndarray:
-    """Up to 64 images, or up to 1,000 points in the plane, as one image ``[height, width, 3]``; others a row each."""
+def pixels(x: Batch, domain: Domain, side: int = _SIDE) -> np.ndarray:
+    """Up to 64 images, or up to 1,000 points in the plane, as one image ``[height, width, 3]``; others a row each.
+
+    Images are enlarged until the whole is near ``side`` pixels.
+    """
     if domain.event_shape == (2,):
         return np.asarray(_scatter_image(x[:1000], domain))
     if len(domain.event_shape) == 3:
-        return mosaic(x, domain)
+        return mosaic(x, domain, side=side)
     return mosaic(x[:64].flatten(1)[None, None], domain)
 
 
@@ -111,7 +114,7 @@ def energy_histogram(path: Path, energies: dict[str, PerSample], title: str) -> 
     axes = figure.add_subplot()
     for i, (name, e) in enumerate(shown.items()):
         color = (_DATA, _MODEL)[i] if i < 2 else None
-        axes.hist(e, edges, alpha=0.6, color=color, label=f"{name}, mean {e.mean():.3g}")
+        axes.hist(e, edges, histtype="stepfilled", alpha=0.6, color=color, label=f"{name}, mean {e.mean():.3g}")
     axes.set(xlabel="energy E(x)", ylabel="samples of the batch", title=title)
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
@@ -213,12 +216,9 @@ def chain_gif(path: Path, frames: Tensor, domain: Domain, ms_per_frame: int = 80
 
 
 def _scatter_image(x: Batch, domain: Domain) -> Any:
-    from PIL import Image
-
     figure = _figure(4, 4)
     _scatter(figure.add_subplot(), x, domain)
-    figure.canvas.draw()
-    return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
+    return _drawn(figure)
 
 
 def _scatter(axes: Any, x: Batch, domain: Domain, color: str = _MODEL, size: float = 6) -> None:
@@ -237,4 +237,12 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _write(figure: Any, path: Path) -> None:
-    figure.savefig(path)
+    _drawn(figure).save(path)
+
+
+def _drawn(figure: Any) -> Any:
+    """The figure as an image; ``savefig`` would draw it twice."""
+    from PIL import Image
+
+    figure.canvas.draw()
+    return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())

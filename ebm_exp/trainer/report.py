@@ -22,7 +22,7 @@ from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.types import Points
 
-_IN_TABLE = 16  # samples
+_IN_TABLE, _THUMBNAIL = 16, 96  # samples; pixels of each
 
 
 class Report:
@@ -139,9 +139,8 @@ class Report:
         for i in sorted(range(len(x)), key=lambda i: energies[i]):
             label = () if y is None else (int(y[i]),)
             image = len(domain.event_shape) == 3
-            shown = (
-                Picture(pixels(x[i : i + 1], domain)) if image else str([round(v, 3) for v in x[i].flatten().tolist()])
-            )
+            values = [round(v, 3) for v in x[i].flatten().tolist()] if not image else []
+            shown = Picture(pixels(x[i : i + 1], domain, _THUMBNAIL)) if image else str(values)
             rows.append((shown, energies[i], *label))
         return Table(("sample", "energy", *(() if y is None else ("label",))), rows)
 

@@ -72,6 +72,22 @@ def test_slurm_is_needed_for_its_launcher(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("logger=null", "logger: null is no choice; choose from both, default, trackio"),
+        ("sampler=hmc,3", "sampler: 3 is no choice; choose from annealed, "),
+        ("augmentation@data_augmentation=True", "augmentation@data_augmentation: True is no choice; choose from "),
+        ("+evaluator={}", "evaluator: {} is no choice; choose from classifier, "),
+        ("experiment=null", "experiment: null is no choice; choose from .*, du2019/mnist, "),
+    ],
+)
+def test_what_names_no_choice_is_refused(typed: str, line: str) -> None:
+    refuse_no_choices(["sampler=hmc", "device=null"])
+    with pytest.raises(UserError, match=line):
+        refuse_no_choices([typed])
+
+
+@pytest.mark.parametrize(
     "key", ["resume", "init_from", "run", "hydra.run.dir", "dataset.root", "output_dir", "+dataset.path"]
 )
 def test_an_empty_path_is_refused(key: str) -> None:
