@@ -23,6 +23,7 @@ def sample() -> None:
 
 def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
     """One training run."""
+    from ebm_exp.logger.report import tell_report
     from ebm_exp.run.checkpoint import read_state
     from ebm_exp.run.directory import RunDirectory
     from ebm_exp.run.loaded import load_initial_weights
@@ -37,7 +38,11 @@ def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
         load_initial_weights(experiment.energy, config["init_from"])
     if state is None:
         directory.create()
-    return parts["trainer"].fit(parts, experiment, directory, parts["logger"], launch.group, state, prune=launch.prune)
+    try:
+        return parts["trainer"].fit(parts, experiment, directory, parts["logger"], launch.group, state, launch.prune)
+    finally:
+        if not launch.in_sweep:  # which has a report of all its jobs
+            tell_report(directory.path, "report         ")
 
 
 def _sample(config: dict[str, Any], launch: Launch) -> None:

@@ -36,11 +36,13 @@ class Launch:
     Attributes:
         run_dir: where to write.
         group: the sweep it belongs to (the W&B group); None: a single run.
+        in_sweep: one of its jobs, by our own sweepers; what came of all is told at its end.
         prune: told the step and the scores of each evaluation; True ends the training there.
     """
 
     run_dir: Path
     group: str | None = None
+    in_sweep: bool = False
     prune: Callable[[int, Any], bool] = field(default=lambda step, scores: False)
 
 
@@ -150,6 +152,7 @@ def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any
     from ebm_exp.sweep.directory import SweepDirectory
 
     sweep, number = SweepDirectory(str(hydra.sweep.dir)), int(launch.run_dir.name)
+    launch = replace(launch, in_sweep=True)
     if sweep.record()["kind"] == "search":
         from ebm_exp.sweep.study import Pruner
 

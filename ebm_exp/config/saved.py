@@ -15,7 +15,7 @@ GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
 LOOKING = {"--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc"}
 # What may change when a run goes on: nothing that changes the mathematics.
 RESUMABLE = re.compile(
-    r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|device|trust|hydra\..+|[\w.]+\.(root|path|cache_dir)"
+    r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|notes|device|trust|hydra\..+|[\w.]+\.(root|path|cache_dir)"
 )
 
 

@@ -31,6 +31,7 @@ class TopLevel:
     seed: NonNegativeInt
     device: Literal["auto", "cpu", "cuda"]
     optimized_metric: str | None
+    notes: str | None = None
     resume: str | None = None
     init_from: str | None = None
     stand_in: bool = False

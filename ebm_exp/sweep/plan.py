@@ -21,7 +21,7 @@ from ebm_exp.sweep.directory import SweepDirectory
 
 FORMAT = 1
 # What tells no sweep, and no job, from another: where things lie, what is shown, and how a sweep goes on.
-_FREE = {"sweep", "retry_failed", "device", "trust", "logger"}
+_FREE = {"sweep", "retry_failed", "device", "trust", "logger", "notes"}
 _PATHS = {"root", "cache_dir", "dir"}
 
 

@@ -18,6 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
 from ebm_exp.config.arguments import typed
+from ebm_exp.logger.report import tell_report
 from ebm_exp.sweep import job as one_job
 from ebm_exp.sweep.directory import ENDED, SweepDirectory
 from ebm_exp.sweep.plan import Planned, place
@@ -200,14 +201,10 @@ def tell_end(sweep: SweepDirectory, anew: bool) -> None:
         anew: write the report although there is one.
     """
     print("\n".join(["", *table(read(sweep), shutil.get_terminal_size((100, 24)).columns)]))
-    try:
-        if anew or not sweep.report.is_file():
-            from ebm_exp.logger.report import write_report
-
-            write_report(sweep.path)
+    if anew or not sweep.report.is_file():
+        tell_report(sweep.path, "report  ")
+    else:
         print(f"report  {sweep.report}", flush=True)
-    except Exception as error:  # a report is no reason to lose a sweep
-        print(f"report  could not be written ({type(error).__name__}: {error})", file=sys.stderr)
 
 
 def leave(states: Iterable[str]) -> None:

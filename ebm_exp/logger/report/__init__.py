@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 from pathlib import Path
 
 from ebm_exp.config.errors import UserError
@@ -33,3 +34,17 @@ def write_report(path: str | Path) -> Path:
     temporary.write_text(build(folder), encoding="utf-8")
     os.replace(temporary, file)
     return file
+
+
+def tell_report(path: Path, label: str) -> None:
+    """Write the report of a run or sweep that ended and print where it is; for want of one nothing is lost.
+
+    Args:
+        path: the directory.
+        label: opens the line.
+    """
+    try:
+        file = write_report(path)
+        print(f"{label}{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}", flush=True)
+    except Exception as error:
+        print(f"{label}could not be written ({type(error).__name__}: {error})", file=sys.stderr)

@@ -25,7 +25,14 @@ def build(folder: Path) -> str:
     name = results.record.get("name") or folder.name
     kind = "search" if results.record.get("kind") == "search" else "sweep"
     began = str(results.record.get("began") or "").replace("T", " ")
-    about = join([tag("p", f"{shown_path(folder)}{f', begun {began}' if began else ''}"), tag("p", chips(story))])
+    noted = next((job.config["notes"] for job in results.jobs if job.config.get("notes")), None)
+    about = join(
+        [
+            tag("p", f"{shown_path(folder)}{f', begun {began}' if began else ''}"),
+            tag("p", str(noted)) if noted else None,
+            tag("p", chips(story)),
+        ]
+    )
     return page(
         f"{name}: {kind} over {', '.join(story.names.values()) or 'seeds'}",
         about,
