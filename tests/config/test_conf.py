@@ -51,7 +51,7 @@ def _composed(overrides: tuple[str, ...], whole: bool) -> dict:
 
 def fitting(choice: str, tmp_path: Path) -> list[str]:
     """What a choice needs to be built here: files that are there, few points."""
-    node = composed(choice, whole=False)["dataset"] if choice.startswith("dataset=") else {}
+    node = composed(choice, whole=False)["dataset"] if choice.startswith(("dataset=", "hparams_search=")) else {}
     if choice == "dataset=image_folder":
         for i in range(20):
             Image.new("RGB", (40, 32), (i, i, i)).save(tmp_path / f"{i}.png")
@@ -59,7 +59,7 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
     if choice == "dataset=table":
         (tmp_path / "x.csv").write_text("".join(f"{i % 7},{i * i % 11}\n" for i in range(100)))
         return [f"dataset.path={tmp_path / 'x.csv'}"]
-    if choice.startswith("dataset=") and "stand_in" in node:
+    if "stand_in" in node:
         return [f"dataset.root={tmp_path}", "stand_in=true"]
     if choice.startswith("augmentation=icd"):
         return ["dataset=synthetic", "dataset.shape=[3,32,32]"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from ebm_exp.config.arguments import quote_home
@@ -21,12 +22,21 @@ def test_there_are_commands() -> None:
     assert len(COMMANDS) > 10
 
 
+def first(override: str) -> str:
+    """The first of the values that a sweep goes through."""
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return override
+    values = parsed.sweep_string_iterator() if parsed.is_discrete_sweep() else iter([str(parsed.value().start)])
+    return f"{parsed.get_key_element()}={next(values)}"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_composes(command: str) -> None:
     words = shlex.split(command, comments=True)[2:]
     overrides = quote_home([word for word in words if word not in OPTIONS])
-    if "-m" in words:  # the first of each list of choices
-        overrides = [override.split(",")[0] for override in overrides]
+    if "-m" in words:
+        overrides = [first(override) for override in overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides=[re.sub(r"<stamp>$", "x", override) for override in overrides])
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
