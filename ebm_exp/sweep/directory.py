@@ -121,7 +121,9 @@ class SweepDirectory:
         return FileLock(folder / f"{name}.lock")
 
     def is_locked(self, name: str) -> bool:
-        """Whether a process holds a lock."""
+        """Whether a process holds a lock; looking leaves no file."""
+        if not (self.path / ".locks" / f"{name}.lock").exists():
+            return False
         lock = self.lock(name)
         try:
             lock.acquire(blocking=False)

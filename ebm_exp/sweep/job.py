@@ -50,7 +50,7 @@ def run(
         Its best value of the optimized metric.
 
     Raises:
-        SystemExit: when a signal stopped it and the sweep runs in this process: it ends too.
+        SystemExit: when a signal came and the sweep runs in this process: it ends too.
         Exception: what the training raised; summary.json says it too.
     """
     worker = os.environ.get(WORKER, "")
@@ -75,8 +75,8 @@ def run(
         sweep.claim(number, tuple(each for each in overrides if key_of(each) in keys), config)
         with _output_into(folder / "train.log"):
             outcome = _train(sweep, number, train, dict(config) | {"resume": str(folder) if resume else None})
-    if outcome.state == "stopped" and not elsewhere:
-        sys.exit(outcome.exit_code)
+    if outcome.signal is not None and not elsewhere:
+        sys.exit(128 + outcome.signal)
     return outcome.best["value"] if outcome.best else None
 
 

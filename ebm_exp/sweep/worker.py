@@ -181,7 +181,8 @@ def at_work(
             yield worker
     except SystemExit:
         tell_end(sweep, anew=True)
-        print(f"stopped: {left()} {what} left; go on with\n{_how_to_go_on()}", flush=True)
+        print(f"stopped: {(n := left())} {what.removesuffix('s') if n == 1 else what} left; go on with", flush=True)
+        print(_how_to_go_on(), flush=True)
         raise
     tell_end(sweep, anew=worker.has_launched)
 

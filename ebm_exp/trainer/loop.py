@@ -129,14 +129,15 @@ class Trainer:
         summary["metrics"] = earlier
         outcome: Outcome | None = None
         failed: dict[str, Any] = {"state": "failed", "reason": "an exception; see train.log"}
+        stop = StopRequest()
         try:
-            with Progress(self.max_steps) as progress, StopRequest() as stop:
+            with Progress(self.max_steps) as progress, stop:
                 for line in self.report.outline(facts, self.batch_size, self.step, self.max_steps):
                     progress.print(line)
                 with profiler(directory.path, self.profile_steps, progress.print) as step_done:
-                    outcome = self._loop(progress, stop, summary, step_done)
+                    outcome = self._loop(progress, stop, summary, step_done)._replace(signal=stop.signal)
         except NonFiniteError as error:
-            outcome = Outcome("diverged", self.best, str(error))
+            outcome = Outcome("diverged", self.best, str(error), stop.signal)
             summary |= {"failed_step": error.step, "failed_metric": error.metric}
         except Exception as error:
             failed["reason"] = f"{type(error).__name__}: {error}"
@@ -196,7 +197,7 @@ class Trainer:
             self.logger.commit()
             if ended or stop.requested:
                 whole = ended and not (stop.requested and self.unevaluated)
-                return Outcome("finished", self.best) if whole else Outcome("stopped", self.best, signal=stop.signal)
+                return Outcome("finished" if whole else "stopped", self.best)
             loss = update(self.step)
             self.step += 1
             step_done()

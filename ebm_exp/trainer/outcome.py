@@ -16,7 +16,7 @@ class Outcome(NamedTuple):
         state: ``finished``, ``stopped`` by a signal, ``pruned``, or ``diverged``: a number was not finite.
         best: of its evaluations; None: none was made, or no metric is optimized.
         reason: why it ended before its time.
-        signal: the one that stopped it.
+        signal: the one that came, though it may have ended before it could be stopped.
     """
 
     state: Literal["finished", "stopped", "pruned", "diverged"]

@@ -115,6 +115,35 @@ def test_a_signal_ends_the_sweep_and_the_printed_command_goes_on(
     assert [rows(sweep / str(i)) for i in range(4)] == [rows(whole / str(i)) for i in range(4)]
 
 
+LATE = """
+import os, signal
+from ebm_exp.evaluator import Evaluator, Score
+
+class Late(Evaluator):
+    n_samples = 0
+    produces = {"late": "lower"}
+    protocol = "none"
+
+    def __call__(self, model):
+        os.kill(os.getpid(), signal.SIGINT)
+        return {"late": Score(1.0)}
+"""
+
+
+def test_a_signal_during_the_last_evaluation_ends_the_sweep_too(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job finishes, for nothing of it is left to do; the next does not begin."""
+    (tmp_path / "late.py").write_text(LATE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    own = ("evaluator=none", "+evaluator.late._target_=late.Late", "optimized_metric=eval/late")
+    sweep = tmp_path / "s"
+    done = cli("train.py", "-m", "seed=1,2", *TINY[:4], *SMALL[-3:], *own, f"hydra.sweep.dir={sweep}")
+    assert done.returncode == 130, done.stderr
+    assert "stopped: 1 job left; go on with" in done.stdout
+    assert (state(sweep / "0"), (sweep / "1").exists()) == ("finished", False)
+
+
 def test_a_second_worker_joins(cli: Cli, whole: Path, tmp_path: Path) -> None:
     """Two terminals with the same command: each job is done once, and both know of all."""
     sweep = tmp_path / "s"
