@@ -175,7 +175,7 @@ def _means(jobs: Iterable[Job], metrics: Sequence[str]) -> dict[str, Mean]:
 
 
 def _is_default(values: Mapping[str, str], job: Job, defaults: Mapping[str, Any]) -> bool:
-    if not defaults or not job.overrides:
+    if not defaults or not values:  # where seeds alone vary, there is nothing else to tell it from
         return False
     return all(_same(key, text, job.config, defaults.get(key)) for key, text in values.items())
 

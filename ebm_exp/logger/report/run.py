@@ -55,8 +55,9 @@ def _outcome(folder: Path, state: str, summary: Mapping[str, Any]) -> Html:
         parts.append(tag("p", str(summary["reason"]), class_="bad" if state in ("failed", "diverged") else "note"))
     if state == "running":
         parts.append(tag("p", "It was running when this was written, or was killed.", class_="note"))
-    if (folder / "train.log").is_file():
-        parts.append(tag("p", "Its whole output: ", link("train.log", "train.log")))
+    log = folder / "train.log"
+    if log.is_file() and log.stat().st_size:
+        parts.append(tag("p", "Its messages: ", link("train.log", "train.log")))
     if value is not None and best.get("step") == step:
         parts.append(tag("p", "The last evaluation was the best: longer training may well help.", class_="note"))
     return section("How it ended", *parts)
