@@ -5,7 +5,7 @@ What a command needs beside Hydra is imported once the config is found to be rig
 
 from typing import TYPE_CHECKING, Any
 
-from ebm_exp.config.entry import Launch, run_entry_point
+from ebm_exp.entry import Launch, run_entry_point
 
 if TYPE_CHECKING:
     from ebm_exp.trainer.outcome import Outcome

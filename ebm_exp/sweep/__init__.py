@@ -1,1 +1,1 @@
-"""Sweeps: many runs in one directory, found again after a kill, and what came of them. Nothing here needs torch."""
+"""What a sweep is: its files, its settings with their seeds together, in words. Nothing here needs torch."""

@@ -21,6 +21,6 @@ class GridSweeper(Sweeper):
             arguments: the task's overrides, but for those that were held back from Hydra.
         """
         from ebm_exp.config.arguments import held_back
-        from ebm_exp.sweep.grid import run
+        from ebm_exp.sweeper.grid import run
 
         return run(*self._handed, held_back() or arguments)

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class SearchSweeper(Sweeper):
-    """Runs the trials that a search proposes; its settings are those of ``ebm_exp.sweep.trials.Settings``."""
+    """Runs the trials that a search proposes; its settings are those of ``ebm_exp.sweeper.trials.Settings``."""
 
     def __init__(self, **settings: Any) -> None:
         plain = OmegaConf.to_container(OmegaConf.create(settings), resolve=True)
@@ -26,6 +26,6 @@ class SearchSweeper(Sweeper):
             arguments: the task's overrides, but for those that were held back from Hydra.
         """
         from ebm_exp.config.arguments import held_back
-        from ebm_exp.sweep.trials import run
+        from ebm_exp.sweeper.trials import run
 
         return run(*self._handed, held_back() or arguments, self.settings)

@@ -16,8 +16,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from ebm_exp.config import completion
-from ebm_exp.config.entry import _composed
 from ebm_exp.config.trust import CONF
+from ebm_exp.entry import _composed
 from tests.warm import ROOT, environment
 
 

@@ -12,10 +12,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from ebm_exp.sweep.directory import Job, SweepDirectory
-from ebm_exp.sweep.job import worker_name
 from ebm_exp.sweep.settings import score
-from ebm_exp.sweep.space import Space
-from ebm_exp.sweep.study import NAME, make_pruner, make_sampler, storage
+from ebm_exp.sweeper.job import worker_name
+from ebm_exp.sweeper.space import Space
+from ebm_exp.sweeper.study import NAME, make_pruner, make_sampler, storage
 
 _MAX_REPEATED, _MAX_ATTEMPTS = 50, 5
 

@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 from ebm_exp.config.arguments import typed
 from ebm_exp.config.errors import UserError
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweep.plan import FORMAT, Composer, Planned, find, has_typed, identity, key_of, resolved, wishes
-from ebm_exp.sweep.search import Search, Trial
-from ebm_exp.sweep.space import Space
-from ebm_exp.sweep.worker import Worker, at_work, tell_start
+from ebm_exp.sweeper.plan import FORMAT, Composer, Planned, find, has_typed, identity, key_of, resolved, wishes
+from ebm_exp.sweeper.search import Search, Trial
+from ebm_exp.sweeper.space import Space
+from ebm_exp.sweeper.worker import Worker, at_work, tell_start
 from ebm_exp.types import NonNegativeInt, PositiveInt
 
 

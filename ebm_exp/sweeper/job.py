@@ -17,7 +17,7 @@ from filelock import Timeout
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweep.plan import differences, key_of
+from ebm_exp.sweeper.plan import differences, key_of
 
 _CLAIM = 2.0  # seconds; who only looks at a lock holds it for less
 WORKER = "EBM_SWEEP_WORKER"

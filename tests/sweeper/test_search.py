@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 from ebm_exp.config.errors import UserError
 from ebm_exp.evaluator import Score
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweep.search import Search, Trial
-from ebm_exp.sweep.space import Space
-from ebm_exp.sweep.study import PRUNERS, SAMPLERS, Pruner
+from ebm_exp.sweeper.search import Search, Trial
+from ebm_exp.sweeper.space import Space
+from ebm_exp.sweeper.study import PRUNERS, SAMPLERS, Pruner
 
 LOWER = {"eval/x": "lower"}
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from ebm_exp.config.arguments import typed
 from ebm_exp.config.errors import UserError
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweep.plan import (
+from ebm_exp.sweeper.plan import (
     FORMAT,
     Composer,
     Planned,
@@ -24,7 +24,7 @@ from ebm_exp.sweep.plan import (
     resolved,
     wishes,
 )
-from ebm_exp.sweep.worker import Worker, at_work, leave, tell_start
+from ebm_exp.sweeper.worker import Worker, at_work, leave, tell_start
 
 _DONE = {"finished", "pruned"}
 

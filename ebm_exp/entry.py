@@ -148,13 +148,13 @@ def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any
 
     from ebm_exp.config.build import one_thread
     from ebm_exp.config.validate import validate
-    from ebm_exp.sweep import job
     from ebm_exp.sweep.directory import SweepDirectory
+    from ebm_exp.sweeper import job
 
     sweep, number = SweepDirectory(str(hydra.sweep.dir)), int(launch.run_dir.name)
     launch = replace(launch, in_sweep=True)
     if sweep.record()["kind"] == "search":
-        from ebm_exp.sweep.study import Pruner
+        from ebm_exp.sweeper.study import Pruner
 
         launch = replace(launch, prune=Pruner(sweep, number))
 

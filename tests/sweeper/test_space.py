@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.sweep.space import Space
+from ebm_exp.sweeper.space import Space
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from ebm_exp.config.arguments import typed
 from ebm_exp.logger.report import tell_report
-from ebm_exp.sweep import job as one_job
 from ebm_exp.sweep.directory import ENDED, SweepDirectory
-from ebm_exp.sweep.plan import Planned, place
 from ebm_exp.sweep.results import line, read, table
+from ebm_exp.sweeper import job as one_job
+from ebm_exp.sweeper.plan import Planned, place
 
 _LOOK_EVERY = 0.2  # seconds
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"

@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweep.plan import differences, find, grid, identity, is_complete, keys_of
+from ebm_exp.sweeper.plan import differences, find, grid, identity, is_complete, keys_of
 
 
 def parse(*arguments: str) -> list:

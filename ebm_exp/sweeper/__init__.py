@@ -1,0 +1,1 @@
+"""Running sweeps: every job composed before the first begins, claimed by a lock, gone on with after a kill."""
