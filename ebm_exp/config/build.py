@@ -155,6 +155,8 @@ class Parts:
         energy: Any = self.construct("energy", self.config["energy"])
         for term in self["regularization"].values():
             energy = term.prepare(energy)
+        if "t" in energy.context:
+            energy.noised = self["noise"]
         # Weights of convolutions in channels-last: 1.2 × faster on CPUs.
         return energy.to(self["device"]).to(memory_format=torch.channels_last)
 

@@ -3,6 +3,7 @@
 from ebm_exp.energy.analytic import Analytic, Funnel, Gaussian, Mixture
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conv import Conv
+from ebm_exp.energy.encoder import Encoder
 from ebm_exp.energy.igebm import IGEBM
 from ebm_exp.energy.mlp import MLP
 from ebm_exp.energy.multiscale import MultiScale
@@ -14,6 +15,7 @@ __all__ = [
     "Analytic",
     "Conv",
     "DoubleWell",
+    "Encoder",
     "Energy",
     "Funnel",
     "Gaussian",

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +15,26 @@ from ebm_exp.types import Batch, EnergyFn, PerSample
 _WORDS = {"y": "labels (y)", "t": "noise levels (t)"}  # what a message calls the context
 
 
+class Noised(Protocol):
+    """What knows the density that an energy of noise levels stands for: a noise process."""
+
+    def of_data(self, energy: "Energy") -> "Energy":
+        """The energy of the density nearest to the data, without a noise level."""
+        ...
+
+
 class Energy(nn.Module, ABC):
     """A network from points ``[batch, *event]`` to energies ``[batch]``.
 
     Attributes:
         context: what forward needs beside x and must be bound: ``y`` (labels), ``t`` (noise level or time), …
         optional: what may be bound beside (a joint classifier: ``y``).
+        noised: of an energy of noise levels: the noise process it is fitted to.
     """
 
     context: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    noised: Noised | None = None
 
     @abstractmethod
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
@@ -54,9 +64,13 @@ class Energy(nn.Module, ABC):
         bound = {name: tensor for name in names if (tensor := available[name]) is not None}
         return Bound(self, bound) if bound else self
 
-    def density(self) -> EnergyFn:
-        """The E of exp(−E/T)/Z that images and evaluators mean: of x alone."""
-        return self.bind()
+    def of_data(self) -> "Energy":
+        """The energy whose density exp(−E/T)/Z is that of the data, without a noise level: as a rule this one."""
+        return self if self.noised is None else self.noised.of_data(self)
+
+    def density(self, **available: Tensor | None) -> EnergyFn:
+        """The E of exp(−E/T)/Z that images and evaluators mean: of x alone, under what is available (labels)."""
+        return self.of_data().bind(**available)
 
 
 class Bound(nn.Module):

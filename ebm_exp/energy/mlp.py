@@ -3,11 +3,15 @@
 import math
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
+from ebm_exp.energy.time import Fourier
 from ebm_exp.types import Batch, EventShape, NClasses, PerSample, Positive, PositiveInt
+
+_N_FREQUENCIES = 8
 
 
 class MLP(Energy):
@@ -18,6 +22,7 @@ class MLP(Energy):
         widths: units of each hidden layer.
         activation: φ.
         input_scale: s, so that the data's finest structure is of order one.
+        timed: take a time t ``[batch]`` in [0, 1]: its Fourier features beside the point.
         conditional: take labels y ``[batch]``, see ``ClassAffine``.
         n_classes: number of classes of the data.
 
@@ -31,20 +36,24 @@ class MLP(Energy):
         widths: tuple[PositiveInt, ...] = (256, 256),
         activation: nn.Module | None = None,
         input_scale: Positive = 1.0,
+        timed: bool = False,
         conditional: bool = False,
         n_classes: NClasses = 0,
     ) -> None:
         super().__init__()
-        self.context = ("y",) if conditional else ()
+        self.context = ("t",) * timed + ("y",) * conditional
         self.activation = nn.SiLU() if activation is None else activation
         self.input_scale = input_scale
-        sizes = (math.prod(event_shape), *widths)
+        self.time = Fourier(_N_FREQUENCIES) if timed else None
+        sizes = (math.prod(event_shape) + 2 * _N_FREQUENCIES * timed, *widths)
         self.layers = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(sizes))
         self.affines = nn.ModuleList([ClassAffine(n_classes, n) for n in widths] if conditional else [])
         self.head = nn.Linear(sizes[-1], 1)
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
         h = self.input_scale * x.flatten(1)
+        if self.time is not None:
+            h = torch.cat([h, self.time(context["t"])], 1)
         for i, layer in enumerate(self.layers):
             h = layer(h)
             if self.affines:

@@ -7,7 +7,7 @@ from ebm_exp.energy import Energy
 from ebm_exp.energy.compose import MixtureOfEnergies, Product
 from ebm_exp.evaluator.grid import log_z
 from ebm_exp.logger.plots import heat_maps, sample_panels
-from ebm_exp.mode.base import Drawn, Mode, Request, save
+from ebm_exp.mode.base import Drawn, Mode, Request, chains_of, save
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import EnergyFn, Finite
 
@@ -37,6 +37,7 @@ class Compose(Mode):
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
         runs = (run, *request.others)
+        chains_of(run)
         dataset, temperature = run.parts["dataset"], run.temperature
         for other in request.others:
             if other.parts["dataset"].event_shape != dataset.event_shape:
@@ -54,7 +55,7 @@ class Compose(Mode):
         if dataset.event_shape == (2,) and not target.context:
             temperatures = [each.temperature for each in runs]
             energies: dict[str, tuple[EnergyFn, float]] = {
-                name: (r.energy, t) for name, r, t in zip(_told_apart(names), runs, temperatures, strict=True)
+                name: (r.energy.of_data(), t) for name, r, t in zip(_told_apart(names), runs, temperatures, strict=True)
             }
             heat_maps(image, energies | {self.operation: (target, temperature)}, dataset.domain, samples.x)
             metrics["log_z"] = float(log_z(target, dataset, temperature, CELLS))
@@ -74,7 +75,7 @@ class Compose(Mode):
         weights = self.coefficients or (1.0, *[0.5 if negated else 1.0] * (len(runs) - 1))
         if len(weights) != len(runs):
             raise UserError(f"mode.coefficients: needs one for each of the {len(runs)} runs, got {list(weights)}")
-        energies = [run.energy for run in runs]
+        energies = [run.energy.of_data() for run in runs]
         temperatures = [run.temperature for run in runs]
         if self.operation != "mixture":
             signed = [-w if negated and i else w for i, w in enumerate(weights)]
@@ -84,7 +85,7 @@ class Compose(Mode):
             dataset = runs[0].parts["dataset"]
             if dataset.event_shape != (2,):
                 raise UserError("mode.log_z: is required for a mixture outside the plane, one number for each run")
-            log_zs = tuple(float(log_z(run.energy, dataset, run.temperature, CELLS)) for run in runs)
+            log_zs = tuple(float(log_z(run.energy.of_data(), dataset, run.temperature, CELLS)) for run in runs)
         try:
             return MixtureOfEnergies(energies, weights, temperatures, temperature, log_zs)
         except ValueError as error:

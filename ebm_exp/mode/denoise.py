@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ebm_exp.energy.posterior import Denoising
 from ebm_exp.logger.plots import sample_panels
-from ebm_exp.mode.base import Drawn, Mode, Request, save
+from ebm_exp.mode.base import Drawn, Mode, Request, chains_of, save
 from ebm_exp.random import generator
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import Positive
@@ -25,11 +25,12 @@ class Denoise(Mode):
 
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
+        chains_of(run)
         dataset = run.parts["dataset"]
         n = min(request.n, dataset.n_test)
         clean, g = dataset.test(n), generator(dataset.device, "denoise", request.seed)
         noisy = clean + self.noise_std * torch.randn(clean.shape, generator=g, device=clean.device)
-        target = Denoising(run.energy, self.noise_std, run.temperature)
+        target = Denoising(run.energy.of_data(), self.noise_std, run.temperature)
         start = noisy.clamp(dataset.domain.low, dataset.domain.high)
 
         samples = run.draw(

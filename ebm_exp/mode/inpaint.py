@@ -37,7 +37,8 @@ class Inpaint(Mode):
             raise UserError(f"mode: inpaint needs images, {dataset.name} has points of shape {[*dataset.event_shape]}")
         n = min(request.n, dataset.n_test)
         known = dataset.test(n)
-        target = Inpainting(run.energy, self._hidden(dataset.domain, request.seed).to(known.device))
+        sampling = chains_of(run)
+        target = Inpainting(run.energy.of_data(), self._hidden(dataset.domain, request.seed).to(known.device))
 
         start = dataset.domain.uniform(n, generator(known.device, "inpaint", request.seed))
         drawn = run.draw(
@@ -46,7 +47,7 @@ class Inpaint(Mode):
         samples = drawn._replace(x=target.completed(drawn.x, known))
         seen = target.completed(torch.full_like(known, dataset.domain.centre), known)
         image = request.folder / "inpaint.png"
-        panels = {"data": known, "seen": seen, f"completed, {chains_of(run).n_steps} steps": samples.x}
+        panels = {"data": known, "seen": seen, f"completed, {sampling.n_steps} steps": samples.x}
         sample_panels(image, panels, dataset.domain)
         hidden = target.mask.expand_as(known)
         metrics = {

@@ -33,10 +33,12 @@ class Objective(nn.Module, ABC):
     Attributes:
         temperature: T of the density it trains; kernels without one of their own read it.
         gives: what terms may read of its steps beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
+        binds: what it gives to an energy that names it in ``context``.
     """
 
     temperature: float = 1.0
     gives: frozenset[str] = frozenset()
+    binds: frozenset[str] = frozenset({"y"})
 
     @abstractmethod
     def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:

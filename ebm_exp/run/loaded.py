@@ -54,7 +54,7 @@ class LoadedRun:
         averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
         kept = state["parts"] | averaged
         if _resolve(look_at_run_config(path), "sampler") != config["sampler"]:
-            del kept["sampler"]  # one that is chosen now has learned nothing; all else must fit what it became
+            kept.pop("sampler", None)  # one that is chosen now has learned nothing; all else must fit what it became
         self.temperature: float = summary.get("temperature", 1.0)
         self.parts = Parts(config, state=kept, absent=summary.get("data"), temperature=self.temperature)
         self.energy: Energy = self.parts["energy"].eval().requires_grad_(False)
@@ -115,7 +115,7 @@ class LoadedRun:
         """E of samples ``[n]`` under their own labels."""
         blocks = [slice(i, i + BLOCK) for i in range(0, len(samples.x), BLOCK)]
         y = samples.y
-        return torch.cat([self.energy.bind(y=None if y is None else y[b])(samples.x[b]) for b in blocks])
+        return torch.cat([self.energy.density(y=None if y is None else y[b])(samples.x[b]) for b in blocks])
 
 
 def load_run(path: str | Path, trust: bool = False, device: str = "auto", **choices: Any) -> LoadedRun:

@@ -2,5 +2,6 @@
 
 from ebm_exp.sampling.base import Sampling
 from ebm_exp.sampling.chains import Chains
+from ebm_exp.sampling.flow import Flow
 
-__all__ = ["Chains", "Sampling"]
+__all__ = ["Chains", "Flow", "Sampling"]

@@ -58,7 +58,7 @@ class Chains(Sampling):
     ) -> Points:
         if y is not None and "y" not in (*energy.context, *energy.optional):
             raise ValueError(f"label: {type(energy).__name__} is not class-conditional, it draws no class")
-        device = self.dataset.device
+        energy, device = energy.of_data(), self.dataset.device
         generators = stream.for_chains(device, 0, n)
         begin = self.start.draw_chunks(n, generators)  # also with a start that is given: the noise stays the same
         x = begin.x if start is None else start

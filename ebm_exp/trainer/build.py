@@ -58,6 +58,11 @@ def build(config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> 
     if batch_size > dataset.n_train:
         most = dataset.n_train
         raise UserError(f"trainer: batch_size must be at most {most}, the training points, got {batch_size}")
+    if not set(parts["energy"].context) <= objective.binds:
+        raise UserError(
+            f"energy: is one of {' and '.join(parts['energy'].context)}, and {type(objective).__name__} gives it "
+            f"{' and '.join(sorted(objective.binds))} alone; energy.timed=false"
+        )
     check_metric(config["optimized_metric"], parts["evaluator"].values())
     try:
         objective.check(batch_size)

@@ -134,7 +134,7 @@ class Report:
         """The first samples one by one, lowest energy first."""
         x, y = samples.x[:_IN_TABLE], None if samples.y is None else samples.y[:_IN_TABLE]
         energy = self.experiment.engine.target(self.energy).energy
-        energies = (energy.density() if y is None else energy.bind(y=y))(x).tolist()
+        energies = energy.density(y=y)(x).tolist()
         domain, rows = self.experiment.dataset.domain, []
         for i in sorted(range(len(x)), key=lambda i: energies[i]):
             label = () if y is None else (int(y[i]),)

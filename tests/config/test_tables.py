@@ -101,11 +101,11 @@ def test_header_is_the_first_sentence(tmp_path: Path, text: str, first: str) -> 
 
 
 def test_what_cannot_be_written_is_named(copy: Path) -> None:
-    (copy / "conf" / "noise").mkdir()
+    (copy / "conf" / "colour").mkdir()
     (copy / "docs" / "a.md").write_text("<!-- table: nothing -->\n<!-- end -->\n", encoding="utf-8")
     (copy / "docs" / "b.md").write_text("<!-- table: sampler -->\n", encoding="utf-8")
     assert tables.main(copy) == [
         "docs/a.md: <!-- table: nothing --> names no group of conf/",
         "docs/b.md: a <!-- table: … --> has no <!-- end -->",
-        "README.md: needs a <!-- table: noise --> for conf/noise",
+        "README.md: needs a <!-- table: colour --> for conf/colour",
     ]

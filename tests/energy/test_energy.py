@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ebm_exp.energy import MLP, Conv, Energy
+from ebm_exp.energy import MLP, Conv, Encoder, Energy
 from ebm_exp.energy.base import count_parameters, energy_gradient
 
 ENERGIES = {
@@ -13,6 +13,7 @@ ENERGIES = {
     "conv, 28": (lambda: Conv((1, 28, 28), (4, 8, 8, 8), 16), (1, 28, 28)),
     "conv, rgb": (lambda: Conv((3, 32, 32), (4, 8), 16), (3, 32, 32)),
     "conv, kernel 3": (lambda: Conv((1, 9, 6), (4, 8, 8, 8), 16, kernel=3), (1, 9, 6)),
+    "encoder, one landscape": (lambda: Encoder((1, 8, 8), (4, 8), (1, 2), timed=False), (1, 8, 8)),
     "conv, no hidden layer": (lambda: Conv((1, 8, 8), (4, 8), None), (1, 8, 8)),
 }
 
@@ -27,7 +28,8 @@ def energy_and_x(request: pytest.FixtureRequest) -> tuple[Energy, torch.Tensor]:
 def test_one_number_per_point(energy_and_x) -> None:
     energy, x = energy_and_x
     assert energy(x).shape == (6,)
-    assert energy(x).dtype == torch.float32
+    assert energy.float()(x.float()).dtype == torch.float32
+    energy.double()
     order = torch.tensor([3, 1, 5, 0, 2, 4])
     torch.testing.assert_close(energy(x[order]), energy(x)[order])
     assert energy(x).std() > 0

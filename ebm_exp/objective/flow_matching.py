@@ -1,0 +1,95 @@
+"""Flow matching with an explicit energy: −∇E is the velocity that carries noise to data.
+
+L = E_{t, z, x} ‖−∇ₓE(x_t, t) − (x − z)‖² / d,  x_t = (1 − t) z + t x            (Lipman et al. 2023, arXiv 2210.02747)
+
+No chain runs in training. A potential of time is the velocity of every time, and by its noise process the density of
+every noised time. One without time (Balcerak et al. 2025, "Energy Matching", arXiv 2504.10612) is one landscape, whose
+density at T = ε a second stage of contrastive divergence makes true.
+"""
+
+from typing import Literal
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from ebm_exp.energy import Energy
+from ebm_exp.engine.base import Engine
+from ebm_exp.noise.base import NoiseProcess
+from ebm_exp.objective.base import Loss, Objective
+from ebm_exp.regularization.base import Phase, Step, Term, check_needs
+from ebm_exp.sampler.base import normal_like
+from ebm_exp.types import Batch, PerSample, Points, Positive, Provided
+
+_FADES_FROM = 0.8  # time from which the equilibrium's target falls
+_FACTOR = 4.0  # before it
+
+
+class FlowMatching(Objective):
+    """Regression of −∇E on velocities.
+
+    Args:
+        engine: differentiates the energy.
+        noise: the noise process.
+        regularization: terms beside the loss; of data alone, no samples are drawn.
+        pairs: of noise and data: ``random``, or ``transport``: within a batch, by least squared distance (Tong et al.
+            2024, arXiv 2302.00482). Ẽ of the noise process is exact for random ones.
+        target: ``flow``: x − z; ``equilibrium``: x − z times 4 min(1, (1 − t)/.2), 0 at the data, for an energy without
+            time (Wang & Du 2025, "Equilibrium Matching", arXiv 2510.02300).
+        temperature: T of the density that is meant: 1 for an energy of time, a small ε for one without.
+
+    Raises:
+        ValueError: when a term of the regularization needs samples.
+    """
+
+    gives = frozenset({"labels"})
+    binds = frozenset({"y", "t"})
+
+    def __init__(
+        self,
+        engine: Provided[Engine],
+        noise: Provided[NoiseProcess],
+        regularization: Provided[dict[str, Term]],
+        pairs: Literal["random", "transport"] = "random",
+        target: Literal["flow", "equilibrium"] = "flow",
+        temperature: Positive = 1.0,
+    ) -> None:
+        super().__init__()
+        check_needs("objective=flow_matching", self.gives, regularization)
+        self.engine, self.noise, self.terms = engine, noise, regularization
+        self.pairs, self.target, self.temperature = pairs, target, temperature
+
+    def describe(self) -> dict[str, str]:
+        return {"terms": ", ".join(["flow_matching", *self.terms])}
+
+    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+        x, y = batch
+        z = normal_like(x, generator)
+        if self.pairs == "transport":
+            z = z[_assign(z, x)]
+        t = self.noise.sample_t(len(x), generator, x.device).to(x.dtype)
+        point = self.noise.perturb(x, t, z)
+        velocity = -self.engine.gradient(energy.bind(t=t, y=y), point, create_graph=True)
+        aim = x - z if self.target == "flow" else (x - z) * _fading(t).view(-1, *[1] * (x.dim() - 1))
+        error = (velocity - aim).square().flatten(1).mean(1)
+        values: dict[str, Tensor] = {"flow_matching": error}
+        if self.terms:
+            at_data = energy.bind(t=torch.ones_like(t), y=y)
+            now = Step(Phase(x, at_data(x), at_data, y), self.engine, generator)
+            values |= {name: value for name, term in self.terms.items() if (value := term(now)) is not None}
+        late = t.detach() > 0.5
+        apart = {"train/error_early": ~late, "train/error_late": late}
+        metrics = {k: (error.detach() * m).sum() / m.sum().clamp(min=1) for k, m in apart.items()}
+        return Loss(values, metrics, {})
+
+
+def _fading(t: PerSample) -> PerSample:
+    """The factor of the equilibrium's target, 0 at the data."""
+    return _FACTOR * ((1 - t) / (1 - _FADES_FROM)).clamp(max=1)
+
+
+@torch.no_grad()
+def _assign(z: Batch, x: Batch) -> Tensor:
+    """Which z ``[batch]`` goes to each x: all pairs together are nearest; on the host."""
+    cost = torch.cdist(x.flatten(1), z.flatten(1)).square().cpu().numpy()
+    return torch.from_numpy(linear_sum_assignment(cost)[1]).to(x.device)
