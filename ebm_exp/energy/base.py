@@ -14,6 +14,8 @@ from ebm_exp.types import Batch, EnergyFn, PerSample
 
 _WORDS = {"y": "labels (y)", "t": "noise levels (t)"}  # what a message calls the context
 
+_EDGES = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ReLU6, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid)
+
 
 class Noised(Protocol):
     """What knows the density that an energy of noise levels stands for: a noise process."""
@@ -141,6 +143,11 @@ def energy_gradient(energy: EnergyFn, x: Batch) -> tuple[PerSample, Batch]:
         e = energy(x)
         (gradient,) = torch.autograd.grad(e.sum(), x, create_graph=differentiable)
     return (e if differentiable else e.detach()), gradient
+
+
+def edges(energy: nn.Module) -> list[str]:
+    """Its activations that are not smooth: their slope jumps, and what only moves the jumps takes no gradient of ∇E."""
+    return sorted({type(module).__name__ for module in energy.modules() if isinstance(module, _EDGES)})
 
 
 def count_parameters(energy: nn.Module) -> int:

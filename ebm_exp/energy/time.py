@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from ebm_exp.types import PerSample
 
+_SMALL = 0.01
+
 
 class Fourier(nn.Module):
     """sin πkt and cos πkt, k = 1 … n: t ``[batch]`` → ``[batch, 2 n]``.
@@ -25,7 +27,7 @@ class Fourier(nn.Module):
 
 
 class Film(nn.Module):
-    """A gain and a bias of each channel by an embedding (Perez et al. 2018), none at first.
+    """A gain and a bias of each channel by an embedding (Perez et al. 2018), little of both at first.
 
     h ``[batch, channels, …]``, embedding ``[batch, width]`` → like h.
 
@@ -37,7 +39,7 @@ class Film(nn.Module):
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, 2 * channels)
-        nn.init.zeros_(self.linear.weight)
+        nn.init.normal_(self.linear.weight, std=_SMALL)  # a spectral norm divides by the norm: not 0
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:

@@ -34,11 +34,13 @@ class Objective(nn.Module, ABC):
         temperature: T of the density it trains; kernels without one of their own read it.
         gives: what terms may read of its steps beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
         binds: what it gives to an energy that names it in ``context``.
+        of_gradient: it is a loss on ∇E, so that training differentiates twice.
     """
 
     temperature: float = 1.0
     gives: frozenset[str] = frozenset()
     binds: frozenset[str] = frozenset({"y"})
+    of_gradient: bool = False
 
     @abstractmethod
     def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:

@@ -44,6 +44,7 @@ class FlowMatching(Objective):
 
     gives = frozenset({"labels"})
     binds = frozenset({"y", "t"})
+    of_gradient = True
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ import torch
 
 from ebm_exp import __version__
 from ebm_exp.config.arguments import command, override
-from ebm_exp.energy.base import count_parameters
+from ebm_exp.energy.base import count_parameters, edges
 from ebm_exp.evaluator import Evaluator, Model, Score
 from ebm_exp.logger import Files, Logger, Picture, Table
 from ebm_exp.logger.about import origin
@@ -78,6 +78,10 @@ class Report:
             *(f"evaluate  {name}: {text}" for name, text in facts["protocol"].items()),
             f"training  {type(ex.objective).__name__}, batch {batch_size}, {max_steps:,} steps",
         ]
+        if ex.objective.of_gradient and (named := edges(ex.energy)):
+            lines.append(
+                f"warning   {', '.join(named)} is not smooth: a loss on ∇E gives biases no gradient; energy.activation"
+            )
         ends_at = ex.schedule.ends_at
         if ends_at is not None and ends_at <= step < max_steps:
             lines.append(f"warning   the learning rate fell to 0 at step {ends_at:,}: nothing will change")

@@ -173,6 +173,31 @@ def test_kill_and_resume_equals_an_uninterrupted_run(
     assert rows[0] == rows[1]
 
 
+def test_a_flow_goes_on_exactly_and_is_drawn_from(cli: Cli, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    common = ["experiment=flow/digits", "energy.channels=[4,4]", "energy.strides=[1,2]", "energy.width=8"]
+    common += ["trainer.batch_size=16", "evaluator=none", "sampling.n_steps=3", "trainer.log_every_steps=2"]
+    common += ["logger.mode=disabled", "device=cpu", "schedule.decay_steps=8"]
+    assert cli("train.py", *common, "trainer.max_steps=8", f"hydra.run.dir={whole}").returncode == 0
+    assert cli("train.py", *common, "trainer.max_steps=4", f"hydra.run.dir={broken}").returncode == 0
+    assert cli("train.py", f"resume={broken}", "trainer.max_steps=8").returncode == 0
+    a, b = (torch.load(d / "checkpoints" / "step_00000008.pt", weights_only=True) for d in (whole, broken))
+    assert not {"buffer", "sampler"} & set(a["parts"])
+    for part in ("parts", "ema"):
+        torch.testing.assert_close(a[part], b[part], rtol=0, atol=0)
+    drawn = cli("sample.py", f"run={whole}", "n_samples=8", f"output_dir={tmp_path}/drawn")
+    assert drawn.returncode == 0, drawn.stderr
+    assert "flow, heun: 3 heun steps of the flow from normal noise" in drawn.stdout
+    refused = cli("sample.py", f"run={whole}", "mode=inpaint", f"output_dir={tmp_path}/inpaint")
+    assert (refused.returncode, refused.stderr) == (
+        *(2, "sampling: this mode needs sampling=chains, the run has Flow\n"),
+    )
+    chains = ("sampling=chains", "sampler=mala", "n_steps=3", "n_samples=8")  # on the density at t_density
+    done = cli("sample.py", f"run={whole}", "mode=inpaint", *chains, f"output_dir={tmp_path}/chains")
+    assert done.returncode == 0, done.stderr
+    assert "temperature 1" in done.stdout
+
+
 def test_a_stop_by_a_signal_leaves_no_trace_in_the_rows(cli: Cli, warm: Warm, tmp_path: Path) -> None:
     common = [*TINY, "logger.mode=disabled", "trainer.checkpoint_every_steps=200", "trainer.log_every_steps=60"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"

@@ -6,6 +6,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.energy import MLP, Encoder
+from ebm_exp.energy.base import edges
 from ebm_exp.engine import Eager
 from ebm_exp.noise import Flow
 from ebm_exp.objective import FlowMatching
@@ -74,6 +75,11 @@ def test_the_exact_potential_has_the_least_loss() -> None:
 def test_an_energy_of_time_needs_an_objective_that_gives_it() -> None:
     with pytest.raises(UserError, match="energy: is one of t, and PCD gives it y alone"):
         build(composed("energy=encoder", "energy.timed=true"))
+
+
+def test_edges_of_an_activation_are_named() -> None:
+    assert edges(MLP((2,), (4,))) == []
+    assert edges(MLP((2,), (4,), torch.nn.LeakyReLU(0.2))) == ["LeakyReLU"]
 
 
 def test_transport_makes_pairs_that_are_nearest_together() -> None:
