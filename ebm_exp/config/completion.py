@@ -132,7 +132,7 @@ def _values(key: str, begun: str, words: list[str], config_name: str, compose: C
         return [choice for choice in choices if not choice.startswith("shared/")]  # what data sets inherit
     path, _, name = key.rpartition(".")
     node = _at(compose(words), path)
-    parameters = _parameters(node if path else {"_target_": "ebm_exp.config.validate.SampleLevel"})
+    parameters = _parameters(node if path else {"_target_": "ebm_exp.config.top.SampleLevel"})
     allowed, value = parameters.get(name, []), node.get(name)
     if isinstance(value, bool):
         return ["true", "false"]

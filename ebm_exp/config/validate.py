@@ -9,52 +9,18 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from ebm_exp.config.errors import UserError, nearest
-from ebm_exp.types import From, NonNegativeInt, PositiveInt
+from ebm_exp.config.top import SampleLevel, TopLevel
+from ebm_exp.types import From
 
 OWN = {"_target_", "_partial_"}  # keys of a node that are no arguments
 SUGGESTED = {"suggest", "stand_in"}  # of a data set alone: values for other nodes, and what stands in for it
 GIVEN = {"optimizer": {"params"}}  # arguments that the builder hands to a third party's constructor
-
-
-@dataclass(frozen=True)
-class TopLevel:
-    """The keys of train.yaml that are no part's own."""
-
-    name: str
-    seed: NonNegativeInt
-    device: Literal["auto", "cpu", "cuda"]
-    optimized_metric: str | None
-    notes: str | None = None
-    resume: str | None = None
-    init_from: str | None = None
-    stand_in: bool = False
-    trust: bool = False
-    sweep: Literal["auto", "new"] = "auto"
-    retry_failed: bool = False
-
-
-@dataclass(frozen=True)
-class SampleLevel(TopLevel):
-    """The keys of sample.yaml, beside those of the run that it starts from."""
-
-    run: str = ""
-    others: tuple[str, ...] = ()
-    n_samples: PositiveInt = 64
-    n_steps: PositiveInt | None = None
-    start: str | None = None
-    label: int | tuple[int, ...] | None = None
-    weights: Literal["ema", "online"] = "ema"
-    checkpoint: Literal["latest", "best"] = "latest"
-    mask: str = "left"
-    output_dir: str = ""
-    run_seed: NonNegativeInt = 0
 
 
 def locate(path: str, target: Any) -> Callable[..., Any]:
@@ -234,6 +200,7 @@ def _explain(path: str, value: Any, error: ValidationError) -> str:
     rules = {
         "greater_than": "must be > {gt:g}",
         "greater_than_equal": "must be ≥ {ge:g}",
+        "less_than": "must be < {lt:g}",
         "less_than_equal": "must be ≤ {le:g}",
         "literal_error": "must be one of {expected}",
         "float_parsing": "must be a number",

@@ -1,5 +1,7 @@
 """A residual encoder whose gradient is a decoder: for losses on ∇E, where an image comes out of ∇E."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -62,7 +64,8 @@ class Encoder(Energy):
         self.time = nn.Sequential(Fourier(_N_FREQUENCIES), nn.Linear(2 * _N_FREQUENCIES, width)) if timed else None
         self.classes = nn.Embedding(n_classes, width) if conditional else None
         embedded = width if timed or conditional else None
-        self.embedding = nn.Sequential(self.activation, nn.Linear(width, width), self.activation)
+        inner = (self.activation, nn.Linear(width, width), self.activation)
+        self.embedding = nn.Sequential(*inner) if embedded else None
         self.stem = nn.Conv2d(event_shape[0], channels[0], stem_kernel, stem_stride, stem_padding)
         sizes = [channels[0], *channels]
         self.blocks = nn.ModuleList(
@@ -70,8 +73,7 @@ class Encoder(Energy):
             for n_in, n_out, stride in zip(sizes, channels, strides, strict=False)
         )
         self.squares = nn.ModuleList(nn.Conv2d(n, 1, 1, bias=False) for n in sizes)
-        self.curvature = nn.Parameter(torch.zeros(1))
-        self.bend = nn.Linear(width, 1) if embedded else None
+        self.curvature: Any = nn.Linear(width, 1) if embedded else nn.Parameter(torch.zeros(1))
         with torch.no_grad():
             n_features = self._features(torch.zeros(1, *event_shape), None)[-1].numel()
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(n_features, width), self.activation, nn.Linear(width, 1))
@@ -79,14 +81,12 @@ class Encoder(Energy):
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
         embedded = [] if self.time is None else [self.time(context["t"])]
         embedded += [] if self.classes is None else [self.classes(context["y"])]
-        embedding = self.embedding(torch.stack(embedded).sum(0)) if embedded else None
+        embedding = None if self.embedding is None else self.embedding(torch.stack(embedded).sum(0))
         features = self._features(x, embedding)
         e = _wide(self.head(features[-1])).squeeze(1)
         for square, h in zip(self.squares, features, strict=True):
             e = e + _QUADRATIC * _wide(square(h.square())).flatten(1).sum(1)
-        curvature: Tensor = self.curvature
-        if self.bend is not None and embedding is not None:
-            curvature = curvature + _wide(self.bend(embedding)).squeeze(1)
+        curvature = self.curvature if embedding is None else _wide(self.curvature(embedding)).squeeze(1)
         return e + 0.5 * curvature * _wide(x).square().flatten(1).sum(1)
 
     def _features(self, x: Batch, embedding: Tensor | None) -> list[Tensor]:
@@ -114,6 +114,6 @@ class _Block(nn.Module):
 
     def forward(self, h: Tensor, embedding: Tensor | None) -> Tensor:
         inner = self.first(self.activation(h))
-        if self.film is not None and embedding is not None:
+        if self.film is not None and embedding is not None:  # there is none while sizes are found
             inner = self.film(inner, embedding)
         return self.skip(h) + self.second(self.activation(inner))

@@ -10,7 +10,6 @@ density at T = ε a second stage of contrastive divergence makes true.
 from typing import Literal
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ebm_exp.energy import Energy
@@ -78,7 +77,7 @@ class FlowMatching(Objective):
             at_data = energy.bind(t=torch.ones_like(t), y=y)
             now = Step(Phase(x, at_data(x), at_data, y), self.engine, generator)
             values |= {name: value for name, term in self.terms.items() if (value := term(now)) is not None}
-        late = t.detach() > 0.5
+        late = t > 0.5
         apart = {"train/error_early": ~late, "train/error_late": late}
         metrics = {k: (error.detach() * m).sum() / m.sum().clamp(min=1) for k, m in apart.items()}
         return Loss(values, metrics, {})
@@ -92,5 +91,7 @@ def _fading(t: PerSample) -> PerSample:
 @torch.no_grad()
 def _assign(z: Batch, x: Batch) -> Tensor:
     """Which z ``[batch]`` goes to each x: all pairs together are nearest; on the host."""
+    from scipy.optimize import linear_sum_assignment  # half a second that random pairs need not wait for
+
     cost = torch.cdist(x.flatten(1), z.flatten(1)).square().cpu().numpy()
     return torch.from_numpy(linear_sum_assignment(cost)[1]).to(x.device)

@@ -1,25 +1,22 @@
 """Fresh chains: Markov chains from a start, run with the model alone."""
 
-from math import prod
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
-import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.base import Energy
 from ebm_exp.engine.base import Engine
-from ebm_exp.random import CHUNK, Stream
+from ebm_exp.engine.target import Target
 from ebm_exp.sampler.base import Sampler, describe_temperature
 from ebm_exp.sampler.chain import Watch
-from ebm_exp.sampling.base import Sampling
+from ebm_exp.sampling.fresh import Fresh
 from ebm_exp.start.base import Start
 from ebm_exp.types import Batch, From, NonNegativeInt, Points, Positive, PositiveInt, Provided
 
-AT_ONCE = {"cpu": 2**17, "cuda": 2**21, "meta": 2**17}  # components of the chains that run together: bounds the memory
 
-
-class Chains(Sampling):
+class Chains(Fresh):
     """Chains of one kernel.
 
     Args:
@@ -45,44 +42,25 @@ class Chains(Sampling):
         self.sampler, self.engine, self.dataset, self.temperature = sampler, engine, dataset, temperature
         self.start, self.n_steps, self.n_adapt = start, n_steps, n_adapt
 
-    def draw(
+    def _sampled(self, energy: Energy) -> Energy:
+        return energy.of_data()
+
+    def _begin(self, n: int, generators: Sequence[Generator], conditional: bool) -> Points:
+        return self.start.draw_chunks(n, generators)
+
+    def _move(
         self,
-        energy: Energy,
-        n: int,
-        stream: Stream,
-        *,
-        y: Tensor | None = None,
-        start: Batch | None = None,
-        watch: Watch | None = None,
-        **context: Tensor,
-    ) -> Points:
-        if y is not None and "y" not in (*energy.context, *energy.optional):
-            raise ValueError(f"label: {type(energy).__name__} is not class-conditional, it draws no class")
-        energy, device = energy.of_data(), self.dataset.device
-        generators = stream.for_chains(device, 0, n)
-        begin = self.start.draw_chunks(n, generators)  # also with a start that is given: the noise stays the same
-        x = begin.x if start is None else start
-        labels = (y if y is not None else begin.y) if energy.conditional or y is not None else None
-        target = self.engine.target(energy)
+        target: Target,
+        x: Batch,
+        generators: Sequence[Generator],
+        watch: Watch | None,
+        context: dict[str, Tensor | None],
+    ) -> Batch:
         n_adapt = self.n_steps // 2 if self.n_adapt is None else self.n_adapt
-        size = CHUNK * max(1, AT_ONCE[device.type] // (CHUNK * prod(self.dataset.event_shape)))
-        ends = []
-        everything: dict[str, Any] = dict(context) | {"y": labels}
-        for first in range(0, n, size):
-            rows = slice(first, min(first + size, n))
-            chain = self.engine.run(
-                self.sampler,
-                target,
-                x[rows],
-                generators[first // CHUNK : -(-rows.stop // CHUNK)],
-                temperature=self.temperature,
-                n_steps=self.n_steps,
-                watch=None if first else watch,
-                n_adapt=n_adapt,
-                **{name: None if each is None else each[rows] for name, each in everything.items()},  # type: ignore[arg-type]
-            )
-            ends.append(chain.x)
-        return Points(torch.cat(ends), labels)
+        return self.engine.run(
+            self.sampler, target, x, generators, temperature=self.temperature, n_steps=self.n_steps, watch=watch,
+            n_adapt=n_adapt, **context,  # type: ignore[arg-type]
+        ).x  # fmt: skip
 
     def kernel(self) -> str:
         temperature = self.temperature if self.sampler.temperature is None else self.sampler.temperature

@@ -49,9 +49,9 @@ class Pruner:
         """Report the score of this step; True: end it. Of several objectives, and by no number, nothing is pruned."""
         score = scores.get(self.metrics[0].removeprefix("eval/"))
         trial = self._study.get_trials(deepcopy=False)[self.number]
-        if score is None or len(self.metrics) > 1 or trial.state != TrialState.RUNNING:
+        if len(self.metrics) > 1 or trial.state != TrialState.RUNNING:
             return False
-        if not math.isfinite(score.value):
+        if score is None or not math.isfinite(score.value):
             return False
         self._storage.set_trial_intermediate_value(trial._trial_id, step, score.value)
         return bool(self._pruner.prune(self._study, self._storage.get_trial(trial._trial_id)))

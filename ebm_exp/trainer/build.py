@@ -58,11 +58,9 @@ def build(config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> 
     if batch_size > dataset.n_train:
         most = dataset.n_train
         raise UserError(f"trainer: batch_size must be at most {most}, the training points, got {batch_size}")
-    if not set(parts["energy"].context) <= objective.binds:
-        raise UserError(
-            f"energy: is one of {' and '.join(parts['energy'].context)}, and {type(objective).__name__} gives it "
-            f"{' and '.join(sorted(objective.binds))} alone; energy.timed=false"
-        )
+    if missing := [name for name in parts["energy"].context if name not in objective.binds]:
+        hint = "; energy.timed=false needs none" if missing == ["t"] else ""
+        raise UserError(f"energy: needs {' and '.join(missing)}, which {type(objective).__name__} does not give{hint}")
     check_metric(config["optimized_metric"], parts["evaluator"].values())
     try:
         objective.check(batch_size)

@@ -105,7 +105,7 @@ class Trainer:
             How it ended; ``diverged`` names step and metric of what was not finite, and no later checkpoint is written.
         """
         self.parts, self.experiment, self.directory, self.logger = parts, experiment, directory, logger
-        self.prune = prune
+        self.prune, self.rows = prune, Jsonl(directory.metrics_file)
         self.ema = EMA(experiment.energy, experiment.objective, self.ema_rate)
         self.meter = Meter(experiment.engine.device)
         self.step, self.elapsed, self.unevaluated = 0, 0.0, False
@@ -156,7 +156,6 @@ class Trainer:
     def _loop(
         self, progress: Progress, stop: StopRequest, summary: dict[str, Any], step_done: Callable[[], None]
     ) -> Outcome:
-        rows = Jsonl(self.directory.metrics_file)
         began, self._steps_at, self._clock_at = time.perf_counter() - self.elapsed, self.step, time.perf_counter()
         update = Update(
             self.experiment,
@@ -179,13 +178,13 @@ class Trainer:
             if stepped and self._due(self.log_every, ended):
                 row = self._read_meter()
                 progress.update(self.step, row.get("train/loss"), row.get("train/energy_gap"))
-                self._write(rows, summary, row)
+                self._write(summary, row)
             if stepped and (evaluate or self._due(self.checkpoint_every, ended or stop.requested)):
                 self.unevaluated = evaluate  # saved before it is evaluated: neither can cost the other
                 self._save(summary)
             if evaluate and not stop.requested:
                 scores = self.report.evaluate()
-                self._write(rows, summary, as_row(scores))
+                self._write(summary, as_row(scores))
                 self.logger.summary(self.report.bests(scores))
                 self.best = best_of(self.best, self.experiment.optimized_metric, scores, self.step)
                 self.unevaluated = False
@@ -217,16 +216,14 @@ class Trainer:
             raise NonFiniteError(*bad)
         return row
 
-    def _write(self, rows: Jsonl, summary: dict[str, Any], row: dict[str, float]) -> None:
-        if row:
-            summary["metrics"] = summary["metrics"] | row
-            rows.write({"step": self.step} | row)
-            self.logger.log(row, self.step)
+    def _write(self, summary: dict[str, Any], row: dict[str, float]) -> None:
+        summary["metrics"] = summary["metrics"] | row
+        self._leave(row)
 
     def _leave(self, row: dict[str, float]) -> None:
-        """The last row of a run that diverged."""
+        """A row for all who read; the last of a run that diverged is not in its summary."""
         if row:
-            Jsonl(self.directory.metrics_file).write({"step": self.step} | row)
+            self.rows.write({"step": self.step} | row)
             self.logger.log(row, self.step)
 
     def _save(self, summary: dict[str, Any]) -> None:

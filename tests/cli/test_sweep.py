@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -142,6 +143,17 @@ def test_a_signal_during_the_last_evaluation_ends_the_sweep_too(
     assert done.returncode == 130, done.stderr
     assert "stopped: 1 job left; go on with" in done.stdout
     assert (state(sweep / "0"), (sweep / "1").exists()) == ("finished", False)
+
+
+def test_the_readmes_own_search_as_printed(cli: Cli, tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (printed,) = re.findall(r"^python (train\.py -m hydra/sweeper=search .*)$", readme, re.MULTILINE)
+    small = ("hydra.sweeper.n_trials=2", *SMALL[1:4], *SMALL[-3:], "evaluator=mmd", "evaluator.mmd.n_samples=16")
+    metric = ("optimized_metric=eval/mmd2", f"hydra.sweep.dir={tmp_path}/s")
+    done = cli(*shlex.split(printed, comments=True), *small, *metric)
+    assert done.returncode == 0, done.stderr
+    assert "[2/2] step_size=" in done.stdout
+    assert "2 finished" in done.stdout
 
 
 def test_a_second_worker_joins(cli: Cli, whole: Path, tmp_path: Path) -> None:

@@ -214,13 +214,22 @@ def test_torn_and_missing_files_leave_gaps(full: SweepDirectory) -> None:
         page(write_report(path / str(n)))
 
 
+def test_what_its_user_wrote_of_a_sweep_stands_on_top(full: SweepDirectory) -> None:
+    job = json.loads((full.path / "0" / "job.json").read_text())
+    job["config"]["notes"] = "a smaller step?"
+    (full.path / "0" / "job.json").write_text(json.dumps(job))
+    text = page(write_report(full.path)).text
+    assert text.index("a smaller step?") < text.index("Which setting won")
+
+
 def test_a_run_has_a_report_of_its_own(full: SweepDirectory) -> None:
     folder = full.path / "1"
     (folder / ".hydra").mkdir()
     (folder / ".hydra" / "overrides.yaml").write_text(f"- seed=1\n- 'name={EVIL.replace(chr(39), chr(34))}'\n")
     (folder / ".hydra" / "hydra.yaml").write_text("hydra: {runtime: {choices: {energy: conv}}, mode: RUN}\n")
-    (folder / ".hydra" / "config.yaml").write_text("seed: 1\n")
+    (folder / ".hydra" / "config.yaml").write_text("seed: 1\nnotes: why it was run\n")
     read = page(write_report(folder))
+    assert "why it was run" in read.text
     titles = ["How it ended", "What to do", "Evaluation", "Did training behave", "Samples over time", "What differs"]
     places = [read.text.index(title) for title in titles]
     assert places == sorted(places)

@@ -73,7 +73,7 @@ def test_the_exact_potential_has_the_least_loss() -> None:
 
 
 def test_an_energy_of_time_needs_an_objective_that_gives_it() -> None:
-    with pytest.raises(UserError, match="energy: is one of t, and PCD gives it y alone"):
+    with pytest.raises(UserError, match=r"energy: needs t, which PCD does not give; energy\.timed=false needs none"):
         build(composed("energy=encoder", "energy.timed=true"))
 
 

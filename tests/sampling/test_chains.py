@@ -9,7 +9,7 @@ from ebm_exp.energy import MLP
 from ebm_exp.engine import Eager
 from ebm_exp.random import Stream
 from ebm_exp.sampler import Langevin
-from ebm_exp.sampling import Chains, chains
+from ebm_exp.sampling import Chains, fresh
 from ebm_exp.start import Data, Start, Uniform
 from ebm_exp.types import Points
 
@@ -43,7 +43,7 @@ def test_chains_do_not_depend_on_how_many_run_together(
 ) -> None:
     together = draw(data, N, start, conditional)
     few = draw(data, 16, start, conditional)
-    monkeypatch.setitem(chains.AT_ONCE, "cpu", 1)  # the least: one chunk of 64 at a time
+    monkeypatch.setitem(fresh.AT_ONCE, "cpu", 1)  # the least: one chunk of 64 at a time
     apart = draw(data, N, start, conditional)
     for other in (apart, few):
         torch.testing.assert_close(together.x[: len(other.x)], other.x, rtol=0, atol=1e-6)
@@ -53,7 +53,7 @@ def test_chains_do_not_depend_on_how_many_run_together(
 
 
 def test_labels_that_are_asked_for(monkeypatch: pytest.MonkeyPatch, data: Synthetic) -> None:
-    monkeypatch.setitem(chains.AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(fresh.AT_ONCE, "cpu", 1)
     y = torch.arange(N) % 2
     samples = draw(data, N, "uniform", True, y=y)
     assert samples.y is not None
@@ -63,7 +63,7 @@ def test_labels_that_are_asked_for(monkeypatch: pytest.MonkeyPatch, data: Synthe
 
 
 def test_the_watcher_sees_the_first_batch(monkeypatch: pytest.MonkeyPatch, data: Synthetic) -> None:
-    monkeypatch.setitem(chains.AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(fresh.AT_ONCE, "cpu", 1)
     seen: list[tuple[int, int]] = []
     draw(data, N, "uniform", watch=lambda step, energy, state, info: seen.append((step, len(energy(state.x)))))
     assert seen == [(step, 64) for step in range(1, 6)]

@@ -7,7 +7,7 @@ from ebm_exp.dataset import Synthetic
 from ebm_exp.energy import Encoder
 from ebm_exp.engine import Eager
 from ebm_exp.random import Stream
-from ebm_exp.sampling import Flow, chains
+from ebm_exp.sampling import Flow, fresh
 from tests.noise.test_flow import Exact
 
 CPU = torch.device("cpu")
@@ -58,7 +58,7 @@ def test_samples_do_not_depend_on_how_many_are_drawn(
     many = sampling.draw(energy, 150, Stream(0), watch=lambda step, e, state, info: seen.append((step, info.metrics())))
     assert [step for step, _ in seen] == [1, 2, 3, 4]
     few = sampling.draw(energy, 16, Stream(0))
-    monkeypatch.setitem(chains.AT_ONCE, "cpu", 16 * 40)
+    monkeypatch.setitem(fresh.AT_ONCE, "cpu", 16 * 40)
     apart = sampling.draw(energy, 150, Stream(0))
     for other in (few, apart):
         torch.testing.assert_close(many.x[: len(other.x)], other.x, rtol=0, atol=1e-5)

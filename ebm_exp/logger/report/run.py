@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ebm_exp.config.arguments import command, override
 from ebm_exp.logger.about import composed
 from ebm_exp.logger.report import read
@@ -31,7 +33,8 @@ def build(folder: Path) -> str:
     said: list[object] = [shown_path(folder)]
     if (folder.parent / "sweep.json").is_file():
         said += [" · job ", folder.name, " of ", link("a sweep", "../report.html")]
-    about = join([tag("p", *said), tag("p", chip(state, state))])
+    noted = _notes(folder)
+    about = join([tag("p", *said), tag("p", noted) if noted else None, tag("p", chip(state, state))])
     return page(
         f"{name or folder.name}: a run",
         about,
@@ -44,6 +47,15 @@ def build(folder: Path) -> str:
         _differences(folder, choices, overrides),
         section("Where it comes from", code(shlex.join([*command("train").split(), *overrides])), facts(summary)),
     )
+
+
+def _notes(folder: Path) -> str | None:
+    """What its user wrote of it, ``notes=``."""
+    try:
+        config = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text(encoding="utf-8"))
+        return str(config["notes"]) if config["notes"] else None
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return None
 
 
 def _outcome(folder: Path, state: str, summary: Mapping[str, Any]) -> Html:
