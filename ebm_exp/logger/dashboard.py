@@ -150,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"project: must be <entity>/<project>, got {given.project!r}", file=sys.stderr)
         return 2
     if importlib.util.find_spec("wandb_workspaces") is None:
-        print("wandb-workspaces is not installed; pip install 'ebm-exp[dashboard]'", file=sys.stderr)
+        print("wandb-workspaces is not installed; pip install '.[dashboard]' where this project is", file=sys.stderr)
         return 2
     workspace = build(entity, project, tuple(given.keys), given.metric)
     from ebm_exp.logger.wandb_environment import has_key

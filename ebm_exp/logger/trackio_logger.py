@@ -40,7 +40,7 @@ class Trackio(Logger):
         self._step, self._began = 0, False
         if mode != "disabled":
             if importlib.util.find_spec("trackio") is None:
-                raise ValueError("trackio is not installed; pip install 'ebm-exp[trackio]'")
+                raise ValueError("trackio is not installed; pip install '.[trackio]' where this project is")
             if not self.project.replace("-", "").replace("_", "").replace(" ", "").isalnum():
                 raise ValueError(f"project must be letters, digits, spaces, - and _, got {self.project!r}")
 

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib.util
 import math
 from pathlib import Path
 
@@ -160,6 +161,10 @@ def test_every_mode_composes_and_builds(mode: str) -> None:
 def test_every_choice_composes_and_builds(choice: str, tmp_path: Path) -> None:
     config = composed(choice, *fitting(choice, tmp_path))
     validate(config)
+    if choice in ("logger=trackio", "logger=both") and importlib.util.find_spec("trackio") is None:
+        with pytest.raises(UserError, match=r"trackio is not installed; pip install '\.\[trackio\]'"):
+            build(config)
+        return
     parts, experiment = build(config)
     assert parts["trainer"].max_steps == config["trainer"]["max_steps"]
     x = parts["dataset"].train(5)

@@ -129,4 +129,4 @@ def test_a_project_needs_its_owner(project: str, capsys: pytest.CaptureFixture[s
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(dashboard.importlib.util, "find_spec", lambda name: None)
     assert dashboard.main(["me/ebm-exp"]) == 2
-    assert "pip install 'ebm-exp[dashboard]'" in capsys.readouterr().err
+    assert "pip install '.[dashboard]' where this project is" in capsys.readouterr().err
