@@ -201,7 +201,7 @@ class Dataset:
 
     def _gather(self, index: Tensor, generator: torch.Generator, augmentation: Transform | None = None) -> Points:
         x = self._train[index]
-        if x.device != self.device:
+        if x.device.type != self.device.type:  # cuda:0 is cuda
             x = x.pin_memory().to(self.device, non_blocking=True)
             index = index.pin_memory().to(self.device, non_blocking=True)
         x = self._perturb(x, generator, augmentation)

@@ -32,11 +32,13 @@ class Energy(nn.Module, ABC):
         context: what forward needs beside x and must be bound: ``y`` (labels), ``t`` (noise level or time), …
         optional: what may be bound beside (a joint classifier: ``y``).
         noised: of an energy of noise levels: the noise process it is fitted to.
+        no_label: the y that stands for none, of an energy that is fitted with and without labels.
     """
 
     context: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     noised: Noised | None = None
+    no_label: int | None = None
 
     @abstractmethod
     def forward(self, x: Batch, **context: Tensor) -> PerSample:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
-from ebm_exp.energy.time import Film, Fourier
+from ebm_exp.energy.time import Film, Fourier, small
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
 _N_FREQUENCIES = 16
@@ -14,20 +14,22 @@ _QUADRATIC = 0.05  # weight at the start of the quadratic features, which are su
 
 
 class Encoder(Energy):
-    """E(x, t) = ½ g(t) ‖x‖² + Σ over stages and pixels of w · h² + head(h of the last stage).
+    """E(x, t) = ½ g(t) ‖x‖² + Σ over stages and pixels of w(t) · h² + head(h of the last stage).
 
     A velocity that carries noise to data is nearly linear in x at both ends, so its potential is nearly quadratic;
-    the squares of each stage's features give it that at every scale. ∇ₓE runs back through all stages, a decoder with
-    tied weights.
+    the squares of each stage's features, and of the head's hidden units, give it that at every scale. ∇ₓE runs back
+    through all stages, a decoder with tied weights.
 
     Args:
         event_shape: ``(channels, height, width)`` of an image.
         channels: of each stage, a residual block.
         strides: of each stage: 2 halves the image.
         stem_kernel, stem_stride, stem_padding: of the first convolution; with a stride, large images cost a fraction.
-        width: units of the head's hidden layer and of the embedding of time and labels.
+        width: of the embedding of time and labels.
+        head_width: units of the head's hidden layer.
         timed: take a time t ``[batch]`` in [0, 1].
         conditional: take labels y ``[batch]``.
+        no_label: one class more, for points without a label (``objective.label_dropping``, ``sampling.guidance``).
         n_classes: number of classes of the data.
         activation: smooth, for a loss on ∇E.
 
@@ -39,14 +41,16 @@ class Encoder(Energy):
     def __init__(
         self,
         event_shape: EventShape,
-        channels: tuple[PositiveInt, ...] = (32, 64, 64),
-        strides: tuple[PositiveInt, ...] = (1, 2, 1),
+        channels: tuple[PositiveInt, ...] = (32, 64, 128, 128),
+        strides: tuple[PositiveInt, ...] = (1, 2, 2, 1),
         stem_kernel: PositiveInt = 3,
         stem_stride: PositiveInt = 1,
         stem_padding: NonNegativeInt = 1,
         width: PositiveInt = 128,
+        head_width: PositiveInt = 256,
         timed: bool = False,
         conditional: bool = False,
+        no_label: bool = False,
         n_classes: NClasses = 0,
         activation: nn.Module | None = None,
     ) -> None:
@@ -59,10 +63,13 @@ class Encoder(Energy):
             raise ValueError(f"strides: must be one for each of channels, {len(channels)}, got {len(strides)}")
         if conditional and n_classes < 1:
             raise ValueError("conditional: needs labels, this data set has none")
+        if no_label and not conditional:
+            raise ValueError("no_label: needs conditional=true")
+        self.no_label = n_classes if no_label else None
         self.context = ("t",) * timed + ("y",) * conditional
         self.activation = nn.SiLU() if activation is None else activation
         self.time = nn.Sequential(Fourier(_N_FREQUENCIES), nn.Linear(2 * _N_FREQUENCIES, width)) if timed else None
-        self.classes = nn.Embedding(n_classes, width) if conditional else None
+        self.classes = nn.Embedding(n_classes + no_label, width) if conditional else None
         embedded = width if timed or conditional else None
         inner = (self.activation, nn.Linear(width, width), self.activation)
         self.embedding = nn.Sequential(*inner) if embedded else None
@@ -72,20 +79,22 @@ class Encoder(Energy):
             _Block(n_in, n_out, stride, embedded, self.activation)
             for n_in, n_out, stride in zip(sizes, channels, strides, strict=False)
         )
-        self.squares = nn.ModuleList(nn.Conv2d(n, 1, 1, bias=False) for n in sizes)
+        self.squares = nn.ModuleList(_Squares(n, embedded) for n in [*sizes, head_width])
         self.curvature: Any = nn.Linear(width, 1) if embedded else nn.Parameter(torch.zeros(1))
         with torch.no_grad():
             n_features = self._features(torch.zeros(1, *event_shape), None)[-1].numel()
-        self.head = nn.Sequential(nn.Flatten(), nn.Linear(n_features, width), self.activation, nn.Linear(width, 1))
+        self.hidden = nn.Linear(n_features, head_width)
+        self.head = nn.Linear(head_width, 1)
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
         embedded = [] if self.time is None else [self.time(context["t"])]
         embedded += [] if self.classes is None else [self.classes(context["y"])]
         embedding = None if self.embedding is None else self.embedding(torch.stack(embedded).sum(0))
         features = self._features(x, embedding)
-        e = _wide(self.head(features[-1])).squeeze(1)
-        for square, h in zip(self.squares, features, strict=True):
-            e = e + _QUADRATIC * _wide(square(h.square())).flatten(1).sum(1)
+        hidden = self.hidden(features[-1].flatten(1))
+        e = _wide(self.head(self.activation(hidden))).squeeze(1)
+        for squares, h in zip(self.squares, [*features, hidden], strict=True):
+            e = e + _QUADRATIC * squares(h, embedding)
         curvature = self.curvature if embedding is None else _wide(self.curvature(embedding)).squeeze(1)
         return e + 0.5 * curvature * _wide(x).square().flatten(1).sum(1)
 
@@ -99,6 +108,21 @@ class Encoder(Energy):
 def _wide(x: Tensor) -> Tensor:
     """In float32 at least: sums over pixels are not left to bf16."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class _Squares(nn.Module):
+    """Σ over channels and pixels of w · h², w of the embedding where there is one: h ``[batch, n, …]`` → ``[batch]``."""
+
+    def __init__(self, n: int, embedded: int | None) -> None:
+        super().__init__()
+        bound = n**-0.5
+        self.weight = nn.Parameter(torch.empty(n).uniform_(-bound, bound))
+        self.change = None if embedded is None else small(nn.Linear(embedded, n))
+
+    def forward(self, h: Tensor, embedding: Tensor | None) -> Tensor:
+        of_channels = _wide(h).square().flatten(2).sum(2) if h.dim() > 2 else _wide(h).square()
+        weight = self.weight if self.change is None else self.weight + _wide(self.change(embedding))
+        return (of_channels * weight).sum(1)
 
 
 class _Block(nn.Module):

@@ -1,7 +1,10 @@
 """An energy given what was observed of a point: the posterior of the point under the model, by Bayes.
 
-The observation is context, so that every chain has its own.
+The observation is context, so that every chain has its own. Each is also the posterior of a noised point, for chains
+that run through levels of noise: of densities of time, whose t is context too.
 """
+
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -10,26 +13,45 @@ from ebm_exp.energy.base import Energy
 from ebm_exp.types import Batch, PerSample, Positive
 
 
+@runtime_checkable
+class Noise(Protocol):
+    """What is known of noised points: a noise process."""
+
+    def share(self, t: Tensor) -> Tensor:
+        """What a point is multiplied by before noise is added."""
+        ...
+
+    def width(self, t: Tensor) -> Tensor:
+        """Standard deviation of the noise."""
+        ...
+
+
 class Inpainting(Energy):
     """E of a point whose components outside the mask are known: p(x_hidden | x_known) in the hidden components.
 
-    The known components of a chain's own x change nothing, so that any kernel may move them.
+    The known components of a chain's own x change nothing, so that any kernel may move them. At a level of noise the
+    known components carry it too, always the same.
 
     Args:
         energy: E.
         mask: ``[*event]``, true where a component is hidden.
+        noise: the noise process of an energy of noise levels.
     """
 
     mask: Tensor
 
-    def __init__(self, energy: Energy, mask: Tensor) -> None:
+    def __init__(self, energy: Energy, mask: Tensor, noise: Noise | None = None) -> None:
         super().__init__()
-        self.energy = energy
-        self.context = (*energy.context, "known")
+        self.energy, self.noise = energy, noise
+        self.context = (*energy.context, "known", *(["z"] if "t" in energy.context else []))
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
+        """Under known ``[batch, *event]`` and, of levels, standard normal z ``[batch, *event]``."""
         known = context.pop("known")
+        if self.noise is not None and "t" in context:
+            t = _beside(context["t"], x)
+            known = self.noise.share(t) * known + self.noise.width(t) * context.pop("z")
         return self.energy(self.completed(x, known), **context)
 
     def completed(self, x: Batch, known: Batch) -> Batch:
@@ -40,17 +62,31 @@ class Inpainting(Energy):
 class Denoising(Energy):
     """E(x) + T |x − y|²/2σ²: the posterior of x after y = x + N(0, σ²) was seen.
 
+    Of a noised point x_t = a x + N(0, b²) with b/a < σ, whose noise is a part of that in y:
+    Ẽ(x_t, t) + |x_t/a − y|²/2(σ² − b²/a²).
+
     Args:
         energy: E.
         noise_std: σ.
         temperature: T of the model's distribution exp(−E/T).
+        noise: the noise process of an energy of noise levels.
     """
 
-    def __init__(self, energy: Energy, noise_std: Positive, temperature: Positive) -> None:
+    def __init__(self, energy: Energy, noise_std: Positive, temperature: Positive, noise: Noise | None = None) -> None:
         super().__init__()
-        self.energy, self.stiffness = energy, temperature / noise_std**2
+        self.energy, self.variance, self.temperature, self.noise = energy, noise_std**2, temperature, noise
         self.context = (*energy.context, "noisy")
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
-        noisy = context.pop("noisy")
-        return self.energy(x, **context) + self.stiffness * (x - noisy).square().flatten(1).sum(1) / 2
+        """Under noisy ``[batch, *event]``."""
+        noisy, there = context.pop("noisy"), x
+        variance: Tensor | float = self.variance
+        if self.noise is not None and "t" in context:
+            t = _beside(context["t"], x)
+            there, variance = x / self.noise.share(t), variance - (self.noise.width(t) / self.noise.share(t)).square()
+        distance = ((there - noisy).square() / variance).flatten(1).sum(1)
+        return self.energy(x, **context) + self.temperature * distance / 2
+
+
+def _beside(t: PerSample, x: Batch) -> Tensor:
+    return t.view(-1, *[1] * (x.dim() - 1))

@@ -26,6 +26,13 @@ class Fourier(nn.Module):
         return torch.cat([angles.sin(), angles.cos()], 1)
 
 
+def small(linear: nn.Linear) -> nn.Linear:
+    """The layer, with outputs near 0 at first; not 0, because a spectral norm divides by the weight's norm."""
+    nn.init.normal_(linear.weight, std=_SMALL)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
 class Film(nn.Module):
     """A gain and a bias of each channel by an embedding (Perez et al. 2018), little of both at first.
 
@@ -38,9 +45,7 @@ class Film(nn.Module):
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, 2 * channels)
-        nn.init.normal_(self.linear.weight, std=_SMALL)  # a spectral norm divides by the norm: not 0
-        nn.init.zeros_(self.linear.bias)
+        self.linear = small(nn.Linear(width, 2 * channels))
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
         gain, bias = self.linear(embedding).view(len(h), 2, h.shape[1], *[1] * (h.dim() - 2)).unbind(1)

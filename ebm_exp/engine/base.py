@@ -59,6 +59,7 @@ class Engine(ABC):
         n_steps: int | None = None,
         watch: Watch | None = None,
         n_adapt: int = 0,
+        scale: float | Tensor = 1.0,
         through: int = 0,
         through_chains: int | None = None,
         **context: Tensor | None,
@@ -74,6 +75,7 @@ class Engine(ABC):
             n_steps: length; None: the sampler's own.
             watch: see ``run_chain``; not together with ``through``.
             n_adapt: steps at the start in which a step size adapts.
+            scale: a factor on the step size, or one ``[batch]`` for each chain.
             through: so many last steps carry a graph to the parameters of the live energy.
             through_chains: of so many chains, the first ones; None: of all.
             context: of the energy (labels, …), each ``[batch, …]``; it takes what it names.

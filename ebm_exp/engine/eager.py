@@ -26,12 +26,13 @@ class Eager(Engine):
         n_steps: int | None = None,
         watch: Watch | None = None,
         n_adapt: int = 0,
+        scale: float | Tensor = 1.0,
         through: int = 0,
         through_chains: int | None = None,
         **context: Tensor | None,
     ) -> Chain:
         n = len(x)
-        control = start_control(sampler, temperature, x.device)
+        control = start_control(sampler, temperature, x.device, scale)
         length = sampler.n_steps if n_steps is None else n_steps
 
         def bind(rows: slice) -> dict[str, Tensor | None]:

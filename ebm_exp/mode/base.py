@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ebm_exp.logger.about import about, composed, origin, short
 from ebm_exp.logger.base import Value
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.base import Info, State
-from ebm_exp.sampling import Chains
+from ebm_exp.sampling import Chains, Levels
 from ebm_exp.types import EnergyFn, PerSample, Points
 
 
@@ -88,14 +89,28 @@ class Mode(ABC):
 
 
 def chains_of(run: LoadedRun) -> Chains:
-    """The run's sampling, for modes that are about chains.
+    """The run's sampling, for modes that are about chains of one density.
 
     Raises:
         UserError: when it draws otherwise.
     """
+    return _sampling_of(run, (Chains,))
+
+
+def densities_of(run: LoadedRun) -> Chains | Levels:
+    """The run's sampling, for modes that sample a density made of the run's.
+
+    Raises:
+        UserError: when it draws otherwise.
+    """
+    return _sampling_of(run, (Chains, Levels))
+
+
+def _sampling_of(run: LoadedRun, kinds: tuple[type, ...]) -> Any:
     sampling = run.parts["sampling"]
-    if not isinstance(sampling, Chains):
-        raise UserError(f"sampling: this mode needs sampling=chains, the run has {type(sampling).__name__}")
+    if not isinstance(sampling, kinds):
+        names = " or ".join(f"sampling={kind.__name__.lower()}" for kind in reversed(kinds))
+        raise UserError(f"sampling: this mode needs {names}, the run has {type(sampling).__name__}")
     return sampling
 
 

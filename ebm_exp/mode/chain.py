@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from ebm_exp.logger.plots import chain_gif, energy_trace
-from ebm_exp.mode.base import Drawn, Mode, Request, chains_of, save, thinned
+from ebm_exp.mode.base import Drawn, Mode, Request, save, thinned
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.diagnostics import mixing
+from ebm_exp.sampling import Chains
 from ebm_exp.types import EnergyFn, PositiveInt
 
 N_FILMED = 64
@@ -19,7 +20,9 @@ class Chain(Mode):
     """``chain.gif``, ``energy.png``, ``diagnostics.json`` and ``samples.npz``, which has the trace of energies too.
 
     The diagnostics are of the second half of the chains: effective sample size, autocorrelation time and R̂ of the
-    energy, and the means of what the sampler reports (acceptance, gradient norm, displacement, …).
+    energy, and the means of what the sampler reports (acceptance, gradient norm, displacement, …). A flow, and chains
+    through levels of noise, have no one density to mix in: of them the film, the trace of the energy of each time, and
+    the means.
 
     Args:
         n_frames: images in the film.
@@ -30,7 +33,8 @@ class Chain(Mode):
 
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
-        n_steps = chains_of(run).n_steps
+        sampling = run.parts["sampling"]
+        n_steps = sampling.n_steps
         filmed, frames = set(thinned(n_steps, self.n_frames)), []
         energies: list[Tensor] = []
         reports: list[dict[str, Tensor]] = []
@@ -46,7 +50,7 @@ class Chain(Mode):
         trace = torch.stack(energies)  # [n_steps, chains that ran first together]
         half = n_steps // 2
         numbers = {name: float(torch.stack([r[name] for r in reports[half:]]).mean()) for name in reports[0]}
-        if n_steps - half >= 4 and trace.shape[1] >= 2:
+        if isinstance(sampling, Chains) and n_steps - half >= 4 and trace.shape[1] >= 2:
             numbers |= mixing(trace[half:])._asdict()
         folder, domain = request.folder, run.parts["dataset"].domain
         film, image, report = folder / "chain.gif", folder / "energy.png", folder / "diagnostics.json"

@@ -1,5 +1,6 @@
 """Several runs as one density: products, mixtures, negations (see ``energy/compose.py``)."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from ebm_exp.config.errors import UserError
@@ -7,8 +8,9 @@ from ebm_exp.energy import Energy
 from ebm_exp.energy.compose import MixtureOfEnergies, Product
 from ebm_exp.evaluator.grid import log_z
 from ebm_exp.logger.plots import heat_maps, sample_panels
-from ebm_exp.mode.base import Drawn, Mode, Request, chains_of, save
+from ebm_exp.mode.base import Drawn, Mode, Request, densities_of, save
 from ebm_exp.run.loaded import LoadedRun
+from ebm_exp.sampling import Chains, Levels
 from ebm_exp.types import EnergyFn, Finite
 
 CELLS = 600  # per side, where log Z is by quadrature
@@ -37,7 +39,9 @@ class Compose(Mode):
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
         runs = (run, *request.others)
-        chains_of(run)
+        sampling = densities_of(run)
+        if self.operation == "mixture" and isinstance(sampling, Levels):
+            raise UserError("sampling: levels knows no masses between data and noise, a mixture needs sampling=chains")
         dataset, temperature = run.parts["dataset"], run.temperature
         for other in request.others:
             if other.parts["dataset"].event_shape != dataset.event_shape:
@@ -47,8 +51,9 @@ class Compose(Mode):
                     f"{other.path} {[*shape]}"
                 )
         target = self.energy(runs, temperature)
+        moving = target if isinstance(sampling, Chains) else self.energy(runs, temperature, sampling.moved_by)
 
-        samples = run.draw(request.n, request.seed, watch=request.watch, label=request.label, energy=target)
+        samples = run.draw(request.n, request.seed, watch=request.watch, label=request.label, energy=moving)
         image = request.folder / "compose.png"
         names = [each.parts["dataset"].name for each in runs]
         metrics = {}
@@ -65,8 +70,15 @@ class Compose(Mode):
         energy = target.bind(y=samples.y)(samples.x).detach()
         return Drawn({"compose": image, "samples": save(request.folder, samples, energy)}, metrics)
 
-    def energy(self, runs: tuple[LoadedRun, ...], temperature: float) -> Energy:
+    def energy(
+        self, runs: tuple[LoadedRun, ...], temperature: float, density: Callable[[Energy], Energy] = Energy.of_data
+    ) -> Energy:
         """The composed energy at T, of the averaged (or whatever loaded) weights of the runs.
+
+        Args:
+            runs: whose.
+            temperature: T.
+            density: of each run's energy, what is composed: the density of data, or those of all levels of noise.
 
         Raises:
             UserError: when the numbers of coefficients and runs differ, or a mixture's log Z is not known.
@@ -75,7 +87,7 @@ class Compose(Mode):
         weights = self.coefficients or (1.0, *[0.5 if negated else 1.0] * (len(runs) - 1))
         if len(weights) != len(runs):
             raise UserError(f"mode.coefficients: needs one for each of the {len(runs)} runs, got {list(weights)}")
-        energies = [run.energy.of_data() for run in runs]
+        energies = [density(run.energy) for run in runs]
         temperatures = [run.temperature for run in runs]
         if self.operation != "mixture":
             signed = [-w if negated and i else w for i, w in enumerate(weights)]

@@ -10,9 +10,11 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.posterior import Inpainting
 from ebm_exp.logger.plots import sample_panels
-from ebm_exp.mode.base import Drawn, Mode, Request, chains_of, save
+from ebm_exp.mode.base import Drawn, Mode, Request, densities_of, save
 from ebm_exp.random import generator
 from ebm_exp.run.loaded import LoadedRun
+from ebm_exp.sampler.base import normal_like
+from ebm_exp.sampling import Levels
 from ebm_exp.types import Probability
 
 
@@ -37,19 +39,23 @@ class Inpaint(Mode):
             raise UserError(f"mode: inpaint needs images, {dataset.name} has points of shape {[*dataset.event_shape]}")
         n = min(request.n, dataset.n_test)
         known = dataset.test(n)
-        sampling = chains_of(run)
-        target = Inpainting(run.energy.of_data(), self._hidden(dataset.domain, request.seed).to(known.device))
+        sampling = densities_of(run)
+        hidden = self._hidden(dataset.domain, request.seed).to(known.device)
+        target = Inpainting(sampling.moved_by(run.energy), hidden, run.parts["noise"])
 
-        start = dataset.domain.uniform(n, generator(known.device, "inpaint", request.seed))
+        g = generator(known.device, "inpaint", request.seed)
+        z = normal_like(known, g) if isinstance(sampling, Levels) else None
+        start = dataset.domain.uniform(n, g) if z is None else z
+        observed = {"known": known} if z is None else {"known": known, "z": z}
         drawn = run.draw(
-            n, request.seed, watch=request.watch, label=request.label, energy=target, start=start, known=known
+            n, request.seed, watch=request.watch, label=request.label, energy=target, start=start, **observed
         )
         samples = drawn._replace(x=target.completed(drawn.x, known))
         seen = target.completed(torch.full_like(known, dataset.domain.centre), known)
         image = request.folder / "inpaint.png"
         panels = {"data": known, "seen": seen, f"completed, {sampling.n_steps} steps": samples.x}
         sample_panels(image, panels, dataset.domain)
-        hidden = target.mask.expand_as(known)
+        hidden = hidden.expand_as(known)
         metrics = {
             "error": float((samples.x - known)[hidden].square().mean()),
             "error_of_noise": float((start - known)[hidden].square().mean()),

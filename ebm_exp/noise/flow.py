@@ -8,6 +8,7 @@ With z independent of x, the velocity u(x_t, t) = E[x − z | x_t] and the score
 p_t ∝ exp(−Ẽ),  Ẽ(x, t) = (t E(x, t) + ½‖x‖²)/(1 − t),  t < 1.
 """
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -15,8 +16,10 @@ from annotated_types import Gt, Lt
 from torch import Tensor
 
 from ebm_exp.energy.base import Energy
-from ebm_exp.noise.base import NoiseProcess
+from ebm_exp.noise.base import NoiseProcess, Time
 from ebm_exp.types import Batch, PerSample
+
+T_FIRST = 0.05  # of levels: before it all is noise
 
 
 class Flow(NoiseProcess):
@@ -39,23 +42,34 @@ class Flow(NoiseProcess):
             return torch.rand(n, generator=generator, device=device)
         return torch.randn(n, generator=generator, device=device).sigmoid()
 
-    def perturb(self, x: Batch, t: PerSample, z: Batch) -> Batch:
-        share = t.view(-1, *[1] * (x.dim() - 1))
-        return torch.lerp(z, x, share)
+    def share(self, t: Time) -> Time:
+        return t
 
-    def energy_at(self, energy: Energy, t: float) -> Energy:
-        return _AtTime(energy, t)
+    def levels(self, n: int, first: float | None = None) -> list[float]:
+        """Evenly in the logarithm of t/(1 − t), the ratio of data to noise."""
+        begin, end = (math.log(t / (1 - t)) for t in (first or T_FIRST, self.t_density))
+        return [1 / (1 + math.exp(-(end - (end - begin) * i / max(1, n - 1)))) for i in reversed(range(n))]
+
+    def width(self, t: Time) -> Time:
+        return 1 - t
+
+    def time_of(self, noise_std: float) -> float:
+        return 1 / (1 + noise_std)
+
+    def scaled_score(self, x: Batch, velocity: Batch, t: float) -> Batch:
+        return t * velocity - x
+
+    def densities(self, energy: Energy) -> Energy:
+        return _Densities(energy)
 
 
-class _AtTime(Energy):
-    """Ẽ(x, t) of one time t < 1, for an energy E(x, t)."""
+class _Densities(Energy):
+    """Ẽ(x, t), t < 1, of an energy E(x, t)."""
 
-    def __init__(self, energy: Energy, t: float) -> None:
+    def __init__(self, energy: Energy) -> None:
         super().__init__()
-        self.energy, self.t = energy, t
-        self.context = tuple(name for name in energy.context if name != "t")
-        self.optional = energy.optional
+        self.energy, self.context, self.optional = energy, energy.context, energy.optional
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
-        e = self.energy(x, t=torch.full((len(x),), self.t, dtype=x.dtype, device=x.device), **context)
-        return (self.t * e + 0.5 * x.flatten(1).square().sum(1)) / (1 - self.t)
+        t = context["t"]
+        return (t * self.energy(x, **context) + 0.5 * x.flatten(1).square().sum(1)) / (1 - t)

@@ -35,12 +35,14 @@ class Objective(nn.Module, ABC):
         gives: what terms may read of its steps beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
         binds: what it gives to an energy that names it in ``context``.
         of_gradient: it is a loss on ∇E, so that training differentiates twice.
+        drops_labels: it shows points without their label too, to an energy that takes ``no_label``.
     """
 
     temperature: float = 1.0
     gives: frozenset[str] = frozenset()
     binds: frozenset[str] = frozenset({"y"})
     of_gradient: bool = False
+    drops_labels: bool = False
 
     @abstractmethod
     def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:

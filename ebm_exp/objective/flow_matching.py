@@ -18,7 +18,7 @@ from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.regularization.base import Phase, Step, Term, check_needs
 from ebm_exp.sampler.base import normal_like
-from ebm_exp.types import Batch, PerSample, Points, Positive, Provided
+from ebm_exp.types import Batch, PerSample, Points, Positive, Probability, Provided
 
 _FADES_FROM = 0.8  # time from which the equilibrium's target falls
 _FACTOR = 4.0  # before it
@@ -36,6 +36,7 @@ class FlowMatching(Objective):
         target: ``flow``: x − z; ``equilibrium``: x − z times 4 min(1, (1 − t)/.2), 0 at the data, for an energy without
             time (Wang & Du 2025, "Equilibrium Matching", arXiv 2510.02300).
         temperature: T of the density that is meant: 1 for an energy of time, a small ε for one without.
+        label_dropping: share of the points that are shown without their label (Ho & Salimans 2022, arXiv 2207.12598).
 
     Raises:
         ValueError: when a term of the regularization needs samples.
@@ -53,17 +54,19 @@ class FlowMatching(Objective):
         pairs: Literal["random", "transport"] = "random",
         target: Literal["flow", "equilibrium"] = "flow",
         temperature: Positive = 1.0,
+        label_dropping: Probability = 0.0,
     ) -> None:
         super().__init__()
         check_needs("objective=flow_matching", self.gives, regularization)
         self.engine, self.noise, self.terms = engine, noise, regularization
         self.pairs, self.target, self.temperature = pairs, target, temperature
+        self.label_dropping, self.drops_labels = label_dropping, label_dropping > 0
 
     def describe(self) -> dict[str, str]:
         return {"terms": ", ".join(["flow_matching", *self.terms])}
 
     def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
-        x, y = batch
+        x, y = batch.x, self._labels(energy, batch, generator)
         z = normal_like(x, generator)
         if self.pairs == "transport":
             z = z[_assign(z, x)]
@@ -81,6 +84,14 @@ class FlowMatching(Objective):
         apart = {"train/error_early": ~late, "train/error_late": late}
         metrics = {k: (error.detach() * m).sum() / m.sum().clamp(min=1) for k, m in apart.items()}
         return Loss(values, metrics, {})
+
+
+    def _labels(self, energy: Energy, batch: Points, generator: torch.Generator) -> Tensor | None:
+        if not self.label_dropping:
+            return batch.y
+        assert energy.no_label is not None and batch.y is not None  # refused before training
+        dropped = torch.rand(len(batch.y), generator=generator, device=batch.y.device) < self.label_dropping
+        return batch.y.masked_fill(dropped, energy.no_label)
 
 
 def _fading(t: PerSample) -> PerSample:

@@ -45,6 +45,7 @@ class Annealed(Sampler):
         self.ladder = ladder
         self.temperature, self.clamped = kernel.temperature, kernel.clamped
         self.adjusted, self.binary, self.gradient_only = kernel.adjusted, kernel.binary, kernel.gradient_only
+        self.squared = kernel.squared
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> AnnealedState:
         local = self.kernel.init(energy, x, n_adapt)

@@ -44,6 +44,7 @@ class Sampler(nn.Module, ABC):
         adjusted: steps are accepted or rejected so that the target is exact (Metropolis).
         gradient_only: a step looks at the gradient alone, never at an energy, which may then be rounded.
         binary: points have two levels, the ends of the domain.
+        squared: what ``Control.scale`` scales is a squared length (Langevin's λ), not a length.
     """
 
     n_steps: int
@@ -52,6 +53,7 @@ class Sampler(nn.Module, ABC):
     adjusted: bool = False
     gradient_only: bool = False
     binary: bool = False
+    squared: bool = False
 
     @abstractmethod
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> State:

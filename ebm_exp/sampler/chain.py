@@ -27,10 +27,10 @@ class Chain(NamedTuple):
     end: Tensor | None = None  # [n_through, *event], the first rows of x with a graph to the energy's parameters
 
 
-def start_control(sampler: Sampler, temperature: float, device: torch.device) -> Control:
-    """T of the sampler's own settings, or the given one where it has none; the step size as it is."""
+def start_control(sampler: Sampler, temperature: float, device: torch.device, scale: float | Tensor = 1.0) -> Control:
+    """T of the sampler's own settings, or the given one where it has none; a factor on the step size."""
     t = temperature if sampler.temperature is None else sampler.temperature
-    return Control(torch.full((), t, device=device), torch.ones((), device=device))
+    return Control(torch.full((), t, device=device), torch.as_tensor(scale, device=device))
 
 
 def draw_noise(sampler: Sampler, generator: Generators, x: Batch) -> Noise:

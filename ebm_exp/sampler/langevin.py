@@ -68,6 +68,7 @@ class Langevin(Sampler):
     """
 
     gradient_only = True
+    squared = True
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ class Chains(Fresh):
         self.sampler, self.engine, self.dataset, self.temperature = sampler, engine, dataset, temperature
         self.start, self.n_steps, self.n_adapt = start, n_steps, n_adapt
 
-    def _sampled(self, energy: Energy) -> Energy:
+    def moved_by(self, energy: Energy) -> Energy:
         return energy.of_data()
 
     def _begin(self, n: int, generators: Sequence[Generator], conditional: bool) -> Points:

@@ -44,7 +44,7 @@ class Fresh(Sampling):
     ) -> Points:
         if y is not None and "y" not in (*energy.context, *energy.optional):
             raise ValueError(f"label: {type(energy).__name__} is not class-conditional, it draws no class")
-        energy = self._sampled(energy)
+        energy = self.moved_by(energy)
         device = self.dataset.device
         generators = stream.for_chains(device, 0, n)
         begin = self._begin(n, generators, energy.conditional)  # also with a start that is given: noise stays the same
@@ -61,8 +61,8 @@ class Fresh(Sampling):
             ends.append(self._move(target, x[rows], some, None if first else watch, bound))
         return Points(torch.cat(ends), labels)
 
-    def _sampled(self, energy: Energy) -> Energy:
-        """The energy that moves points, of the one that is given."""
+    def moved_by(self, energy: Energy) -> Energy:
+        """The energy that moves points, of the one that is given; what it returns moves itself."""
         return energy
 
     @abstractmethod
@@ -79,3 +79,18 @@ class Fresh(Sampling):
         context: dict[str, Tensor | None],
     ) -> Batch:
         """Where points end that begin at x ``[batch, *event]``, with the generators of their chunks."""
+
+
+def normal_start(dataset: Dataset, n: int, generators: Sequence[Generator], conditional: bool) -> Points:
+    """Standard normal noise ``[n, *event]``, each chunk of 64 from a generator of its own; labels if conditional."""
+    x = normal_chunks(torch.empty(n, *dataset.event_shape, device=dataset.device), generators)
+    if not conditional:
+        return Points(x)
+    return Points(x, torch.cat([dataset.random_labels(CHUNK, g) for g in generators])[:n])
+
+
+def normal_chunks(like: Batch, generators: Sequence[Generator]) -> Batch:
+    """Standard normal numbers like ``[n, *event]``, each chunk of 64 from a generator of its own."""
+    shape = (CHUNK, *like.shape[1:])
+    numbers = [torch.randn(shape, generator=g, device=like.device, dtype=like.dtype) for g in generators]
+    return torch.cat(numbers)[: len(like)]

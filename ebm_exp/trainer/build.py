@@ -61,6 +61,8 @@ def build(config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> 
     if missing := [name for name in parts["energy"].context if name not in objective.binds]:
         hint = "; energy.timed=false needs none" if missing == ["t"] else ""
         raise UserError(f"energy: needs {' and '.join(missing)}, which {type(objective).__name__} does not give{hint}")
+    if objective.drops_labels != (parts["energy"].no_label is not None):
+        raise UserError("energy.no_label: true goes with objective.label_dropping > 0, and with no other")
     check_metric(config["optimized_metric"], parts["evaluator"].values())
     try:
         objective.check(batch_size)
