@@ -14,7 +14,7 @@ from ebm_exp.augmentation import Augmentation, Identity
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start
-from ebm_exp.types import Batch, Conditional, From, Points, PositiveInt, Probability, Provided
+from ebm_exp.types import Batch, Conditional, From, NonNegativeInt, Points, PositiveInt, Probability, Provided
 
 
 class BufferDraw(NamedTuple):
@@ -39,6 +39,11 @@ class Buffer(nn.Module, ABC):
         reinit_probability: each drawn chain is reinitialised with this probability.
         augmentation: a change of held points on their way out, so that a chain never starts quite where one ended.
         storage: ``uint8`` keeps 256 levels of the domain, a quarter of the memory; values are rounded to the nearest.
+        first_passage_steps: so long all chains run before the first update: on an energy that is trained already
+            (``init_from=``) they then begin where it leads them.
+
+    Raises:
+        ValueError: when chains shall run before the first update and the buffer is empty then.
     """
 
     x: Tensor
@@ -57,6 +62,7 @@ class Buffer(nn.Module, ABC):
         conditional: Conditional = False,
         reinit_probability: Probability = 0.05,
         storage: Literal["float32", "uint8"] = "float32",
+        first_passage_steps: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.size, self.domain, self.seed, self.conditional = size, domain, seed, conditional
@@ -70,6 +76,9 @@ class Buffer(nn.Module, ABC):
         self.n_stored = 0  # points ever stored: known on the host, for every draw stores as many as it drew
         self.n_writes = 0
         self._last: tuple[BufferDraw, Batch] | None = None  # the newest draw and its ends, for metrics
+        self.first_passage_steps = first_passage_steps
+        if first_passage_steps and not self.n_filled:
+            raise ValueError("first_passage_steps: needs buffer=in_place, whose chains are there before the first step")
 
     @property
     @abstractmethod
@@ -108,6 +117,10 @@ class Buffer(nn.Module, ABC):
         x = torch.where(reinitialised.view(-1, *[1] * (fresh.x.dim() - 1)), fresh.x, held)
         y = None if self.y is None or fresh.y is None else torch.where(reinitialised, fresh.y, self.y[index])
         return BufferDraw(x, y, torch.where(reinitialised, 0, self.age[index]), index)
+
+    def settle(self, rows: slice, x: Batch) -> None:
+        """Move some chains to x ``[rows, *event]``, as if they had begun there."""
+        self.x[rows] = self._encode(x)
 
     def bank(self, n: int, generator: torch.Generator) -> Batch:
         """n different held points ``[n, *event]``, augmented: what samples are compared with.

@@ -24,6 +24,10 @@ class Noised(Protocol):
         """The energy of the density nearest to the data, without a noise level."""
         ...
 
+    def densities(self, energy: "Energy") -> "Energy":
+        """The energies of the densities of all noise levels."""
+        ...
+
 
 class Energy(nn.Module, ABC):
     """A network from points ``[batch, *event]`` to energies ``[batch]``.

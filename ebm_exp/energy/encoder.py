@@ -111,7 +111,7 @@ def _wide(x: Tensor) -> Tensor:
 
 
 class _Squares(nn.Module):
-    """Σ over channels and pixels of w · h², w of the embedding where there is one: h ``[batch, n, …]`` → ``[batch]``."""
+    """Σ over channels and pixels of w · h², w by the embedding if there is one: h ``[batch, n, …]`` → ``[batch]``."""
 
     def __init__(self, n: int, embedded: int | None) -> None:
         super().__init__()

@@ -22,9 +22,9 @@ class Guided(Energy):
         super().__init__()
         if energy.no_label is None:
             raise ValueError("guidance: needs a run of energy.no_label=true objective.label_dropping=0.1")
-        self.energy, self.weight, self.no_label = energy, weight, energy.no_label
+        self.energy, self.weight, self.unlabelled = energy, weight, energy.no_label
         self.context, self.optional = energy.context, energy.optional
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
-        free = self.energy(x, **context | {"y": torch.full_like(context["y"], self.no_label)})
+        free = self.energy(x, **context | {"y": torch.full_like(context["y"], self.unlabelled)})
         return torch.lerp(free, self.energy(x, **context), self.weight)

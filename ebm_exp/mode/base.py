@@ -14,7 +14,7 @@ from ebm_exp.logger.about import about, composed, origin, short
 from ebm_exp.logger.base import Value
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.base import Info, State
-from ebm_exp.sampling import Chains, Levels
+from ebm_exp.sampling import Chains, Flow, Fresh, Levels
 from ebm_exp.types import EnergyFn, PerSample, Points
 
 
@@ -104,6 +104,15 @@ def densities_of(run: LoadedRun) -> Chains | Levels:
         UserError: when it draws otherwise.
     """
     return _sampling_of(run, (Chains, Levels))
+
+
+def moving_of(run: LoadedRun) -> Fresh:
+    """The run's sampling, for modes that watch points on their way.
+
+    Raises:
+        UserError: when it draws otherwise.
+    """
+    return _sampling_of(run, (Chains, Levels, Flow))
 
 
 def _sampling_of(run: LoadedRun, kinds: tuple[type, ...]) -> Any:

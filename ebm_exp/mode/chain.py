@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.logger.plots import chain_gif, energy_trace
-from ebm_exp.mode.base import Drawn, Mode, Request, save, thinned
+from ebm_exp.mode.base import Drawn, Mode, Request, moving_of, save, thinned
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.diagnostics import mixing
 from ebm_exp.sampling import Chains
@@ -33,7 +33,7 @@ class Chain(Mode):
 
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
-        sampling = run.parts["sampling"]
+        sampling = moving_of(run)
         n_steps = sampling.n_steps
         filmed, frames = set(thinned(n_steps, self.n_frames)), []
         energies: list[Tensor] = []

@@ -29,6 +29,8 @@ from ebm_exp.sampler.chain import Chain
 from ebm_exp.start.base import Start
 from ebm_exp.types import Batch, From, Points, Positive, Provided
 
+BLOCK = 256  # chains that make their first passage together
+
 
 class ContrastiveDivergence(Objective):
     """The loss; subclasses say where its negatives come from.
@@ -159,6 +161,23 @@ class PCD(ContrastiveDivergence):
             least = term.min_filled
             if least >= buffer.size:
                 raise ValueError(f"{name}: waits for more than {least} held points, but buffer.size is {buffer.size}")
+
+    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+        assert self.buffer is not None
+        if self.buffer.first_passage_steps and not self.buffer.n_stored:
+            self._first_passage(self.buffer, energy, generator)
+        return super().forward(energy, batch, step, generator)
+
+    def _first_passage(self, buffer: Buffer, energy: Energy, generator: torch.Generator) -> None:
+        target = self.engine.target(energy)
+        for first in range(0, buffer.size, BLOCK):
+            rows = slice(first, first + BLOCK)
+            begin = buffer.read(torch.arange(buffer.size, device=buffer.x.device)[rows])
+            chain = self.engine.run(
+                self.sampler, target, begin.x, generator, temperature=self.temperature,
+                n_steps=buffer.first_passage_steps, y=begin.y,
+            )  # fmt: skip
+            buffer.settle(rows, chain.x)
 
     def start(self, batch: Points, generator: torch.Generator) -> BufferDraw:
         assert self.buffer is not None

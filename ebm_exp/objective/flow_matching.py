@@ -15,10 +15,11 @@ from torch import Tensor
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
 from ebm_exp.noise.base import NoiseProcess
+from ebm_exp.noise.pairs import Pairs, paired
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.regularization.base import Phase, Step, Term, check_needs
 from ebm_exp.sampler.base import normal_like
-from ebm_exp.types import Batch, PerSample, Points, Positive, Probability, Provided
+from ebm_exp.types import PerSample, Points, Positive, Probability, Provided
 
 _FADES_FROM = 0.8  # time from which the equilibrium's target falls
 _FACTOR = 4.0  # before it
@@ -31,8 +32,7 @@ class FlowMatching(Objective):
         engine: differentiates the energy.
         noise: the noise process.
         regularization: terms beside the loss; of data alone, no samples are drawn.
-        pairs: of noise and data: ``random``, or ``transport``: within a batch, by least squared distance (Tong et al.
-            2024, arXiv 2302.00482). Ẽ of the noise process is exact for random ones.
+        pairs: of noise and data, see ``noise.pairs``: Ẽ of the noise process is exact for random ones.
         target: ``flow``: x − z; ``equilibrium``: x − z times 4 min(1, (1 − t)/.2), 0 at the data, for an energy without
             time (Wang & Du 2025, "Equilibrium Matching", arXiv 2510.02300).
         temperature: T of the density that is meant: 1 for an energy of time, a small ε for one without.
@@ -51,7 +51,7 @@ class FlowMatching(Objective):
         engine: Provided[Engine],
         noise: Provided[NoiseProcess],
         regularization: Provided[dict[str, Term]],
-        pairs: Literal["random", "transport"] = "random",
+        pairs: Pairs = "random",
         target: Literal["flow", "equilibrium"] = "flow",
         temperature: Positive = 1.0,
         label_dropping: Probability = 0.0,
@@ -67,9 +67,7 @@ class FlowMatching(Objective):
 
     def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
         x, y = batch.x, self._labels(energy, batch, generator)
-        z = normal_like(x, generator)
-        if self.pairs == "transport":
-            z = z[_assign(z, x)]
+        z = paired(normal_like(x, generator), x, self.pairs)
         t = self.noise.sample_t(len(x), generator, x.device).to(x.dtype)
         point = self.noise.perturb(x, t, z)
         velocity = -self.engine.gradient(energy.bind(t=t, y=y), point, create_graph=True)
@@ -85,11 +83,11 @@ class FlowMatching(Objective):
         metrics = {k: (error.detach() * m).sum() / m.sum().clamp(min=1) for k, m in apart.items()}
         return Loss(values, metrics, {})
 
-
     def _labels(self, energy: Energy, batch: Points, generator: torch.Generator) -> Tensor | None:
         if not self.label_dropping:
             return batch.y
-        assert energy.no_label is not None and batch.y is not None  # refused before training
+        assert energy.no_label is not None  # else refused before training
+        assert batch.y is not None
         dropped = torch.rand(len(batch.y), generator=generator, device=batch.y.device) < self.label_dropping
         return batch.y.masked_fill(dropped, energy.no_label)
 
@@ -97,12 +95,3 @@ class FlowMatching(Objective):
 def _fading(t: PerSample) -> PerSample:
     """The factor of the equilibrium's target, 0 at the data."""
     return _FACTOR * ((1 - t) / (1 - _FADES_FROM)).clamp(max=1)
-
-
-@torch.no_grad()
-def _assign(z: Batch, x: Batch) -> Tensor:
-    """Which z ``[batch]`` goes to each x: all pairs together are nearest; on the host."""
-    from scipy.optimize import linear_sum_assignment  # half a second that random pairs need not wait for
-
-    cost = torch.cdist(x.flatten(1), z.flatten(1)).square().cpu().numpy()
-    return torch.from_numpy(linear_sum_assignment(cost)[1]).to(x.device)

@@ -4,5 +4,6 @@ from ebm_exp.regularization.base import End, Phase, Step, Term
 from ebm_exp.regularization.energy_l2 import EnergyL2
 from ebm_exp.regularization.gradient_penalty import GradientPenalty
 from ebm_exp.regularization.spectral_norm import SpectralNorm
+from ebm_exp.regularization.velocity import Velocity
 
-__all__ = ["End", "EnergyL2", "GradientPenalty", "Phase", "SpectralNorm", "Step", "Term"]
+__all__ = ["End", "EnergyL2", "GradientPenalty", "Phase", "SpectralNorm", "Step", "Term", "Velocity"]

@@ -7,6 +7,7 @@ the density of a composition is sampled where it has no velocity of its own.
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -91,7 +92,8 @@ class Levels(Fresh):
             )  # fmt: skip
             size: StepSize | None = getattr(chain.state, "size", None)
             if size is not None:  # the next level goes on with what this one found
-                adapted = adapted * (size.log - self.sampler.log_step).exp()
+                begun: Any = self.sampler.log_step
+                adapted = adapted * (size.log - begun).exp()
             x, done = chain.x, done + n_steps
         return x
 

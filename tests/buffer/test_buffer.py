@@ -277,3 +277,9 @@ def test_a_bank_is_held_points_without_replacement() -> None:
     shifted = make(InPlace, 50, DATA, augmentation=Shift())
     assert shifted.bank(50, generator("cpu", 1)).min() > 150
     assert len(shifted.bank(7, generator("cpu", 1))) == 7
+
+
+@pytest.mark.parametrize("kind", [Fifo, Reservoir])
+def test_a_buffer_that_is_empty_has_no_first_passage(kind: type[Buffer]) -> None:
+    with pytest.raises(ValueError, match="first_passage_steps: needs buffer=in_place"):
+        make(kind, 10, DATA, first_passage_steps=3)

@@ -144,7 +144,7 @@ def test_a_part_of_each_kind_trains_resumes_samples_and_evaluates(
         assert done.stdout.startswith("50² cells, ema weights of step 5")
     if "sampling=cells" in CASES[kind]:
         for refused, said in (
-            ("mode=chain", "sampling: this mode needs sampling=chains, the run has Cells"),
+            ("mode=drift", "sampling: this mode needs sampling=chains, the run has Cells"),
             ("n_steps=9", "n_steps: my_parts.Cells takes none"),
         ):
             done = cli("sample.py", *own, f"run={run}", refused, f"output_dir={tmp_path}/no")

@@ -190,12 +190,24 @@ def test_a_flow_goes_on_exactly_and_is_drawn_from(cli: Cli, tmp_path: Path) -> N
     assert drawn.stdout.startswith("3 heun steps of the flow from normal noise, ema weights of step 8\n")
     refused = cli("sample.py", f"run={whole}", "mode=inpaint", f"output_dir={tmp_path}/inpaint")
     assert (refused.returncode, refused.stderr) == (
-        *(2, "sampling: this mode needs sampling=chains, the run has Flow\n"),
+        *(2, "sampling: this mode needs sampling=levels or sampling=chains, the run has Flow\n"),
     )
-    chains = ("sampling=chains", "sampler=mala", "n_steps=3", "n_samples=8")  # on the density at t_density
-    done = cli("sample.py", f"run={whole}", "mode=inpaint", *chains, f"output_dir={tmp_path}/chains")
+    chains = ("sampling=chains", "mode=inpaint")  # on the density at t_density
+    through = [("sampling=levels", f"mode={mode}", "sampling.n_levels=3") for mode in ("inpaint", "denoise", "chain")]
+    for i, ways in enumerate([chains, *through, ("mode=chain",)]):
+        more = () if ways == ("mode=chain",) else ("sampler=mala", "n_steps=5")
+        done = cli("sample.py", f"run={whole}", *ways, *more, "n_samples=8", f"output_dir={tmp_path}/{i}")
+        assert done.returncode == 0, done.stderr
+        assert ("temperature 1" in done.stdout) == bool(more)
+    film = json.loads((tmp_path / "4" / "diagnostics.json").read_text())
+    assert film.keys() == {"flow/velocity"}
+    both = (f"run=[{whole},{whole}]", "mode=compose", "n_samples=8")
+    done = cli("sample.py", *both, *through[0][::2], "sampler=mala", "n_steps=5", f"output_dir={tmp_path}/both")
     assert done.returncode == 0, done.stderr
-    assert "temperature 1" in done.stdout
+    mixed = cli("sample.py", *both, "sampling=levels", "mode.operation=mixture", f"output_dir={tmp_path}/mixed")
+    assert (mixed.returncode, mixed.stderr) == (
+        *(2, "sampling: levels knows no masses between data and noise, a mixture needs sampling=chains\n"),
+    )
 
 
 def test_a_stop_by_a_signal_leaves_no_trace_in_the_rows(cli: Cli, warm: Warm, tmp_path: Path) -> None:

@@ -128,3 +128,18 @@ def test_labels_reach_a_conditional_energy(dataset: Gaussian) -> None:
     objective(Conditional(), Points(torch.zeros(8, 2), y), 0, generator("cpu", 0))
     assert (ends.x[y == 1].mean() > 40).all()
     assert (ends.x[y == 0].abs() < 10).all()
+
+
+def test_chains_make_their_first_passage_before_the_first_step_alone(dataset: Gaussian) -> None:
+    energy, batch = Quadratic(), dataset.batch(0, 16, 0)
+    buffer = InPlace(
+        600, Uniform(dataset), dataset.domain, torch.device("cpu"), 0, reinit_probability=0, first_passage_steps=50
+    )
+    objective = PCD(ENGINE, langevin(dataset, 1, 0.2), buffer, {})
+    assert float(buffer.x.std()) > 2.5  # uniform on 10
+    objective(energy, batch, 0, generator("cpu", 0))
+    settled = buffer.x.clone()
+    assert float(settled.std()) == pytest.approx(1.0, abs=0.15)
+    assert ((settled.mean(0) - energy.mean).abs() < 0.2).all()
+    objective(energy, batch, 1, generator("cpu", 1))
+    assert int((buffer.x != settled).any(1).sum()) == 16

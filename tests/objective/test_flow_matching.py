@@ -9,8 +9,8 @@ from ebm_exp.energy import MLP, Encoder
 from ebm_exp.energy.base import edges
 from ebm_exp.engine import Eager
 from ebm_exp.noise import Flow
+from ebm_exp.noise.pairs import paired
 from ebm_exp.objective import FlowMatching
-from ebm_exp.objective.flow_matching import _assign
 from ebm_exp.regularization import GradientPenalty
 from ebm_exp.trainer.build import build
 from ebm_exp.types import Points
@@ -86,7 +86,8 @@ def test_transport_makes_pairs_that_are_nearest_together() -> None:
     x, z = torch.randn(16, 1, 4, 4), torch.randn(16, 1, 4, 4)
     cost = torch.cdist(x.flatten(1), z.flatten(1)).square()
     rows, columns = linear_sum_assignment(cost)
-    assert _assign(z, x).tolist() == columns.tolist()
+    assert torch.equal(paired(z, x, "transport"), z[columns])
+    assert paired(z, x, "random") is z
     assert cost[rows, columns].sum() < cost.diagonal().sum()
 
 
@@ -102,3 +103,24 @@ def test_early_and_late_errors_make_up_the_loss() -> None:
     early, late = loss.metrics["train/error_early"], loss.metrics["train/error_late"]
     assert min(early, late) <= loss.total() <= max(early, late)
     assert loss.energies == {}
+
+
+def test_a_share_of_the_labels_is_dropped() -> None:
+    energy = Encoder((1, 6, 6), (3,), (1,), width=5, timed=True, conditional=True, no_label=True, n_classes=3)
+    seen = []
+    assert energy.classes is not None
+    energy.classes.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    batch = Points(torch.randn(4000, 1, 6, 6), torch.randint(0, 3, (4000,)))
+    objective(label_dropping=0.25)(energy, batch, 0, torch.Generator().manual_seed(1))
+    (y,) = seen
+    dropped = y == 3
+    assert float(dropped.float().mean()) == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(y[~dropped], batch.y[~dropped])
+
+
+@pytest.mark.parametrize(
+    "typed", [["objective.label_dropping=0.1"], ["energy.conditional=true", "energy.no_label=true"]]
+)
+def test_labels_are_dropped_for_an_energy_that_takes_none(typed: list[str]) -> None:
+    with pytest.raises(UserError, match=r"energy\.no_label: true goes with objective.label_dropping > 0"):
+        build(composed("experiment=flow", "dataset=digits", *typed))
