@@ -35,10 +35,13 @@ class Domain:
         x = torch.empty(n, *self.event_shape, device=device or generator.device)
         return x.uniform_(self.low, self.high, generator=generator)
 
-    def normal(self, n: int, generator: torch.Generator, device: torch.device | None = None) -> Tensor:
+    def normal(
+        self, n: int, generator: torch.Generator, device: torch.device | None = None, clamp: bool = True
+    ) -> Tensor:
         """[n, *event] Gaussian points around the centre, one standard deviation to the wall, clamped to the box."""
         x = torch.empty(n, *self.event_shape, device=device or generator.device)
-        return x.normal_(self.centre, self.half_width, generator=generator).clamp_(self.low, self.high)
+        x.normal_(self.centre, self.half_width, generator=generator)
+        return x.clamp_(self.low, self.high) if clamp else x
 
     def reflect(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Points that left the box, folded back at its walls, and −1 where their direction turned, else 1."""

@@ -47,9 +47,18 @@ class Uniform(_Noise):
 
 
 class Normal(_Noise):
-    """Normal around the domain's centre, one standard deviation to the boundary, clamped to it (see ``_Noise``)."""
+    """Normal around the domain's centre, one standard deviation to the boundary (see ``_Noise``).
+
+    Args:
+        dataset, conditional: as there.
+        clamp: to the domain; without it, on [−1, 1], it is the noise that flows begin at.
+    """
 
     name = "normal noise"
 
+    def __init__(self, dataset: Provided[Dataset], conditional: Conditional = False, clamp: bool = True) -> None:
+        super().__init__(dataset, conditional)
+        self.clamp = clamp
+
     def _noise(self, n: int, generator: torch.Generator) -> Batch:
-        return self.dataset.domain.normal(n, generator, self.dataset.device)
+        return self.dataset.domain.normal(n, generator, self.dataset.device, self.clamp)

@@ -70,3 +70,10 @@ def test_a_mix_has_the_shares_it_is_asked_for() -> None:
     assert abs(outside - expected) < 10 * math.sqrt(expected / N)
     with pytest.raises(ValueError, match="weights: needs one for each of the 1 starts"):
         Mix({"noise": Uniform(DATA)}, (1.0, 2.0))
+
+
+def test_normal_noise_that_is_not_clamped_is_the_noise_of_flows() -> None:
+    data = Dataset(name="points", domain=Domain(-1, 1, (64,)), train=torch.zeros(8, 64), test=torch.zeros(2, 64))
+    clamped, free = (Normal(data, clamp=c).draw(500, generator("cpu", 0)).x for c in (True, False))
+    assert torch.equal(free.clamp(-1, 1), clamped)
+    assert float(free.std()) == pytest.approx(1, abs=0.02)
