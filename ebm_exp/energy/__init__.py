@@ -8,6 +8,7 @@ from ebm_exp.energy.igebm import IGEBM
 from ebm_exp.energy.mlp import MLP
 from ebm_exp.energy.multiscale import MultiScale
 from ebm_exp.energy.quadrature import DoubleWell, Ring
+from ebm_exp.energy.unet import UNet
 
 __all__ = [
     "IGEBM",
@@ -22,4 +23,5 @@ __all__ = [
     "Mixture",
     "MultiScale",
     "Ring",
+    "UNet",
 ]

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
-from ebm_exp.energy.time import Film, Fourier, small
+from ebm_exp.energy.residual import Block, Conditions, wide
+from ebm_exp.energy.time import small
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
-_N_FREQUENCIES = 16
 _QUADRATIC = 0.05  # weight at the start of the quadratic features, which are sums over all pixels
 
 
@@ -61,22 +61,14 @@ class Encoder(Energy):
             )
         if len(channels) != len(strides) or not channels:
             raise ValueError(f"strides: must be one for each of channels, {len(channels)}, got {len(strides)}")
-        if conditional and n_classes < 1:
-            raise ValueError("conditional: needs labels, this data set has none")
-        if no_label and not conditional:
-            raise ValueError("no_label: needs conditional=true")
-        self.no_label = n_classes if no_label else None
-        self.context = ("t",) * timed + ("y",) * conditional
         self.activation = nn.SiLU() if activation is None else activation
-        self.time = nn.Sequential(Fourier(_N_FREQUENCIES), nn.Linear(2 * _N_FREQUENCIES, width)) if timed else None
-        self.classes = nn.Embedding(n_classes + no_label, width) if conditional else None
-        embedded = width if timed or conditional else None
-        inner = (self.activation, nn.Linear(width, width), self.activation)
-        self.embedding = nn.Sequential(*inner) if embedded else None
+        self.conditions = Conditions(width, timed, n_classes if conditional else None, no_label, self.activation)
+        self.context, self.no_label = self.conditions.context, self.conditions.no_label
+        embedded = width if self.context else None
         self.stem = nn.Conv2d(event_shape[0], channels[0], stem_kernel, stem_stride, stem_padding)
         sizes = [channels[0], *channels]
         self.blocks = nn.ModuleList(
-            _Block(n_in, n_out, stride, embedded, self.activation)
+            Block(n_in, n_out, stride, embedded, self.activation)
             for n_in, n_out, stride in zip(sizes, channels, strides, strict=False)
         )
         self.squares = nn.ModuleList(_Squares(n, embedded) for n in [*sizes, head_width])
@@ -87,27 +79,20 @@ class Encoder(Energy):
         self.head = nn.Linear(head_width, 1)
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
-        embedded = [] if self.time is None else [self.time(context["t"])]
-        embedded += [] if self.classes is None else [self.classes(context["y"])]
-        embedding = None if self.embedding is None else self.embedding(torch.stack(embedded).sum(0))
+        embedding = self.conditions(context)
         features = self._features(x, embedding)
         hidden = self.hidden(features[-1].flatten(1))
-        e = _wide(self.head(self.activation(hidden))).squeeze(1)
+        e = wide(self.head(self.activation(hidden))).squeeze(1)
         for squares, h in zip(self.squares, [*features, hidden], strict=True):
             e = e + _QUADRATIC * squares(h, embedding)
-        curvature = self.curvature if embedding is None else _wide(self.curvature(embedding)).squeeze(1)
-        return e + 0.5 * curvature * _wide(x).square().flatten(1).sum(1)
+        curvature = self.curvature if embedding is None else wide(self.curvature(embedding)).squeeze(1)
+        return e + 0.5 * curvature * wide(x).square().flatten(1).sum(1)
 
     def _features(self, x: Batch, embedding: Tensor | None) -> list[Tensor]:
         features = [self.stem(x)]
         for block in self.blocks:
             features.append(block(features[-1], embedding))
         return features
-
-
-def _wide(x: Tensor) -> Tensor:
-    """In float32 at least: sums over pixels are not left to bf16."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class _Squares(nn.Module):
@@ -120,24 +105,6 @@ class _Squares(nn.Module):
         self.change = None if embedded is None else small(nn.Linear(embedded, n))
 
     def forward(self, h: Tensor, embedding: Tensor | None) -> Tensor:
-        of_channels = _wide(h).square().flatten(2).sum(2) if h.dim() > 2 else _wide(h).square()
-        weight = self.weight if self.change is None else self.weight + _wide(self.change(embedding))
+        of_channels = wide(h).square().flatten(2).sum(2) if h.dim() > 2 else wide(h).square()
+        weight = self.weight if self.change is None else self.weight + wide(self.change(embedding))
         return (of_channels * weight).sum(1)
-
-
-class _Block(nn.Module):
-    """h → skip(h) + conv(φ(film(conv(φ(h)), embedding))); without an embedding no film acts."""
-
-    def __init__(self, n_in: int, n_out: int, stride: int, embedded: int | None, activation: nn.Module) -> None:
-        super().__init__()
-        self.activation = activation
-        self.first = nn.Conv2d(n_in, n_out, 3, stride, 1)
-        self.second = nn.Conv2d(n_out, n_out, 3, 1, 1)
-        self.film = None if embedded is None else Film(embedded, n_out)
-        self.skip = nn.Identity() if n_in == n_out and stride == 1 else nn.Conv2d(n_in, n_out, 1, stride)
-
-    def forward(self, h: Tensor, embedding: Tensor | None) -> Tensor:
-        inner = self.first(self.activation(h))
-        if self.film is not None and embedding is not None:  # there is none while sizes are found
-            inner = self.film(inner, embedding)
-        return self.skip(h) + self.second(self.activation(inner))

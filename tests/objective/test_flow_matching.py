@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.energy import MLP, Encoder
+from ebm_exp.energy import MLP, Encoder, Energy, UNet
 from ebm_exp.energy.base import edges
 from ebm_exp.engine import Eager
 from ebm_exp.noise import Flow
@@ -32,11 +32,14 @@ def gradient_of(loss: torch.Tensor, energy: torch.nn.Module) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("settings", [{}, {"pairs": "transport"}, {"target": "equilibrium"}])
-@pytest.mark.parametrize("kind", ["timed", "static", "conditional"])
+@pytest.mark.parametrize("kind", ["timed", "static", "conditional", "unet"])
 def test_its_gradient_is_that_of_finite_differences(settings: dict, kind: str) -> None:
     torch.manual_seed(0)
     more = {"timed": kind != "static", "conditional": kind == "conditional", "n_classes": 3}
-    energy = Encoder((1, 6, 6), (3, 4), (1, 2), width=5, **more).double()
+    if kind == "unet":
+        energy: Energy = UNet((1, 6, 6), "norm", (3, 4), (1, 2), width=5, **more).double()
+    else:
+        energy = Encoder((1, 6, 6), (3, 4), (1, 2), width=5, **more).double()
     for p in energy.parameters():  # what is 0 at first too
         torch.nn.init.normal_(p, std=0.3)
     batch = Points(torch.randn(5, 1, 6, 6, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1]))
@@ -108,8 +111,8 @@ def test_early_and_late_errors_make_up_the_loss() -> None:
 def test_a_share_of_the_labels_is_dropped() -> None:
     energy = Encoder((1, 6, 6), (3,), (1,), width=5, timed=True, conditional=True, no_label=True, n_classes=3)
     seen = []
-    assert energy.classes is not None
-    energy.classes.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    assert energy.conditions.classes is not None
+    energy.conditions.classes.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     batch = Points(torch.randn(4000, 1, 6, 6), torch.randint(0, 3, (4000,)))
     objective(label_dropping=0.25)(energy, batch, 0, torch.Generator().manual_seed(1))
     (y,) = seen

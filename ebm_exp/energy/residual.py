@@ -1,0 +1,69 @@
+"""What networks of images share: residual blocks, and the embedding of time and labels that modulates them."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ebm_exp.energy.time import Film, Fourier
+
+_N_FREQUENCIES = 16
+
+
+class Conditions(nn.Module):
+    """Time and labels as one vector: ``t [batch]``, ``y [batch]`` → ``[batch, width]``, None without either.
+
+    Args:
+        width: of the vector.
+        timed: take t.
+        n_classes: take y of so many classes; None: none.
+        no_label: one class more, for points without a label.
+        activation: of the two layers.
+
+    Attributes:
+        context: what is taken, by name.
+        no_label: the y of points without a label; None: there are none.
+
+    Raises:
+        ValueError: when there are no labels to take.
+    """
+
+    def __init__(self, width: int, timed: bool, n_classes: int | None, no_label: bool, activation: nn.Module) -> None:
+        super().__init__()
+        if n_classes is not None and n_classes < 1:
+            raise ValueError("conditional: needs labels, this data set has none")
+        if no_label and n_classes is None:
+            raise ValueError("no_label: needs conditional=true")
+        self.context = ("t",) * timed + ("y",) * (n_classes is not None)
+        self.no_label = n_classes if no_label else None
+        self.time = nn.Sequential(Fourier(_N_FREQUENCIES), nn.Linear(2 * _N_FREQUENCIES, width)) if timed else None
+        self.classes = None if n_classes is None else nn.Embedding(n_classes + no_label, width)
+        self.mix = nn.Sequential(activation, nn.Linear(width, width), activation) if self.context else None
+
+    def forward(self, context: Mapping[str, Tensor]) -> Tensor | None:
+        embedded = [] if self.time is None else [self.time(context["t"])]
+        embedded += [] if self.classes is None else [self.classes(context["y"])]
+        return None if self.mix is None else self.mix(torch.stack(embedded).sum(0))
+
+
+class Block(nn.Module):
+    """h → skip(h) + conv(φ(film(conv(φ(h)), embedding))); without an embedding no film acts."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int, embedded: int | None, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+        self.first = nn.Conv2d(n_in, n_out, 3, stride, 1)
+        self.second = nn.Conv2d(n_out, n_out, 3, 1, 1)
+        self.film = None if embedded is None else Film(embedded, n_out)
+        self.skip = nn.Identity() if n_in == n_out and stride == 1 else nn.Conv2d(n_in, n_out, 1, stride)
+
+    def forward(self, h: Tensor, embedding: Tensor | None) -> Tensor:
+        inner = self.first(self.activation(h))
+        if self.film is not None and embedding is not None:  # there is none while sizes are found
+            inner = self.film(inner, embedding)
+        return self.skip(h) + self.second(self.activation(inner))
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float32 at least: sums over pixels are not left to bf16."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
