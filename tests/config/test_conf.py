@@ -117,6 +117,16 @@ def test_every_experiment_runs_two_steps(experiment: str, tmp_path: Path, classi
     run_two_steps(config, tmp_path, classifiers)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_runs_two_steps_on_a_gpu(
+    experiment: str, precision: str, tmp_path: Path, classifiers: Path
+) -> None:
+    config = composed(experiment, "debug=smoke", "device=cuda", f"engine.precision={precision}")
+    run_two_steps(config, tmp_path, classifiers)
+
+
 @pytest.mark.parametrize("experiment", [experiment for experiment in EXPERIMENTS if experiment not in NO_IMAGES])
 def test_a_recipe_moves_to_a_folder_of_images_unchanged(experiment: str) -> None:
     own = composed(experiment)

@@ -120,7 +120,7 @@ def test_blocks_are_the_whole_split_in_order() -> None:
 @pytest.mark.gpu
 def test_streamed_batches_are_the_resident_ones() -> None:
     device = torch.device("cuda")
-    here, there = images(device=device, resident=False), images(device=device, resident=False)
+    here, there = images(device=device, resident=False), images(device=device, resident=True)
     for step in range(5):
         x, y = here.batch(step, 4, seed=0)
         assert x.device.type == "cuda"
