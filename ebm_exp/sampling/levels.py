@@ -36,13 +36,13 @@ class Levels(Fresh):
         engine: runs the chains.
         dataset: gives shape, device and labels.
         noise: the noise process, whose last level is ``t_density``.
-        n_levels: how many.
+        n_levels: how many, at most one for each step.
         n_steps: of all levels together; what does not divide is the last level's.
         n_adapt: steps of each level in which a sampler that can adapts its step size; null: half of them.
         t_first: time of the first level; null: all is noise there.
 
     Raises:
-        ValueError: when there are fewer steps than levels, or points have two levels.
+        ValueError: when the kernel moves points of two levels.
     """
 
     def __init__(
@@ -56,8 +56,6 @@ class Levels(Fresh):
         n_adapt: NonNegativeInt | None = None,
         t_first: Probability | None = None,
     ) -> None:
-        if n_steps < n_levels:
-            raise ValueError(f"n_steps: must be at least n_levels, {n_levels}, got {n_steps}")
         if sampler.binary:
             raise ValueError(f"sampler: {type(sampler).__name__} moves points of two levels, noised points have more")
         self.sampler, self.engine, self.dataset, self.noise = _unbounded(sampler), engine, dataset, noise
@@ -79,10 +77,10 @@ class Levels(Fresh):
         watch: Watch | None,
         context: dict[str, Tensor | None],
     ) -> Batch:
-        done, levels = 0, self.noise.levels(self.n_levels, self.t_first)
+        done, levels = 0, self.noise.levels(self._count, self.t_first)
         adapted = torch.ones(len(x), device=x.device)
         for i, t in enumerate(levels):
-            n_steps = (self.n_steps if i + 1 == len(levels) else done + self.n_steps // self.n_levels) - done
+            n_steps = (self.n_steps if i + 1 == len(levels) else done + self.n_steps // len(levels)) - done
             longer = adapted * (self.noise.width(t) / self.noise.width(levels[-1]))
             chain = self.engine.run(
                 self.sampler, target, x, generators, temperature=1.0, n_steps=n_steps, watch=_later(watch, done),
@@ -97,12 +95,16 @@ class Levels(Fresh):
             x, done = chain.x, done + n_steps
         return x
 
+    @property
+    def _count(self) -> int:
+        return min(self.n_levels, self.n_steps)
+
     def kernel(self) -> str:
         temperature = 1.0 if self.sampler.temperature is None else self.sampler.temperature
         return f"{type(self.sampler).__name__}, {describe_temperature(self.sampler, temperature)}"
 
     def describe(self) -> str:
-        return f"{self.n_steps:,} steps through {self.n_levels} levels from normal noise"
+        return f"{self.n_steps:,} steps through {self._count} levels from normal noise"
 
 
 def _unbounded(sampler: Sampler) -> Sampler:
