@@ -27,8 +27,8 @@ def small(experiment: str, root: Path) -> list[str]:
 def test_a_step_and_a_draw_ask_the_device_for_nothing(
     experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Torchvision works on the host, image by image, and so do pairs of least distance. What is fitted to the data before
-    # training may read them.
+    # Torchvision works on the host, image by image, and so do pairs of least distance. What is fitted to the data
+    # before training may read them.
     monkeypatch.setattr("ebm_exp.noise.pairs._assign", lambda z, x: torch.arange(len(z), device=z.device))
     monkeypatch.setattr(Images, "__call__", lambda self, x, generator, purpose: x)
     monkeypatch.setattr(Dataset, "train", lambda self, n=None: torch.rand(500, *self.event_shape))
