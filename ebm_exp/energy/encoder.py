@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
-from ebm_exp.energy.residual import Block, Conditions, wide
+from ebm_exp.energy.residual import Block, Conditions, check_stages, wide
 from ebm_exp.energy.time import small
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
@@ -55,12 +55,7 @@ class Encoder(Energy):
         activation: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if len(event_shape) != 3:
-            raise ValueError(
-                f"encoder needs images [channels, height, width], the data set has points of shape {[*event_shape]}"
-            )
-        if len(channels) != len(strides) or not channels:
-            raise ValueError(f"strides: must be one for each of channels, {len(channels)}, got {len(strides)}")
+        check_stages("encoder", event_shape, channels, strides)
         self.activation = nn.SiLU() if activation is None else activation
         self.conditions = Conditions(width, timed, n_classes if conditional else None, no_label, self.activation)
         self.context, self.no_label = self.conditions.context, self.conditions.no_label

@@ -1,6 +1,6 @@
 """What networks of images share: residual blocks, and the embedding of time and labels that modulates them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -67,3 +67,17 @@ class Block(nn.Module):
 def wide(x: Tensor) -> Tensor:
     """In float32 at least: sums over pixels are not left to bf16."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def check_stages(name: str, event_shape: Sequence[int], channels: Sequence[int], strides: Sequence[int]) -> None:
+    """Refuse what is no network of images.
+
+    Raises:
+        ValueError: when points are no images, or stages and strides differ in number.
+    """
+    if len(event_shape) != 3:
+        raise ValueError(
+            f"{name} needs images [channels, height, width], the data set has points of shape {[*event_shape]}"
+        )
+    if len(channels) != len(strides) or not channels:
+        raise ValueError(f"strides: must be one for each of channels, {len(channels)}, got {len(strides)}")

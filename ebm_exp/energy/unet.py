@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ebm_exp.energy.base import Energy
-from ebm_exp.energy.residual import Block, Conditions, wide
+from ebm_exp.energy.residual import Block, Conditions, check_stages, wide
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
 
@@ -51,12 +51,7 @@ class UNet(Energy):
         activation: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if len(event_shape) != 3:
-            raise ValueError(
-                f"unet needs images [channels, height, width], the data set has points of shape {[*event_shape]}"
-            )
-        if len(channels) != len(strides) or not channels:
-            raise ValueError(f"strides: must be one for each of channels, {len(channels)}, got {len(strides)}")
+        check_stages("unet", event_shape, channels, strides)
         self.form, self.event_shape = form, tuple(event_shape)
         self.activation = nn.SiLU() if activation is None else activation
         self.conditions = Conditions(width, timed, n_classes if conditional else None, no_label, self.activation)

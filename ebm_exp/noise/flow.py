@@ -47,7 +47,7 @@ class Flow(NoiseProcess):
 
     def levels(self, n: int, first: float | None = None) -> list[float]:
         """Evenly in the logarithm of t/(1 − t), the ratio of data to noise."""
-        begin, end = (math.log(t / (1 - t)) for t in (first or T_FIRST, self.t_density))
+        begin, end = (math.log(t / (1 - t)) for t in (T_FIRST if first is None else first, self.t_density))
         return [1 / (1 + math.exp(-(end - (end - begin) * i / max(1, n - 1)))) for i in reversed(range(n))]
 
     def width(self, t: Time) -> Time:

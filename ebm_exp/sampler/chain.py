@@ -30,7 +30,8 @@ class Chain(NamedTuple):
 def start_control(sampler: Sampler, temperature: float, device: torch.device, scale: float | Tensor = 1.0) -> Control:
     """T of the sampler's own settings, or the given one where it has none; a factor on the step size."""
     t = temperature if sampler.temperature is None else sampler.temperature
-    return Control(torch.full((), t, device=device), torch.as_tensor(scale, device=device))
+    scales = scale if isinstance(scale, Tensor) else torch.full((), scale, device=device)  # no copy from the host
+    return Control(torch.full((), t, device=device), scales)
 
 
 def draw_noise(sampler: Sampler, generator: Generators, x: Batch) -> Noise:

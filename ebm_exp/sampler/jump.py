@@ -78,6 +78,7 @@ class Jump(Sampler):
         self.kernel, self.n_steps, self.proposal, self.domain = kernel, n_steps, proposal, domain
         self.n_jumps, self.n_local = n_jumps, n_local
         self.temperature, self.clamped, self.adjusted = kernel.temperature, kernel.clamped, kernel.adjusted
+        self.squared = kernel.squared
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> JumpState:
         local = self.kernel.init(energy, x, n_adapt * self.n_local)

@@ -69,7 +69,7 @@ class Tempering(Sampler):
         self.kernel, self.n_steps, self.n_replicas = kernel, n_steps, n_replicas
         self.ratio, self.n_local = ratio, n_local
         self.temperature, self.clamped = kernel.temperature, kernel.clamped
-        self.adjusted, self.binary = kernel.adjusted, kernel.binary
+        self.adjusted, self.binary, self.squared = kernel.adjusted, kernel.binary, kernel.squared
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> TemperingState:
         r = self.n_replicas

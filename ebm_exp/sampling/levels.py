@@ -42,7 +42,7 @@ class Levels(Fresh):
         t_first: time of the first level; null: all is noise there.
 
     Raises:
-        ValueError: when the kernel moves points of two levels.
+        ValueError: when the kernel moves points of two levels, or the first level is not before the last.
     """
 
     def __init__(
@@ -58,6 +58,8 @@ class Levels(Fresh):
     ) -> None:
         if sampler.binary:
             raise ValueError(f"sampler: {type(sampler).__name__} moves points of two levels, noised points have more")
+        if t_first is not None and not 0 < t_first < noise.t_density:
+            raise ValueError(f"t_first: must be in (0, {noise.t_density:g}), before noise.t_density, got {t_first:g}")
         self.sampler, self.engine, self.dataset, self.noise = _unbounded(sampler), engine, dataset, noise
         self.n_levels, self.n_steps, self.n_adapt, self.t_first = n_levels, n_steps, n_adapt, t_first
 

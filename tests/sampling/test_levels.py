@@ -12,7 +12,7 @@ from ebm_exp.energy.posterior import Denoising, Inpainting
 from ebm_exp.engine import Eager
 from ebm_exp.noise import Flow
 from ebm_exp.random import Stream
-from ebm_exp.sampler import MALA, Langevin, Sampler
+from ebm_exp.sampler import MALA, Langevin, Sampler, Tempering
 from ebm_exp.sampler.chain import Chain
 from ebm_exp.sampling import Levels, fresh
 from tests.noise.test_flow import Exact
@@ -105,7 +105,11 @@ def test_samples_do_not_depend_on_how_many_are_drawn(data: Dataset, monkeypatch:
         torch.testing.assert_close(many.x[: len(other.x)], other.x, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("sampler", [MALA(4e-4, 10, DOMAIN), Langevin(4e-4, 10, DOMAIN)])
+@pytest.mark.parametrize(
+    "sampler",
+    [MALA(4e-4, 10, DOMAIN), Langevin(4e-4, 10, DOMAIN), Tempering(Langevin(4e-4, 10, DOMAIN), 10, 2)],
+    ids=lambda sampler: type(sampler).__name__,
+)
 def test_steps_are_as_long_as_the_noise_is_wide(
     data: Dataset, sampler: Sampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +122,7 @@ def test_steps_are_as_long_as_the_noise_is_wide(
     monkeypatch.setattr(Eager, "run", spied)
     levels(data, sampler, n_levels=5, n_steps=5, n_adapt=0).draw(mixture([[0.0, 0.0]], [1.0]), 8, Stream(0))
     wide = torch.tensor([(1 - t) / 0.02 for t in NOISE.levels(5)])
-    torch.testing.assert_close(torch.stack(scales), wide**2 if isinstance(sampler, Langevin) else wide)
+    torch.testing.assert_close(torch.stack(scales), wide if isinstance(sampler, MALA) else wide**2)
 
 
 def test_walls_of_the_domain_do_not_stand_in_the_noise(data: Dataset) -> None:
@@ -130,5 +134,7 @@ def test_walls_of_the_domain_do_not_stand_in_the_noise(data: Dataset) -> None:
 
 def test_what_cannot_be_drawn_is_refused(data: Dataset) -> None:
     assert levels(data, n_steps=3).describe() == "3 steps through 3 levels from normal noise"
+    with pytest.raises(ValueError, match=r"t_first: must be in \(0, 0.98\), before noise.t_density, got 1"):
+        levels(data, t_first=1.0)
     with pytest.raises(ValueError, match="sampling: levels needs an energy of time"):
         levels(data).draw(mixture([[0.0, 0.0]], [1.0]).of_data(), 4, Stream(0))
