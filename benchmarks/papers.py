@@ -43,6 +43,11 @@ N_BUFFER, N_BUFFER_STEPS, N_FRESH, N_FRESH_STEPS = 1000, 10, 300, 200
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
+def slug(method: str) -> str:
+    """A method's name as that of a folder."""
+    return re.sub(r"[^a-z]+", "_", method.lower()).strip("_")
+
+
 def train(method: str, seed: int, root: str, run_dir: Path) -> None:
     """Five minutes from the command line, on one thread."""
     experiment, *overrides = METHODS[method]
@@ -96,7 +101,7 @@ def fresh_chains(run: LoadedRun) -> Tensor:
 
 def at_the_end(method: str, seed: int, root: str, folder: Path) -> dict[str, Any]:
     """Train, unless a finished run is there, and judge what five minutes made of it."""
-    run_dir = folder / f"{re.sub(r'[^a-z]+', '_', method.lower()).strip('_')}-{seed}"
+    run_dir = folder / f"{slug(method)}-{seed}"
     if RunDirectory(run_dir).summary().get("state") != "finished":
         train(method, seed, root, run_dir)
     judge, run = Judge(root), load_run(run_dir)

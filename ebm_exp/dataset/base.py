@@ -126,9 +126,9 @@ class Dataset:
             raise ValueError(f"trainer.batch_size: must be at most {self.n_train}, the training points, got {size}")
         epoch, position = divmod(step, self.n_train // size)
         if self._order is None or self._order[0] != (epoch, seed, rank):
-            home = self._train.device
-            g = derived_generator(home, "epoch", seed, rank, epoch)
-            self._order = (epoch, seed, rank), torch.randperm(self.n_train, generator=g, device=home)
+            g = derived_generator("cpu", "epoch", seed, rank, epoch)  # wherever the data lives, the same order
+            order = torch.randperm(self.n_train, generator=g).to(self._train.device)
+            self._order = (epoch, seed, rank), order
         index = self._order[1][position * size : (position + 1) * size]
         return self._gather(index, derived_generator(self.device, "data noise", seed, rank, step), augmentation)
 

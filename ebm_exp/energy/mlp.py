@@ -11,11 +11,15 @@ from ebm_exp.energy.conditional import ClassAffine
 from ebm_exp.energy.time import Fourier
 from ebm_exp.types import Batch, EventShape, NClasses, PerSample, Positive, PositiveInt
 
-_N_FREQUENCIES = 8
+_N_FREQUENCIES = 2  # of a time: a density in the plane changes slowly with it
 
 
 class MLP(Energy):
-    """E(x) = w · φ(… φ(W₁ s·x + b₁) …) + b on the flattened point.
+    """E(x) = N(x) = w · φ(… φ(W₁ s·x + b₁) …) + b on the flattened point; of a time, E(x, t) = (½ − t) ‖x‖² + (1 − t) N(x, t).
+
+    A potential of the velocity of ``noise=flow`` becomes −½‖x‖² at the data, and the density is in what is missing from
+    it, (1 − t) times smaller. So E of a time is written as this and N, which stays of order one where the data has
+    a smooth density: Ẽ = (½ + t) ‖x‖² + t N, in which no error of N is divided by 1 − t.
 
     Args:
         event_shape: shape of one point.
@@ -59,4 +63,8 @@ class MLP(Energy):
             if self.affines:
                 h = self.affines[i](h, context["y"])
             h = self.activation(h)
-        return self.head(h).squeeze(1).float()
+        n = self.head(h).squeeze(1).float()
+        if self.time is None:
+            return n
+        t = context["t"]
+        return (0.5 - t) * x.flatten(1).square().sum(1) + (1 - t) * n

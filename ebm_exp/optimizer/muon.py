@@ -5,7 +5,7 @@ nearest matrix whose singular values are all about 1, so every direction of a la
 take Adam's steps.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -55,44 +55,53 @@ class Muon(torch.optim.Adam):
         """One step of both kinds; no host synchronisation."""
         gradients = []
         for group in self.param_groups:
-            for p in group["params"] if group["matrices"] else ():
-                if p.grad is not None:
-                    gradients.append((p, p.grad))
-                    self._turn(p, p.grad, group["lr"])
-                    p.grad = None  # Adam passes it by
+            matrices = [(p, p.grad) for p in group["params"] if p.grad is not None] if group["matrices"] else []
+            turned = orthogonal([self._averaged(p, gradient) for p, gradient in matrices], self.n_iterations)
+            for (p, _), direction in zip(matrices, turned, strict=True):
+                n_out, n_in = direction.shape
+                p.add_(direction.view_as(p), alpha=-group["lr"] * max(1.0, n_out / n_in) ** 0.5)
+                p.grad = None  # Adam passes it by
+            gradients += matrices
         result = super().step(closure)
         for p, gradient in gradients:
             p.grad = gradient
         return result
 
-    def _turn(self, p: nn.Parameter, gradient: Tensor, lr: float) -> None:
+    def _averaged(self, p: nn.Parameter, gradient: Tensor) -> Tensor:
+        """The Nesterov momentum as a matrix."""
         state = self.state[p]
         if not state:
             state |= {"momentum": torch.zeros_like(p), "step": torch.zeros(())}  # Adam looks for a step as it loads
         mean = state["momentum"].lerp_(gradient, 1 - self.momentum)
-        direction = orthogonal(gradient.lerp(mean, self.momentum).flatten(1), self.n_iterations)
-        n_out, n_in = direction.shape
-        p.add_(direction.view_as(p), alpha=-lr * max(1.0, n_out / n_in) ** 0.5)
+        return gradient.lerp(mean, self.momentum).flatten(1)
 
 
-def orthogonal(matrix: Tensor, n_iterations: int = 5) -> Tensor:
-    """The matrix ``[n, m]`` with its singular values brought to about 1, .7 to 1.2; those near 0 stay small.
+def orthogonal(matrices: Sequence[Tensor], n_iterations: int = 5) -> list[Tensor]:
+    """The matrices ``[n, m]`` with their singular values brought to about 1, .7 to 1.2; those near 0 stay small.
 
     X ← (a + b XXᵀ + c (XXᵀ)²) X, repeated. All its powers are polynomials of one small matrix XXᵀ, so the iteration
-    runs on that and touches X twice.
+    runs on that, for all matrices of its size at once, and touches X twice.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + torch.finfo(x.dtype).tiny ** 0.5)
+    wide = [_scaled(matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) for matrix in matrices]
+    of_size: dict[int, list[int]] = {}
+    for i, x in enumerate(wide):
+        of_size.setdefault(len(x), []).append(i)
     a, b, c = COEFFICIENTS
-    gram = x @ x.T
-    one = torch.eye(len(x), dtype=x.dtype, device=x.device)
-    product = one
-    for _ in range(n_iterations):
-        step = a * one + b * gram + c * (gram @ gram)
-        product, gram = step @ product, step @ gram @ step
-    x = product @ x
-    return x.T if tall else x
+    for same in of_size.values():
+        gram = torch.stack([wide[i] @ wide[i].T for i in same])
+        one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+        product = one
+        for _ in range(n_iterations):
+            step = a * one + b * gram + c * (gram @ gram)
+            product, gram = step @ product, step @ gram @ step
+        for i, turn in zip(same, product, strict=True):
+            wide[i] = turn @ wide[i]
+    return [x if x.shape == matrix.shape else x.T for x, matrix in zip(wide, matrices, strict=True)]
+
+
+def _scaled(matrix: Tensor) -> Tensor:
+    """Singular values of at most 1; a zero stays."""
+    return matrix / (matrix.norm() + torch.finfo(matrix.dtype).tiny ** 0.5)
 
 
 def _groups(params: Iterable[nn.Parameter] | Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ def steps(optimizer: torch.optim.Optimizer, p: nn.Parameter, given: list[Tensor]
 @pytest.mark.parametrize("shape", [(24, 40), (40, 24), (32, 32)])
 def test_singular_values_come_near_one_and_directions_stay(shape: tuple[int, int]) -> None:
     matrix = parameter(*shape).detach().double()
-    turned = orthogonal(matrix)
+    (turned,) = orthogonal([matrix])
     values = torch.linalg.svdvals(turned)
     assert values.min() > 0.6
     assert values.max() < 1.25
@@ -34,13 +34,14 @@ def test_singular_values_come_near_one_and_directions_stay(shape: tuple[int, int
     torch.testing.assert_close(diagonal, torch.diag(diagonal.diag()), atol=1e-8, rtol=0)
 
 
-def test_the_short_iteration_is_the_long_one() -> None:
-    matrix = parameter(24, 90).detach().double()
-    x = matrix / matrix.norm()
-    for _ in range(5):
-        gram = x @ x.T
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    torch.testing.assert_close(orthogonal(matrix), x, atol=1e-10, rtol=0)
+def test_the_short_iteration_of_all_at_once_is_the_long_one_of_each() -> None:
+    matrices = [parameter(*shape).detach().double() for shape in ((24, 90), (16, 20), (90, 24), (24, 24), (24, 30))]
+    for matrix, found in zip(matrices, orthogonal(matrices), strict=True):
+        x = matrix / matrix.norm()
+        for _ in range(5):
+            gram = x @ x.T
+            x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+        torch.testing.assert_close(found, x, atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("shape", [(32, 48), (64, 20)])
