@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
-from ebm_exp.energy.residual import Block, Conditions, check_stages, wide
+from ebm_exp.energy.residual import Attention, Block, Conditions, check_stages, wide
 from ebm_exp.energy.time import small
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
@@ -27,6 +27,7 @@ class Encoder(Energy):
         stem_kernel, stem_stride, stem_padding: of the first convolution; with a stride, large images cost a fraction.
         width: of the embedding of time and labels.
         head_width: units of the head's hidden layer.
+        attention: transformer layers after each stage; empty: none.
         timed: take a time t ``[batch]`` in [0, 1].
         conditional: take labels y ``[batch]``.
         no_label: one class more, for points without a label (``objective.label_dropping``, ``sampling.guidance``).
@@ -34,8 +35,8 @@ class Encoder(Energy):
         activation: smooth, for a loss on ∇E.
 
     Raises:
-        ValueError: when points are no images, stages and strides differ in number, or there are no labels to condition
-            on.
+        ValueError: when points are no images, stages, strides and layers of attention differ in number, or there are no
+            labels to condition on.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Encoder(Energy):
         stem_padding: NonNegativeInt = 1,
         width: PositiveInt = 128,
         head_width: PositiveInt = 256,
+        attention: tuple[NonNegativeInt, ...] = (),
         timed: bool = False,
         conditional: bool = False,
         no_label: bool = False,
@@ -56,6 +58,8 @@ class Encoder(Energy):
     ) -> None:
         super().__init__()
         check_stages("encoder", event_shape, channels, strides)
+        if attention and len(attention) != len(channels):
+            raise ValueError(f"attention: must be one for each of channels, {len(channels)}, got {len(attention)}")
         self.activation = nn.SiLU() if activation is None else activation
         self.conditions = Conditions(width, timed, n_classes if conditional else None, no_label, self.activation)
         self.context, self.no_label = self.conditions.context, self.conditions.no_label
@@ -65,6 +69,10 @@ class Encoder(Energy):
         self.blocks = nn.ModuleList(
             Block(n_in, n_out, stride, embedded, self.activation)
             for n_in, n_out, stride in zip(sizes, channels, strides, strict=False)
+        )
+        self.attention = nn.ModuleList(
+            nn.Sequential(*(Attention(n, self.activation) for _ in range(n_layers)))
+            for n, n_layers in zip(channels, attention or (0,) * len(channels), strict=True)
         )
         self.squares = nn.ModuleList(_Squares(n, embedded) for n in [*sizes, head_width])
         self.curvature: Any = nn.Linear(width, 1) if embedded else nn.Parameter(torch.zeros(1))
@@ -85,8 +93,8 @@ class Encoder(Energy):
 
     def _features(self, x: Batch, embedding: Tensor | None) -> list[Tensor]:
         features = [self.stem(x)]
-        for block in self.blocks:
-            features.append(block(features[-1], embedding))
+        for block, attention in zip(self.blocks, self.attention, strict=True):
+            features.append(attention(block(features[-1], embedding)))
         return features
 
 

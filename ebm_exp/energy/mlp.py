@@ -15,11 +15,11 @@ _N_FREQUENCIES = 2  # of a time: a density in the plane changes slowly with it
 
 
 class MLP(Energy):
-    """E(x) = N(x) = w · φ(… φ(W₁ s·x + b₁) …) + b on the flattened point; of a time, E(x, t) = (½ − t) ‖x‖² + (1 − t) N(x, t).
+    """E(x) = N(x) = w · φ(… φ(W₁ s·x + b₁) …) + b on the flattened point.
 
-    A potential of the velocity of ``noise=flow`` becomes −½‖x‖² at the data, and the density is in what is missing from
-    it, (1 − t) times smaller. So E of a time is written as this and N, which stays of order one where the data has
-    a smooth density: Ẽ = (½ + t) ‖x‖² + t N, in which no error of N is divided by 1 − t.
+    Of a time, E(x, t) = (½ − t) ‖x‖² + (1 − t) N(x, t): near the data a potential of the velocity of ``noise=flow`` is
+    −½‖x‖² and, 1 − t times smaller, what tells of the density. N is of order one where that density is smooth, and
+    Ẽ = (½ + t) ‖x‖² + t N divides no error of N by 1 − t.
 
     Args:
         event_shape: shape of one point.

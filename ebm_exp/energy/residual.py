@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
-from ebm_exp.energy.time import Film, Fourier
+from ebm_exp.energy.time import Film, Fourier, small
 
 _N_FREQUENCIES = 16
+_PER_HEAD = 32  # channels
 
 
 class Conditions(nn.Module):
@@ -62,6 +64,25 @@ class Block(nn.Module):
         if self.film is not None and embedding is not None:  # there is none while sizes are found
             inner = self.film(inner, embedding)
         return self.skip(h) + self.second(self.activation(inner))
+
+
+class Attention(nn.Module):
+    """A transformer layer on the pixels of h ``[batch, n, height, width]`` (Vaswani et al. 2017), before its norms."""
+
+    def __init__(self, n: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.n_heads = n // _PER_HEAD if n % _PER_HEAD == 0 else 1
+        self.first, self.second = nn.LayerNorm(n), nn.LayerNorm(n)
+        self.reads, self.writes = nn.Linear(n, 3 * n), small(nn.Linear(n, n))
+        self.inner = nn.Sequential(nn.Linear(n, 4 * n), activation, small(nn.Linear(4 * n, n)))
+
+    def forward(self, h: Tensor) -> Tensor:
+        pixels = h.flatten(2).transpose(1, 2)
+        heads = self.reads(self.first(pixels)).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = scaled_dot_product_attention(*heads.unbind()).transpose(1, 2).flatten(2)
+        pixels = pixels + self.writes(attended)
+        pixels = pixels + self.inner(self.second(pixels))
+        return pixels.transpose(1, 2).unflatten(2, h.shape[2:])
 
 
 def wide(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ ENERGIES = {
     "conv, rgb": (lambda: Conv((3, 32, 32), (4, 8), 16), (3, 32, 32)),
     "conv, kernel 3": (lambda: Conv((1, 9, 6), (4, 8, 8, 8), 16, kernel=3), (1, 9, 6)),
     "encoder, one landscape": (lambda: Encoder((1, 8, 8), (4, 8), (1, 2), timed=False), (1, 8, 8)),
+    "encoder, attention": (lambda: Encoder((1, 8, 8), (32, 64), (1, 2), attention=(1, 2)), (1, 8, 8)),
     "unet, dot": (lambda: UNet((1, 9, 6), "dot", (4, 8), (1, 2)), (1, 9, 6)),
     "unet, norm": (lambda: UNet((3, 8, 8), "norm", (4, 8), (2, 2), 6, 2, 2), (3, 8, 8)),
     "conv, no hidden layer": (lambda: Conv((1, 8, 8), (4, 8), None), (1, 8, 8)),
