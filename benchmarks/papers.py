@@ -126,9 +126,10 @@ def at_equal_gradients(row: dict[str, Any], n: int, root: str) -> dict[str, floa
 
 
 def mean(values: list[float]) -> str:
-    """Mean ± standard error."""
-    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return f"{statistics.fmean(values):.2f} ± {error:.2f}"
+    """Mean ± standard error; of one value, the value."""
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values) / math.sqrt(len(values)):.2f}"
 
 
 def report(rows: dict[str, Any]) -> None:

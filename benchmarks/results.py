@@ -31,9 +31,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write_block(name: str, text: str) -> None:
-    """Replace the block ``name`` of RESULTS.md; a new one goes to the end."""
-    path = ROOT / "RESULTS.md"
+def write_block(name: str, text: str, path: Path = ROOT / "RESULTS.md") -> None:
+    """Replace the block ``name`` of a page; a new one goes to the end."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     page = path.read_text(encoding="utf-8")
     block = f"{begin}\n{text}\n{end}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ebm_exp.entry import Launch, run_entry_point
 
 if TYPE_CHECKING:
+    from ebm_exp.run.directory import RunDirectory
     from ebm_exp.trainer.outcome import Outcome
 
 
@@ -24,25 +25,47 @@ def sample() -> None:
 def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
     """One training run."""
     from ebm_exp.logger.report import tell_report
-    from ebm_exp.run.checkpoint import read_state
     from ebm_exp.run.directory import RunDirectory
-    from ebm_exp.run.loaded import load_initial_weights
-    from ebm_exp.trainer.build import build, check_data
+    from ebm_exp.run.lock import claimed
 
     directory = RunDirectory(launch.run_dir)
+    with claimed(directory, "resume" if config["resume"] else "hydra.run.dir"):
+        try:
+            return _attempts(config, launch, directory)
+        finally:
+            if not launch.in_sweep and directory.summary():  # a sweep has a report of all its jobs
+                tell_report(directory.path, "report         ")
+
+
+def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory") -> "Outcome":
+    """Train; where a guard rolls back, again."""
+    from ebm_exp.run import attempt
+    from ebm_exp.run.checkpoint import read_state
+    from ebm_exp.run.loaded import load_initial_weights
+    from ebm_exp.trainer.build import build, check_data
+    from ebm_exp.trainer.rollback import rollback
+
     state = read_state(directory, key="resume") if config["resume"] else None
-    parts, experiment = build(config, state)
+    begun = False
     if state is not None:
-        check_data(experiment.dataset, directory.summary().get("data", {}))
-    if config["init_from"] and state is None:
-        load_initial_weights(experiment.energy, config["init_from"])
-    if state is None:
-        directory.create()
-    try:
-        return parts["trainer"].fit(parts, experiment, directory, parts["logger"], launch.group, state, launch.prune)
-    finally:
-        if not launch.in_sweep:  # which has a report of all its jobs
-            tell_report(directory.path, "report         ")
+        config = attempt.in_force(directory, config)
+    while True:
+        parts, experiment = build(config, state)
+        if config["init_from"] and state is None:
+            load_initial_weights(experiment.energy, config["init_from"])
+        if not begun and state is not None:
+            check_data(experiment.dataset, directory.summary().get("data", {}))
+            attempt.asked(directory, config, state["step"])
+        elif not begun:
+            directory.create()
+        begun = True
+        outcome: Outcome = parts["trainer"].fit(
+            parts, experiment, directory, parts["logger"], launch.group, state, launch.prune
+        )
+        following = rollback(directory, config, experiment.guard, outcome)
+        if following is None:
+            return outcome
+        config, state = following
 
 
 def _sample(config: dict[str, Any], launch: Launch) -> None:

@@ -21,6 +21,7 @@ from ebm_exp.config.arguments import (
     refuse_empty_paths,
     refuse_used_directory,
     remember,
+    value_of,
 )
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.explain import explain, node_at, refuse_no_choices, with_defaults
@@ -81,7 +82,12 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
         if not looking:
             refuse_absent_slurm(arguments)
             directory = "hydra.run.dir" if config_name == "train" else "output_dir"
-            refuse_used_directory(arguments, directory)
+            if config_name == "train" and value_of("resume", arguments) == "auto":
+                from ebm_exp.run.auto import begin_or_go_on
+
+                begin_or_go_on(arguments)
+            if value_of("resume", arguments) is None:
+                refuse_used_directory(arguments, directory)
             if not {directory, "hydra.sweep.dir", "resume"} & {a.split("=")[0] for a in arguments}:
                 os.environ["EBM_RUN_STAMP"] = claim_stamp()
         primary = (resumed if config_name == "train" else sampled)(arguments)
@@ -175,7 +181,7 @@ def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any
 
 def _discard(run_dir: Path) -> None:
     """Remove a run directory in which nothing was started but what Hydra wrote on the way."""
-    if run_dir.is_dir() and {p.name for p in run_dir.iterdir()} <= {".hydra", "train.log", "sample.log"}:
+    if run_dir.is_dir() and {p.name for p in run_dir.iterdir()} <= {".hydra", ".lock", "train.log", "sample.log"}:
         shutil.rmtree(run_dir)
 
 

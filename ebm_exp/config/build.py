@@ -45,7 +45,7 @@ class Parts:
         self._building: list[str] = []
         self._derive: dict[str, Callable[[], Any]] = {
             "seed": lambda: self.config["seed"],
-            "stream": lambda: Stream(self.config["seed"]),
+            "stream": lambda: Stream(self.config["seed"], attempt=self.config.get("attempt", 0)),
             "device": lambda: choose_device(self.config["device"]),
             "suggest": lambda: Suggestions(self.config["dataset"].get("suggest", {})),
             "temperature": lambda: self["objective"].temperature,
@@ -127,12 +127,15 @@ class Parts:
         return found
 
     def _load(self, name: str, part: Any) -> None:
+        settings = [dict(group) for group in getattr(part, "param_groups", ())]
         try:
             part.load_state_dict(self.state[name])
         except (RuntimeError, ValueError) as error:
             detail = str(error).splitlines()
             reason = detail[min(1, len(detail) - 1)].strip()
             raise UserError(f"{name}: what the checkpoint holds does not fit: {reason}") from None
+        for group, own in zip(getattr(part, "param_groups", ()), settings, strict=False):
+            group |= {key: value for key, value in own.items() if key != "params"}  # the config's, not those of then
 
     def _dataset(self) -> Any:
         node = self.config["dataset"]

@@ -15,7 +15,13 @@ GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
 LOOKING = {"--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc"}
 # What may change when a run goes on: nothing that changes the mathematics.
 RESUMABLE = re.compile(
-    r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|notes|device|trust|hydra\..+|[\w.]+\.(root|path|cache_dir)"
+    r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|guard\.\w+|notes|device|trust|hydra\..+"
+    r"|[\w.]+\.(root|path|cache_dir)"
+)
+# What may change beside with attempt=next, which is recorded: buffer and optimizer go on.
+CHANGEABLE = re.compile(
+    r"seed|optimizer\.\w+|schedule\.\w+|sampler\.(step_size|noise_std|n_steps)|trainer\.gradient_norm_clip"
+    r"|regularization\.\w+\.weight"
 )
 
 
@@ -37,28 +43,47 @@ def resumed(arguments: list[str]) -> str:
     """Make the saved config of ``resume=<run>`` the primary one, and keep Hydra from writing over the run."""
     run = value_of("resume", arguments)
     if run is None:
+        if value_of("attempt", arguments) not in (None, "0"):
+            raise UserError("attempt: next goes with resume=<run>, a new run has none")
         return "train"
     if {"-m", "--multirun"} & set(arguments):
         raise UserError("resume: goes on with one run, it cannot be combined with -m")
     saved = _resolved(read_run_config(run, _trusted(arguments), "resume", config_dirs(arguments)))
+    anew = _next_attempt(saved, arguments)
     for argument in arguments:
         key, given, asked = argument.lstrip("+~").partition("=")
         is_override = bool(given) or argument.startswith("~")  # not an option of Hydra, or the folder behind it
-        if is_override and not argument.startswith("-") and key != "resume" and not RESUMABLE.fullmatch(key):
+        if not is_override or argument.startswith("-") or key in ("resume", "attempt") or RESUMABLE.fullmatch(key):
+            continue
+        if not (anew and CHANGEABLE.fullmatch(key)):
             here = _look_up(saved, key)
+            also = "" if anew or not CHANGEABLE.fullmatch(key) else f" (attempt=next {argument} changes it on the way)"
             raise UserError(
                 f"{key}: cannot change when a run is resumed (the run has {here!r}, asked for {asked!r}); only "
                 "trainer.max_steps, trainer.max_minutes, *_every_steps, *.root, logger.* and device may.\n"
-                f"Start a new run from its weights instead: {override('init_from', run)} {argument}"
+                f"Start a new run from its weights instead: {override('init_from', run)} {argument}{also}"
             )
     if "hydra" in saved or "defaults" in saved:
         raise UserError(f"resume: {run}/.hydra/config.yaml is not the config of a run (it has a hydra or defaults key)")
     from hydra.core.config_store import ConfigStore
 
-    node = {"defaults": [{"hydra": "train"}, "_self_"], **saved, "resume": None, "trust": False}
+    older = [] if "guard" in saved else [{"guard": "none"}]  # written before there was one
+    node = {"defaults": [*older, {"hydra": "train"}, "_self_"], "attempt": 0, **saved, "resume": None, "trust": False}
     ConfigStore.instance().store(name="resumed_run", node=node)
     arguments += [f"hydra.run.dir={quoted(str(Path(run).resolve()))}", "hydra.output_subdir=null"]
     return "resumed_run"
+
+
+def _next_attempt(saved: dict[str, Any], arguments: list[str]) -> bool:
+    """Whether another attempt is asked for, whose number then stands for ``next``."""
+    given = value_of("attempt", arguments)
+    if given is None:
+        return False
+    if given != "next":
+        raise UserError(f"attempt: must be next, got {given}")
+    number = int(saved.get("attempt") or 0) + 1
+    arguments[:] = [f"attempt={number}" if a.startswith("attempt=") else a for a in arguments]
+    return True
 
 
 def sampled(arguments: list[str]) -> str:

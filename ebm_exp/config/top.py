@@ -17,6 +17,7 @@ class TopLevel:
     notes: str | None = None
     resume: str | None = None
     init_from: str | None = None
+    attempt: NonNegativeInt = 0
     stand_in: bool = False
     trust: bool = False
     sweep: Literal["auto", "new"] = "auto"

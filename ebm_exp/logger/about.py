@@ -18,7 +18,7 @@ from ebm_exp.run.directory import RunDirectory
 _LONGEST = 128  # characters of a name, or a group, that W&B takes
 # What says nothing about the experiment: where it runs, and how it is looked at.
 _UNNAMED = re.compile(
-    r"hydra[./].*|logger([.@].*)?|device|name|notes|resume|run|init_from|trust|stand_in|sweep|retry_failed|output_dir|trainer\.\w+_every_steps"
+    r"hydra[./].*|logger([.@].*)?|device|name|notes|resume|attempt|run|init_from|trust|stand_in|sweep|retry_failed|output_dir|trainer\.\w+_every_steps"
     r"|([\w.]+\.)?(root|path|cache_dir|dir)"
 )
 _SHOWN = ("dataset", "energy", "experiment")  # groups whose choices are tags

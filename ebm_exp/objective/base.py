@@ -2,12 +2,14 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from ebm_exp.energy import Energy
+from ebm_exp.guard.rule import Rule
 from ebm_exp.types import Points
 
 
@@ -17,6 +19,7 @@ class Loss(NamedTuple):
     terms: dict[str, Tensor]  # each of any shape, with a graph; logged as train/<name>
     metrics: dict[str, Tensor]  # scalars on the device, without a graph, by their full names
     energies: dict[str, Tensor]  # [batch] each, without a graph, for the histogram; may be empty
+    points: Mapping[str, Tensor] = {}  # [batch, *event] each, without a graph: what signals are made of
 
     def total(self) -> Tensor:
         """The scalar that training minimises."""
@@ -36,6 +39,7 @@ class Objective(nn.Module, ABC):
         binds: what it gives to an energy that names it in ``context``.
         of_gradient: it is a loss on ∇E, so that training differentiates twice.
         drops_labels: it shows points without their label too, to an energy that takes ``no_label``.
+        rules: what its signals are in a healthy training.
     """
 
     temperature: float = 1.0
@@ -43,10 +47,15 @@ class Objective(nn.Module, ABC):
     binds: frozenset[str] = frozenset({"y"})
     of_gradient: bool = False
     drops_labels: bool = False
+    rules: tuple[Rule, ...] = ()
 
     @abstractmethod
     def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
         """The loss of one batch ``[batch, *event]``; all randomness comes from the generator."""
+
+    def signals(self, loss: Loss) -> dict[str, Tensor]:
+        """Scalars on the device by which a guard tells a healthy step, always the same ones."""
+        return {}
 
     def parameter_groups(self, energy: Energy) -> list[dict[str, Any]]:
         """What the optimizer moves: groups of parameters, each with its own ``lr`` where it has one.

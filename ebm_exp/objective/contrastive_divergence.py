@@ -23,6 +23,8 @@ from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
 from ebm_exp.engine.target import Target
 from ebm_exp.objective.base import Loss, Objective
+from ebm_exp.objective.chain_signals import CHAIN_RULES, chain_signals
+from ebm_exp.random import generator as derived_generator
 from ebm_exp.regularization.base import End, Phase, Step, Term, check_needs
 from ebm_exp.sampler.base import Sampler, describe_temperature
 from ebm_exp.sampler.chain import Chain
@@ -48,6 +50,7 @@ class ContrastiveDivergence(Objective):
 
     gives = frozenset({"negative", "end", "labels"})
     buffer: Buffer | None  # what terms may compare samples with
+    rules = CHAIN_RULES
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class ContrastiveDivergence(Objective):
     ) -> None:
         super().__init__()
         self.engine, self.sampler, self.buffer = engine, sampler, None
+        self._of_start: Tensor | None = None  # its variance, for signals
         terms = terms or {}
         twice = sorted(set(terms) & set(regularization))
         if twice:
@@ -119,7 +123,18 @@ class ContrastiveDivergence(Objective):
         with torch.no_grad():
             metrics |= {} if chain.info is None else chain.info.metrics()
             metrics |= self.store(start, chain.x)
-        return Loss(values, metrics, {"data": e_pos, "negatives": e_neg})
+        points = {"data": batch.x, "negatives": chain.x}
+        return Loss(values, metrics, {"data": e_pos, "negatives": e_neg}, points)
+
+    def signals(self, loss: Loss) -> dict[str, Tensor]:
+        if self._of_start is None and (start := self.begins_at()) is not None:
+            x = start.draw(BLOCK, derived_generator(loss.points["data"].device, "guard")).x
+            self._of_start = x.flatten(1).var(0).mean()
+        return chain_signals(loss, self.temperature, self._of_start)
+
+    def begins_at(self) -> Start | None:
+        """Where new chains begin; None: at the data."""
+        return None
 
     def _phases(self, energy: Energy, positive: Points, negative: Points) -> tuple[Phase, Phase]:
         # One forward pass for both: half the calls, and one power iteration of spectral norms per step.
@@ -189,6 +204,9 @@ class PCD(ContrastiveDivergence):
         self.buffer.store(start, x)
         return self.buffer.metrics()
 
+    def begins_at(self) -> Start | None:
+        return None if self.buffer is None else self.buffer.start
+
     def panels(self, n: int) -> dict[str, Points]:
         assert self.buffer is not None
         return {"buffer": self.buffer.recent(n)}
@@ -215,3 +233,6 @@ class ShortRun(ContrastiveDivergence):
 
     def start(self, batch: Points, generator: torch.Generator) -> Points:
         return Points(self.from_start.draw(len(batch.x), generator).x, batch.y)
+
+    def begins_at(self) -> Start | None:
+        return self.from_start

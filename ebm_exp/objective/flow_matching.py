@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
+from ebm_exp.guard.rule import Rule
 from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.noise.pairs import Pairs, paired
 from ebm_exp.objective.base import Loss, Objective
@@ -21,6 +22,29 @@ from ebm_exp.regularization.base import Phase, Step, Term, check_needs
 from ebm_exp.sampler.base import normal_like
 from ebm_exp.types import PerSample, Points, Positive, Probability, Provided
 
+RULES = (
+    Rule(
+        name="loss_exploded",
+        signal="unexplained",
+        low=0.0,
+        high=1.5,
+        says="the error is {value} times the mean square of what is fitted: worse than no velocity at all",
+        causes="a learning rate that is too high",
+        knobs=("a smaller optimizer.lr", "trainer.gradient_norm_clip=1", "more schedule.warmup_steps"),
+        remedy=("learning_rate", "clip"),
+    ),
+    Rule(
+        name="output_dead",
+        signal="unexplained",
+        low=0.0,
+        high=0.97,
+        says="the error is {value} of the mean square of what is fitted: −∇E explains nothing of it",
+        causes="a learning rate that is too low or too high, or an activation whose second derivative is 0",
+        knobs=("another optimizer.lr", "a smooth energy.activation"),
+        remedy=("learning_rate",),
+        after=1000,
+    ),
+)
 _FADES_FROM = 0.8  # time from which the equilibrium's target falls
 _FACTOR = 4.0  # before it
 
@@ -45,6 +69,7 @@ class FlowMatching(Objective):
     gives = frozenset({"labels"})
     binds = frozenset({"y", "t"})
     of_gradient = True
+    rules = RULES
 
     def __init__(
         self,
@@ -81,7 +106,10 @@ class FlowMatching(Objective):
         late = t > 0.5
         apart = {"train/error_early": ~late, "train/error_late": late}
         metrics = {k: (error.detach() * m).sum() / m.sum().clamp(min=1) for k, m in apart.items()}
-        return Loss(values, metrics, {})
+        return Loss(values, metrics, {}, {"aim": aim})
+
+    def signals(self, loss: Loss) -> dict[str, Tensor]:
+        return {"unexplained": loss.terms["flow_matching"].detach().mean() / loss.points["aim"].square().mean()}
 
     def _labels(self, energy: Energy, batch: Points, generator: torch.Generator) -> Tensor | None:
         if not self.label_dropping:

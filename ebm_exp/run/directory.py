@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import FORMAT
 
 _NAME = re.compile(r"step_(\d{8,})\.pt")
+_LEFT = frozenset({".hydra", ".lock", "train.log", "summary.json", "summary.tmp", "metrics.jsonl", "report.html"}) | {
+    "checkpoints",
+    "samples",
+    "profile",
+}
 
 
 class RunDirectory:
@@ -41,6 +47,19 @@ class RunDirectory:
         except FileExistsError:
             go_on = override("resume", self.path)
             raise UserError(f"hydra.run.dir: {self.path} holds a run already; go on with {go_on}") from None
+
+    def clear(self) -> None:
+        """Remove what a run left that did not get to a checkpoint, so that it begins anew.
+
+        Raises:
+            UserError: when there is more in the directory than that.
+        """
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        if others := sorted(names - _LEFT):
+            raise UserError(f"hydra.run.dir: {self.path} holds {others[0]}, which is of no run; name another folder")
+        for name in names - {".lock"}:
+            path = self.path / name
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace summary.json as a whole, so that a reader never meets half of one."""

@@ -49,6 +49,10 @@ class Sampling(ABC):
             ValueError: when labels are asked of an energy that knows none.
         """
 
+    def begins(self, energy: Energy, n: int, stream: Stream) -> Points | None:
+        """Where ``draw`` begins, ``[n, *event]``; None when it begins nowhere."""
+        return None
+
     @abstractmethod
     def describe(self) -> str:
         """Start and length in a few words, for titles and protocols: ``300 steps from uniform noise``."""

@@ -31,6 +31,9 @@ class Fresh(Sampling):
     engine: Engine
     dataset: Dataset
 
+    def begins(self, energy: Energy, n: int, stream: Stream) -> Points:
+        return self._begin(n, stream.for_chains(self.dataset.device, 0, n), energy.conditional)
+
     def draw(
         self,
         energy: Energy,

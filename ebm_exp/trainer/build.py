@@ -79,6 +79,7 @@ def build(config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> 
         evaluators=parts["evaluator"],
         data_augmentation=parts["data_augmentation"],
         stream=parts["stream"],
+        guard=parts["guard"],
         optimized_metric=config["optimized_metric"],
     )
     if "buffer" in parts.stateful() and "buffer" not in objective.gives:

@@ -9,6 +9,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
 from ebm_exp.evaluator import Evaluator
+from ebm_exp.guard import Guard
 from ebm_exp.objective.base import Objective
 from ebm_exp.random import Stream
 from ebm_exp.sampling.base import Sampling
@@ -28,4 +29,5 @@ class Experiment(NamedTuple):
     evaluators: dict[str, Evaluator]
     data_augmentation: Augmentation
     stream: Stream
+    guard: Guard
     optimized_metric: str | None = None

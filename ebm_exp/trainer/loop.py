@@ -1,19 +1,22 @@
-"""The training loop: report → checkpoint → evaluate → draw → stop? → step.
+"""The training loop: report → guard → checkpoint → evaluate → draw → stop? → step.
 
 Every step is a function of the state and the step's number alone (batches and noise come from derived generators),
 so a run that is killed and resumed walks the same path, bit for bit on the CPU.
 """
 
+import functools
+import logging
 import os
 import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from ebm_exp.config.build import Parts
 from ebm_exp.config.trust import FORMAT
 from ebm_exp.evaluator import Score, as_row
+from ebm_exp.guard import DivergedError, Meter, NonFiniteError, Symptom
 from ebm_exp.logger import Logger
 from ebm_exp.logger.about import about
 from ebm_exp.logger.console import Progress
@@ -21,15 +24,17 @@ from ebm_exp.logger.jsonl import Jsonl, truncate_after
 from ebm_exp.objective.base import Loss
 from ebm_exp.run import checkpoint
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.trainer import divergence
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment
-from ebm_exp.trainer.guard import Meter, NonFiniteError
 from ebm_exp.trainer.outcome import Best, Outcome, best_of
 from ebm_exp.trainer.profile import profiler
 from ebm_exp.trainer.report import Report
 from ebm_exp.trainer.stop import StopRequest
 from ebm_exp.trainer.update import Update
 from ebm_exp.types import NonNegativeInt, Positive, PositiveInt, Probability
+
+log = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -102,13 +107,13 @@ class Trainer:
             prune: told the step and the scores of each evaluation, once they are saved; True ends the training there.
 
         Returns:
-            How it ended; ``diverged`` names step and metric of what was not finite, and no later checkpoint is written.
+            How it ended; of one that ``diverged`` with its symptom, and no later checkpoint is written.
         """
         self.parts, self.experiment, self.directory, self.logger = parts, experiment, directory, logger
         self.prune, self.rows = prune, Jsonl(directory.metrics_file)
         self.ema = EMA(experiment.energy, experiment.objective, self.ema_rate)
         self.meter = Meter(experiment.engine.device)
-        self.step, self.elapsed, self.unevaluated = 0, 0.0, False
+        self.step, self.elapsed, self.unevaluated, self.saved = 0, 0.0, False, 0
         self.best: Best | None = None
         if state is not None:
             self._load(state)
@@ -118,15 +123,17 @@ class Trainer:
         name = "/".join(directory.path.parts[-2:])
         before = directory.summary()
         group = group or before.get("group") or name  # of a single run: what is drawn from it joins it there
-        logger.start(about(directory, parts.config, group, facts), (state or {}).get("wandb_id"))
+        logger.start(
+            about(directory, parts.config, group, facts), (state or {}).get("wandb_id") or before.get("wandb_id")
+        )
         if self.unevaluated:  # the row of this step waits for its scores
             for row in directory.metrics():
                 logger.log({k: v for k, v in row.items() if row["step"] == self.step and k != "step"}, self.step)
         earlier = before.get("metrics", {})
-        process = {"pid": os.getpid(), "host": socket.gethostname()}
+        process = {"pid": os.getpid(), "host": socket.gethostname(), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         summary: dict[str, Any] = {"state": "running", "wandb_id": logger.id, "group": group} | process | facts
-        directory.write_summary(summary | {"step": self.step, "metrics": earlier})
-        summary["metrics"] = earlier
+        summary |= {"metrics": earlier, "attempts": before.get("attempts", []), "symptoms": []}
+        directory.write_summary(summary | {"step": self.step})
         outcome: Outcome | None = None
         failed: dict[str, Any] = {"state": "failed", "reason": "an exception; see train.log"}
         stop = StopRequest()
@@ -134,13 +141,17 @@ class Trainer:
             with Progress(self.max_steps) as progress, stop:
                 for line in self.report.outline(facts, self.batch_size, self.step, self.max_steps):
                     progress.print(line)
+                    log.debug(line)
                 with profiler(directory.path, self.profile_steps, progress.print) as step_done:
                     outcome = self._loop(progress, stop, summary, step_done)._replace(signal=stop.signal)
-        except NonFiniteError as error:
-            outcome = Outcome("diverged", self.best, str(error), stop.signal)
-            summary |= {"failed_step": error.step, "failed_metric": error.metric}
+        except DivergedError as error:
+            symptom = error.symptom
+            outcome = Outcome("diverged", self.best, symptom.text, stop.signal, symptom)
+            summary |= {"symptom": symptom.name, "failed_step": symptom.step}
+            summary |= {"failed_metric": error.metric} if isinstance(error, NonFiniteError) else {}
         except Exception as error:
             failed["reason"] = f"{type(error).__name__}: {error}"
+            log.exception("failed at step %d", self.step)
             raise
         finally:
             summary |= failed if outcome is None else {"state": outcome.state, "reason": outcome.reason}
@@ -166,55 +177,91 @@ class Trainer:
             self.n_batches,
             self.gradient_norm_clip,
         )
-        loss: Loss | None = None
+        self.loss: Loss | None = None
         while True:
             self.elapsed = time.perf_counter() - began
             out_of_time = self.max_minutes is not None and self.elapsed >= 60 * self.max_minutes
             ended = self.step >= self.max_steps or out_of_time
-            stepped = loss is not None
+            stepped = self.loss is not None
             # A stop by a signal leaves no trace: the run that goes on writes the rows of one that was not stopped.
             evaluate = self.unevaluated or (stepped and self._due(self.evaluate_every, ended))
             evaluate = evaluate and bool(self.experiment.evaluators)
             if stepped and self._due(self.log_every, ended):
-                row = self._read_meter()
+                row = self._read_meter(summary)
                 progress.update(self.step, row.get("train/loss"), row.get("train/energy_gap"))
                 self._write(summary, row)
             if stepped and (evaluate or self._due(self.checkpoint_every, ended or stop.requested)):
                 self.unevaluated = evaluate  # saved before it is evaluated: neither can cost the other
                 self._save(summary)
-            if evaluate and not stop.requested:
-                scores = self.report.evaluate()
+            if evaluate and (scores := stop.unless(lambda: self._try("evaluator", self.report.evaluate))) is not None:
                 self._write(summary, as_row(scores))
                 self.logger.summary(self.report.bests(scores))
                 self.best = best_of(self.best, self.experiment.optimized_metric, scores, self.step)
                 self.unevaluated = False
+                symptom = self.experiment.guard.judge(self.step, scores, self.report.of_starts)
+                if symptom is not None:
+                    self._found(symptom, {}, summary)
                 self._save(summary)
                 if not ended and self.prune(self.step, scores):
                     return Outcome("pruned", self.best, f"its scores at step {self.step:,}")
-            if loss is not None and not stop.requested and self._due(self.image_every, ended):
-                self.logger.log(self.report.draw(self.step, loss, last=ended), self.step)
+            if (loss := self.loss) is not None and self._due(self.image_every, ended):
+                draw = functools.partial(self.report.draw, self.step, loss, last=ended)
+                self.logger.log(stop.unless(functools.partial(self._try, "image", draw)) or {}, self.step)
             self.logger.commit()
+            if stop.requested and self.saved != self.step:
+                self._save(summary)
             if ended or stop.requested:
                 whole = ended and not (stop.requested and self.unevaluated)
                 return Outcome("finished" if whole else "stopped", self.best)
-            loss = update(self.step)
+            self.loss = update(self.step)
             self.step += 1
             step_done()
+
+    def _try(self, what: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What work returns; empty when it fails, which is told and costs no more than itself."""
+        try:
+            return work()
+        except Exception:
+            log.warning("step %d: no %s, the training goes on", self.step, what, exc_info=True)
+            return {}
 
     def _due(self, every_steps: int, at_last: bool) -> bool:
         return at_last or self.step % every_steps == 0
 
-    def _read_meter(self) -> dict[str, float]:
+    def _read_meter(self, summary: dict[str, Any]) -> dict[str, float]:
         row, bad = self.meter.read()
         now = time.perf_counter()
         row["time/steps_per_s"] = (self.step - self._steps_at) / (now - self._clock_at)
         row["time/minutes"] = self.elapsed / 60
         row["train/lr"] = self.experiment.optimizer.param_groups[0]["lr"]
+        signals, symptom = self.experiment.guard.read()
+        row |= signals
         self._steps_at, self._clock_at = self.step, now
         if bad is not None:
             self._leave(row)
-            raise NonFiniteError(*bad)
+            self._end(NonFiniteError(*bad))
+        if symptom is not None:
+            self._found(symptom, row, summary)
         return row
+
+    def _found(self, symptom: Symptom, row: dict[str, float], summary: dict[str, Any]) -> None:
+        """Say what the guard found, or end."""
+        if self.experiment.guard.on_divergence != "warn":
+            self._leave(row)
+            self._end(DivergedError(symptom))
+        log.warning("step %d: %s", self.step, symptom.text)
+        self.logger.alert(f"{self.directory.path}: {symptom.name}", symptom.text)
+        summary["symptoms"] = [*summary["symptoms"], {"name": symptom.name, "step": symptom.step, "text": symptom.text}]
+
+    def _end(self, error: DivergedError) -> NoReturn:
+        """Keep what shows it, and end the training as diverged."""
+        ex = self.experiment
+        if isinstance(error, NonFiniteError):
+            error.symptom = divergence.of_data(error.symptom, ex, self.batch_size)
+        batch = ex.dataset.batch(self.step - 1, self.batch_size, ex.stream.seed, ex.stream.rank, ex.data_augmentation)
+        divergence.keep(self.directory, error.symptom, batch, self.loss, self._state())
+        log.error("diverged at step %d: %s", self.step, error.symptom.text)
+        raise error
 
     def _write(self, summary: dict[str, Any], row: dict[str, float]) -> None:
         summary["metrics"] = summary["metrics"] | row
@@ -232,10 +279,11 @@ class Trainer:
             bad = self.step, "parameters"
         if bad is not None:
             self._leave(self.meter.read()[0])
-            raise NonFiniteError(*bad)
+            self._end(NonFiniteError(*bad))
         checkpoint.save(self.directory.checkpoint(self.step), self._state())
         checkpoint.prune(self.directory, self.keep_checkpoints, {self.best["step"]} if self.best else set())
         self.directory.write_summary(summary | {"step": self.step, "best": self.best})
+        self.saved = self.step
 
     def _state(self) -> dict[str, Any]:
         """Everything a resumed run needs beside its config."""
@@ -253,6 +301,6 @@ class Trainer:
 
     def _load(self, state: dict[str, Any]) -> None:
         self.step, self.elapsed, self.best = state["step"], state["elapsed"], state["best"]
-        self.unevaluated = state["unevaluated"]
+        self.unevaluated, self.saved = state["unevaluated"], state["step"]
         self.ema.load_state_dict(state["ema"])
         self.meter.load_state_dict(state["meter"])

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from ebm_exp.evaluator import Score
+from ebm_exp.guard.rule import Symptom
 
 Best = dict[str, Any]  # metric, value, step, better
 
@@ -13,16 +14,18 @@ class Outcome(NamedTuple):
     """How a training ended; what fails raises.
 
     Attributes:
-        state: ``finished``, ``stopped`` by a signal, ``pruned``, or ``diverged``: a number was not finite.
+        state: ``finished``, ``stopped`` by a signal, ``pruned``, or ``diverged``: see ``symptom``.
         best: of its evaluations; None: none was made, or no metric is optimized.
         reason: why it ended before its time.
         signal: the one that came, though it may have ended before it could be stopped.
+        symptom: of one that diverged.
     """
 
     state: Literal["finished", "stopped", "pruned", "diverged"]
     best: Best | None = None
     reason: str | None = None
     signal: int | None = None
+    symptom: Symptom | None = None
 
     @property
     def exit_code(self) -> int:

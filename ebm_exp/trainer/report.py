@@ -40,6 +40,7 @@ class Report:
         self.image_samples = image_samples
         self._data_due = True
         self._bests: dict[str, float] | None = None
+        self._of_starts: dict[str, Score] | None = None
 
     def facts(self) -> dict[str, Any]:
         """What the summary and W&B record of a run beside its config."""
@@ -97,6 +98,19 @@ class Report:
         n = max((each.n_samples for each in evaluators), default=0)
         model = Model(self.energy, ex.sampling, ex.stream, n)
         return {name: score for each in evaluators for name, score in each(model).items()}
+
+    def of_starts(self) -> dict[str, Score]:
+        """The scores of points where samples begin, unmoved; computed once."""
+        if self._of_starts is None:
+            ex, evaluators = self.experiment, self.experiment.evaluators.values()
+            judges = [each for each in evaluators if each.n_samples]
+            n = max((each.n_samples for each in judges), default=0)
+            begin = ex.sampling.begins(self.energy, n, ex.stream) if judges else None
+            self._of_starts = {}
+            if begin is not None:
+                model = Model.of(self.energy, begin)
+                self._of_starts = {name: score for each in judges for name, score in each(model).items()}
+        return self._of_starts
 
     def draw(self, step: int, loss: Loss, last: bool) -> dict[str, Value]:
         """Write the images of this step; returns what loggers show of them, by metric name.

@@ -2,11 +2,11 @@
 
 import torch
 
+from ebm_exp.guard.meter import Meter
 from ebm_exp.objective.base import Loss
 from ebm_exp.random import generator, seed_global
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment
-from ebm_exp.trainer.guard import Meter
 
 
 class Update:
@@ -62,6 +62,9 @@ class Update:
             (total / self.accumulate_steps).backward()
             means = {f"train/{name}": term.detach().mean() for name, term in loss.terms.items()}
             self.meter.add(step + 1, {"train/loss": total.detach()} | means | loss.metrics)
+        if ex.guard.due(step + 1):
+            with torch.no_grad():
+                ex.guard.look(step + 1, ex.objective.signals(loss))
         norm = torch.nn.utils.clip_grad_norm_(self.params, self.gradient_norm_clip)
         self.meter.add(step + 1, {"train/grad_norm": norm})
         ex.optimizer.step()

@@ -24,7 +24,7 @@ from tests.sampling.test_levels import DOMAIN, from_grid, levels, same
 
 CPU = torch.device("cpu")
 NOISE = Flow("uniform")  # logit-normal times look at those near the data too rarely for a density there
-N_STEPS, BATCH = 16_000, 512
+N_STEPS, BATCH = 16_000, 1024
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 CELLS = 400
 

@@ -22,12 +22,12 @@ from ebm_exp.config.validate import locate, validate
 from ebm_exp.energy import Energy
 from ebm_exp.energy.base import edges, rest
 from ebm_exp.evaluator import classifier
+from ebm_exp.guard.meter import Meter
 from ebm_exp.objective import Loss
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.build import build
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment
-from ebm_exp.trainer.guard import Meter
 from ebm_exp.trainer.report import Report
 from ebm_exp.trainer.update import Update
 from tests.config.test_conf import composed, run_two_steps

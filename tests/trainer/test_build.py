@@ -9,11 +9,11 @@ from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.absent import Absent
 from ebm_exp.energy import MLP
+from ebm_exp.guard.meter import Meter
 from ebm_exp.objective import Loss, Objective
 from ebm_exp.random import Stream, generator, seed_global
 from ebm_exp.trainer.build import build, check_data
 from ebm_exp.trainer.ema import EMA
-from ebm_exp.trainer.guard import Meter
 from ebm_exp.trainer.update import Update
 from tests.config.test_conf import composed
 

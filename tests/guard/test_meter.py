@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from ebm_exp.trainer.guard import Meter, NonFiniteError
+from ebm_exp.guard.meter import Meter, NonFiniteError
 
 
 def scalars(**values: float) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Watching a run's numbers without waiting for the device."""
+"""The means of an interval, without waiting for the device."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebm_exp.guard.rule import DivergedError, Rule, Symptom
 
-class NonFiniteError(ArithmeticError):
+_NON_FINITE = Rule(
+    name="non_finite",
+    signal="",
+    low=-math.inf,
+    high=math.inf,
+    says="",
+    causes="a learning rate that is too high, or chains that left all data behind",
+    knobs=("optimizer.lr=…", "trainer.gradient_norm_clip=1", "a smaller sampler.step_size"),
+    remedy=("learning_rate", "clip"),
+)
+
+
+class NonFiniteError(DivergedError):
     """A number that should be finite is not; training stops instead of going on with nonsense.
 
     Attributes:
@@ -17,7 +30,10 @@ class NonFiniteError(ArithmeticError):
     """
 
     def __init__(self, step: int, metric: str) -> None:
-        super().__init__(step, metric)  # both as arguments, so that the exception survives pickling between processes
+        rule = _NON_FINITE
+        text = f"step {step}: {metric} is not finite (NaN or infinite)"
+        super().__init__(Symptom("non_finite", step, f"{text}. {rule.advice()}", rule.remedy))
+        self.args = step, metric  # so that the exception survives pickling between processes
         self.step, self.metric = step, metric
 
     def __str__(self) -> str:

@@ -1,0 +1,125 @@
+"""A guard beside a training: signals of every tenth step, means of windows, rules that they must keep.
+
+Nothing here waits for the device: signals add up on it, and are read where the trainer reads its metrics anyway.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor
+
+from ebm_exp.evaluator import Score
+from ebm_exp.guard.rule import Rule, Symptom, found
+from ebm_exp.guard.scores import OF_SCORES, of_scores
+from ebm_exp.types import From, NonNegativeInt, PositiveInt, Provided
+
+
+class Guard:
+    """Looks at signals of an objective and names what is wrong.
+
+    Args:
+        rules: of the objective.
+        device: where signals live.
+        on_divergence: ``stop``: end as diverged; ``rollback``: go on from the last healthy checkpoint with a remedy and
+            other random numbers, at most ``max_rollbacks`` times; ``warn``: say it and go on.
+        every_steps: steps from one look to the next.
+        window_steps: of a mean; a multiple of ``every_steps``.
+        n_windows: in a row that must break a rule.
+        max_rollbacks: of a run.
+        ignore: names of symptoms that are no reason to act.
+
+    Raises:
+        ValueError: when a window is no multiple, or a symptom that is to be ignored does not exist.
+    """
+
+    def __init__(
+        self,
+        rules: Annotated[tuple[Rule, ...], From("objective.rules")],
+        device: Provided[torch.device],
+        on_divergence: Literal["stop", "rollback", "warn"] = "stop",
+        every_steps: PositiveInt = 10,
+        window_steps: PositiveInt = 50,
+        n_windows: PositiveInt = 2,
+        max_rollbacks: NonNegativeInt = 3,
+        ignore: tuple[str, ...] = (),
+    ) -> None:
+        if window_steps % every_steps:
+            raise ValueError(f"window_steps: must be a multiple of every_steps, {every_steps}, got {window_steps}")
+        known = [*(rule.name for rule in rules), *OF_SCORES]
+        if unknown := [name for name in ignore if name not in (*known, "all")]:
+            raise ValueError(f"ignore: there is no {unknown[0]}; of {', '.join([*known, 'all'])}")
+        self.ignored = frozenset(known if "all" in ignore else ignore)
+        self.rules = tuple(rule for rule in rules if rule.name not in self.ignored)
+        self.device, self.on_divergence, self.max_rollbacks = device, on_divergence, max_rollbacks
+        self.every_steps, self.window_steps, self.n_windows = every_steps, window_steps, n_windows
+        self._sum: Tensor | None = None  # of the window that is open
+        self._count = 0
+        self._names: list[str] = []
+        self._closed: list[tuple[int, Tensor]] = []  # (last step, means), not read yet
+        self._broken: dict[str, list[int]] = {}  # by rule: last steps of the windows in a row that broke it
+
+    def due(self, step: int) -> bool:
+        """Whether a look is due after ``step`` steps."""
+        return bool(self.rules) and step % self.every_steps == 0
+
+    @torch.no_grad()
+    def look(self, step: int, signals: Mapping[str, Tensor]) -> None:
+        """Take in the signals of a step, scalars on the device, always the same ones."""
+        values = self._stacked(signals)
+        self._sum = values if self._sum is None else self._sum + values
+        self._count += 1
+        if step % self.window_steps == 0:
+            self._closed.append((step, self._sum / self._count))
+            self._sum, self._count = None, 0
+
+    def read(self) -> tuple[dict[str, float], Symptom | None]:
+        """Means of the newest window since the last read, and the first symptom; one transfer from the device."""
+        if not self._closed:
+            return {}, None
+        steps, means = [step for step, _ in self._closed], torch.stack([mean for _, mean in self._closed]).tolist()
+        self._closed = []
+        symptom: Symptom | None = None
+        for step, row in zip(steps, means, strict=True):
+            values = dict(zip(self._names, row, strict=True))
+            for rule in self.rules:
+                of_rule = self._judge(rule, step, values)
+                symptom = symptom or of_rule
+        return {f"guard/{name}": value for name, value in values.items()}, symptom
+
+    def judge(
+        self, step: int, scores: Mapping[str, Score], of_starts: Callable[[], Mapping[str, Score]]
+    ) -> Symptom | None:
+        """The symptom that an evaluation shows, see ``of_scores``."""
+        symptom = of_scores(step, scores, of_starts)
+        return None if symptom is None or symptom.name in self.ignored else symptom
+
+    def _judge(self, rule: Rule, step: int, values: Mapping[str, float]) -> Symptom | None:
+        if not rule.broken_by(step, values):
+            self._broken.pop(rule.name, None)
+            return None
+        windows = self._broken.setdefault(rule.name, [])
+        windows.append(step)
+        if len(windows) != self.n_windows:  # once: the next time after it was healthy again
+            return None
+        return found(rule, windows[0] - self.window_steps, values[rule.signal])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The windows so far, for a checkpoint in their middle."""
+        return {
+            "sum": {} if self._sum is None else dict(zip(self._names, self._sum, strict=True)),
+            "count": self._count,
+            "closed": [(step, dict(zip(self._names, mean, strict=True))) for step, mean in self._closed],
+            "broken": self._broken,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with saved windows."""
+        self._count = state["count"]
+        self._sum = self._stacked(state["sum"]) if state["sum"] else None
+        self._closed = [(step, self._stacked(means)) for step, means in state["closed"]]
+        self._broken = {name: list(steps) for name, steps in state["broken"].items()}
+
+    def _stacked(self, values: Mapping[str, Tensor]) -> Tensor:
+        self._names = list(values)
+        return torch.stack(list(values.values())).to(self.device, torch.float64)

@@ -1,0 +1,61 @@
+"""What a rollback changes, by the symptom that led to it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+Change = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def changes(remedy: Iterable[str], config: Mapping[str, Any]) -> dict[str, Any]:
+    """New values by key; of what the config does not have, nothing.
+
+    Args:
+        remedy: names.
+        config: resolved.
+    """
+    found: dict[str, Any] = {}
+    for name in remedy:
+        found |= REMEDIES[name](config)
+    return found
+
+
+def _scaled(config: Mapping[str, Any], factors: Mapping[str, float]) -> dict[str, Any]:
+    """The keys that are there, times their factors."""
+    values = {key: _at(config, key) for key in factors}
+    return {key: value * factors[key] for key, value in values.items() if isinstance(value, int | float)}
+
+
+def _at(config: Mapping[str, Any], key: str) -> Any:
+    node: Any = config
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def _clip(config: Mapping[str, Any]) -> dict[str, Any]:
+    now = _at(config, "trainer.gradient_norm_clip")
+    return {"trainer.gradient_norm_clip": 1.0 if now is None or now > 1 else now / 2}
+
+
+def _l2(factor: float) -> Change:
+    return lambda config: _scaled(config, {"regularization.energy_l2.weight": factor})
+
+
+def _restarts(config: Mapping[str, Any]) -> dict[str, Any]:
+    now = _at(config, "buffer.reinit_probability")
+    return {} if now is None else {"buffer.reinit_probability": max(0.05, 2 * now)}
+
+
+def _longer(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: int(value) for key, value in _scaled(config, {"sampler.n_steps": 2}).items()}
+
+
+REMEDIES: dict[str, Change] = {
+    "learning_rate": lambda config: _scaled(config, {"optimizer.lr": 0.5, "optimizer.adam_lr": 0.5}),
+    "clip": _clip,
+    "step_size": lambda config: _scaled(config, {"sampler.step_size": 0.5, "sampler.noise_std": 0.5**0.5}),  # T stays
+    "longer_chains": _longer,
+    "more_l2": _l2(10.0),
+    "less_l2": _l2(0.01),
+    "restarts": _restarts,
+}

@@ -1,0 +1,88 @@
+"""Attempts of one run: after a divergence, or because its user says so, it goes on under changed settings.
+
+The config in the run directory is the one in force; what changed, from which step and why stands in summary.json.
+"""
+
+import copy
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ebm_exp.config.saved import CHANGEABLE
+from ebm_exp.run.directory import RunDirectory
+
+
+def begin(directory: RunDirectory, changes: Mapping[str, Any], step: int, why: str) -> int:
+    """Change a run's config for what follows a step, and leave out the checkpoints after that step.
+
+    Args:
+        directory: the run's.
+        changes: new values by key; ``attempt`` counts by itself.
+        step: the run goes on from there.
+        why: for the record.
+
+    Returns:
+        The number of the attempt, from 1.
+    """
+    for later in (each for each in directory.checkpoint_steps() if each > step):
+        directory.checkpoint(later).unlink()
+    file = directory.path / ".hydra" / "config.yaml"
+    config = OmegaConf.load(file)
+    number = int(config.get("attempt") or 0) + 1
+    before = {key: OmegaConf.select(config, key) for key in changes}
+    for key, value in (dict(changes) | {"attempt": number}).items():
+        OmegaConf.update(config, key, value)
+    _replace(file, OmegaConf.to_yaml(config))
+    summary = directory.summary()
+    changed = {key: [before[key], value] for key, value in changes.items()}
+    entry = {"attempt": number, "step": step, "why": why, "changed": changed}
+    directory.write_summary(summary | {"attempts": [*summary.get("attempts", []), entry]})
+    return number
+
+
+def in_force(directory: RunDirectory, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a run with what its attempts so far have changed, unless it says so itself."""
+    changed: dict[str, Any] = {}
+    for entry in directory.summary().get("attempts", []):
+        if entry["attempt"] > config.get("attempt", 0):
+            changed |= {key: now for key, (_, now) in entry["changed"].items()} | {"attempt": entry["attempt"]}
+    result = copy.deepcopy(dict(config))
+    for key, value in changed.items():
+        *path, last = key.split(".")
+        node = result
+        for part in path:
+            node = node[part]
+        node[last] = value
+    return result
+
+
+def asked(directory: RunDirectory, config: Mapping[str, Any], step: int) -> None:
+    """Begin the attempt that a user asked for, ``attempt=next``, if this is one.
+
+    Args:
+        directory: the run's.
+        config: resolved, that the user asked for.
+        step: the run goes on from there.
+    """
+    saved = OmegaConf.load(directory.path / ".hydra" / "config.yaml")
+    if config.get("attempt", 0) <= int(saved.get("attempt") or 0):
+        return
+    before = _leaves(OmegaConf.to_container(saved, resolve=True))
+    now = {key: value for key, value in _leaves(dict(config)).items() if CHANGEABLE.fullmatch(key)}
+    begin(directory, {key: value for key, value in now.items() if before.get(key) != value}, step, "asked for")
+
+
+def _leaves(node: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(node, Mapping):
+        return {path: node}
+    inner = [_leaves(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
+    return {key: value for each in inner for key, value in each.items()}
+
+
+def _replace(file: Path, text: str) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, file)

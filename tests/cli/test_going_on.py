@@ -1,0 +1,202 @@
+"""A run that begins or goes on by one command, that two processes want, that goes on otherwise, that is not healthy."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.warm import SMALL, Warm, environment
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+NULL = Path(os.devnull)
+PLANE = ("dataset=two_moons", "energy.widths=[32]", "sampler.n_steps=5", "evaluator=none", "optimized_metric=null")
+PLANE += ("logger.mode=disabled", "device=cpu", "sampling.n_steps=5", "trainer.image_every_steps=100000")
+
+
+def rows(run: Path) -> list[dict[str, float]]:
+    read = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in read]
+
+
+def summary(run: Path) -> dict[str, Any]:
+    return json.loads((run / "summary.json").read_text())
+
+
+def states(run: Path, step: int) -> tuple[Any, Any]:
+    state = torch.load(run / "checkpoints" / f"step_{step:08d}.pt", weights_only=True)
+    return state["parts"], state["ema"]
+
+
+def wait_for(what: Path | Callable[[], bool], seconds: float = 60) -> None:
+    there = what.exists if isinstance(what, Path) else what
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_one_command_begins_a_run_and_goes_on_with_it(cli: Cli, warm: Warm, tmp_path: Path) -> None:
+    steps = ("trainer.max_steps=300", "trainer.checkpoint_every_steps=100", "trainer.log_every_steps=50")
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert cli("train.py", *PLANE, *steps, f"hydra.run.dir={whole}").returncode == 0
+    command = ["train.py", *PLANE, *steps, f"hydra.run.dir={run}", "resume=auto"]
+    for file in ("summary.json", "checkpoints/step_00000100.pt", "checkpoints/step_00000200.pt"):
+        child = warm.start(command, environment(), NULL, NULL)
+        wait_for(run / file)
+        child.kill()
+        child.wait(20)
+    last = cli(*command)
+    assert last.returncode == 0, last.stderr
+    assert rows(run) == rows(whole)
+    for a, b in zip(states(run, 300), states(whole, 300), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    other = cli(*command, "optimizer.lr=0.1")
+    assert (other.returncode, other.stderr) == (
+        2, f"resume: {run} holds a run that began without optimizer.lr=0.1; another folder begins one\n"
+    )  # fmt: skip
+    fewer = cli(*(a for a in command if a != "sampler.n_steps=5"))
+    assert (fewer.returncode, fewer.stderr) == (
+        2, f"resume: {run} holds a run that began with sampler.n_steps=5; another folder begins one\n"
+    )  # fmt: skip
+    assert cli(*command, "trainer.max_steps=310").returncode == 0
+    assert summary(run)["step"] == 310
+
+
+def test_auto_wants_a_directory_and_clears_none_that_is_no_run(cli: Cli, tmp_path: Path) -> None:
+    done = cli("train.py", *PLANE, "resume=auto")
+    assert (done.returncode, done.stderr) == (
+        2, "resume: auto needs hydra.run.dir=<folder>, where the run goes on or begins\n"
+    )  # fmt: skip
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    done = cli("train.py", *PLANE, "resume=auto", f"hydra.run.dir={tmp_path}/mine")
+    assert (done.returncode, done.stderr) == (
+        2, f"hydra.run.dir: {tmp_path}/mine holds thesis.tex, which is of no run; name another folder\n"
+    )  # fmt: skip
+
+
+def test_a_run_that_is_trained_is_refused_and_a_dead_process_stops_nobody(cli: Cli, warm: Warm, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    steps = ("trainer.max_steps=100000", "trainer.checkpoint_every_steps=20")
+    child = warm.start(["train.py", *PLANE, *steps, f"hydra.run.dir={run}"], environment(), NULL, NULL)
+    wait_for(run / "checkpoints" / "step_00000020.pt")
+    said = summary(run)
+    second = subprocess.run(
+        [sys.executable, "train.py", f"resume={run}"], capture_output=True, text=True, check=False, env=environment()
+    )
+    assert second.returncode == 2
+    assert second.stderr == (
+        f"resume: {run} is being trained, by process {said['pid']} on {said['host']}, since {said['started']}\n"
+    )
+    child.kill()
+    child.wait(20)
+    assert summary(run)["state"] == "running"
+    more = cli("train.py", f"resume={run}", f"trainer.max_steps={summary(run)['step'] + 25}")
+    assert more.returncode == 0, more.stderr
+
+
+def test_a_run_goes_on_otherwise_and_says_so(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    small = [a for a in SMALL if not a.startswith("trainer.max_steps")]
+    begun = cli("train.py", *small, "schedule=constant", "trainer.max_steps=20", f"hydra.run.dir={run}")
+    assert begun.returncode == 0, begun.stderr
+    before = states(run, 20)[0]
+    refused = cli("train.py", f"resume={run}", "trainer.max_steps=40", "optimizer.lr=1e-9")
+    assert refused.returncode == 2
+    assert "(attempt=next optimizer.lr=1e-9 changes it on the way)" in refused.stderr
+    done = cli("train.py", f"resume={run}", "attempt=next", "trainer.max_steps=40", "optimizer.lr=1e-9", "seed=7")
+    assert done.returncode == 0, done.stderr
+    assert rows(run)[-1]["train/lr"] == 1e-9
+    after = states(run, 40)[0]
+    for name, weight in before["energy"].items():
+        torch.testing.assert_close(after["energy"][name], weight, rtol=0, atol=1e-6)
+    assert after["buffer"]["_extra_state"] != before["buffer"]["_extra_state"]
+    (entry,) = summary(run)["attempts"]
+    assert entry == {
+        "attempt": 1,
+        "step": 20,
+        "why": "asked for",
+        "changed": {"optimizer.lr": [0.002, 1e-9], "seed": [0, 7]},
+    }
+    assert cli("train.py", f"resume={run}", "trainer.max_steps=60").returncode == 0  # under what is in force now
+    assert rows(run)[-1]["train/lr"] == 1e-9
+    assert (
+        cli("train.py", *PLANE, "attempt=next").stderr == "attempt: next goes with resume=<run>, a new run has none\n"
+    )
+
+
+BLOWS_UP = (*PLANE, "energy.widths=[64,64]", "sampler.step_size=0.5", "sampler.n_steps=20", "optimizer.lr=0.02")
+BLOWS_UP += ("trainer.max_steps=250", "trainer.batch_size=64")
+BLOWS_UP += ("trainer.checkpoint_every_steps=50",)
+
+
+def test_a_training_that_is_not_healthy_stops_and_says_why(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = cli("train.py", *BLOWS_UP, f"hydra.run.dir={run}")
+    assert done.returncode == 3
+    said = summary(run)
+    assert said["state"] == "diverged"
+    assert said["symptom"] in ("gap", "chains_left")
+    assert said["step"] <= 200
+    assert "Likely: " in said["reason"]
+    assert "What helps: " in said["reason"]
+    assert said["reason"] in done.stderr
+    assert said["reason"] in (run / "train.log").read_text()
+    kept = torch.load(run / "checkpoints" / "diverged.pt", weights_only=True)
+    assert kept["batch"].shape == kept["points"]["negatives"].shape
+    assert kept["state"]["step"] == said["step"]
+
+
+def test_a_warning_lets_it_go_on(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = cli("train.py", *BLOWS_UP, "guard.on_divergence=warn", f"hydra.run.dir={run}")
+    said = summary(run)
+    assert (done.returncode, said["state"], said["step"]) == (0, "finished", 250)
+    assert said["symptoms"][0]["text"] in (run / "train.log").read_text()
+
+
+def test_a_rollback_goes_on_from_a_healthy_checkpoint_with_a_remedy(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = cli("train.py", *BLOWS_UP, "guard.on_divergence=rollback", "guard.max_rollbacks=2", f"hydra.run.dir={run}")
+    attempts = summary(run)["attempts"]
+    assert 1 <= len(attempts) <= 2
+    first = attempts[0]
+    assert first["changed"]["optimizer.lr"] == [0.02, 0.01]
+    assert done.returncode == (0 if summary(run)["state"] == "finished" else 3)
+    steps = [row["step"] for row in rows(run)]
+    assert steps == sorted(steps)
+
+
+def test_an_evaluation_that_fails_costs_no_training(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    broken = ("evaluator=frechet", "evaluator.frechet.features=classifier", "trainer.max_steps=4")
+    small = [a for a in SMALL if not a.startswith(("evaluator", "trainer.max_steps"))]
+    done = cli("train.py", *small, *broken, "evaluator.frechet.cache_dir=/proc/nowhere", "optimized_metric=null",
+               f"hydra.run.dir={run}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (run / "checkpoints" / "step_00000004.pt").is_file()
+    assert "no evaluator, the training goes on" in (run / "train.log").read_text()
+    assert "Traceback" in (run / "train.log").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP, signal.SIGXCPU])
+def test_each_signal_leaves_a_checkpoint_of_its_step(cli: Cli, warm: Warm, tmp_path: Path, number: int) -> None:
+    run = tmp_path / "run"
+    steps = ("trainer.max_steps=100000", "trainer.log_every_steps=10")
+    child = warm.start(["train.py", *PLANE, *steps, f"hydra.run.dir={run}"], environment(), NULL, NULL)
+    wait_for(lambda: (run / "metrics.jsonl").is_file() and len((run / "metrics.jsonl").read_text()) > 10)
+    sent = time.monotonic()
+    child.send_signal(number)
+    assert child.wait(20) == 128 + number
+    assert time.monotonic() - sent < 10
+    said = summary(run)
+    assert said["state"] == "stopped"
+    assert (run / "checkpoints" / f"step_{said['step']:08d}.pt").is_file()
