@@ -25,7 +25,7 @@ class Guard:
             other random numbers, at most ``max_rollbacks`` times; ``warn``: say it and go on.
         every_steps: steps from one look to the next.
         window_steps: of a mean; a multiple of ``every_steps``.
-        n_windows: in a row that must break a rule.
+        n_windows: in a row that must break a rule; one that is better than the one before begins anew.
         max_rollbacks: of a run.
         ignore: names of symptoms that are no reason to act.
 
@@ -57,7 +57,7 @@ class Guard:
         self._count = 0
         self._names: list[str] = []
         self._closed: list[tuple[int, Tensor]] = []  # (last step, means), not read yet
-        self._broken: dict[str, list[int]] = {}  # by rule: last steps of the windows in a row that broke it
+        self._broken: dict[str, list[tuple[int, float]]] = {}  # by rule: the windows in a row that broke it
 
     def due(self, step: int) -> bool:
         """Whether a look is due after ``step`` steps."""
@@ -98,11 +98,14 @@ class Guard:
         if not rule.broken_by(step, values):
             self._broken.pop(rule.name, None)
             return None
+        value = values[rule.signal]
         windows = self._broken.setdefault(rule.name, [])
-        windows.append(step)
+        if len(windows) < self.n_windows and windows and rule.heals(windows[-1][1], value):
+            windows.clear()
+        windows.append((step, value))
         if len(windows) != self.n_windows:  # once: the next time after it was healthy again
             return None
-        return found(rule, windows[0] - self.window_steps, values[rule.signal])
+        return found(rule, windows[0][0] - self.window_steps, value)
 
     def state_dict(self) -> dict[str, Any]:
         """The windows so far, for a checkpoint in their middle."""
@@ -118,7 +121,7 @@ class Guard:
         self._count = state["count"]
         self._sum = self._stacked(state["sum"]) if state["sum"] else None
         self._closed = [(step, self._stacked(means)) for step, means in state["closed"]]
-        self._broken = {name: list(steps) for name, steps in state["broken"].items()}
+        self._broken = {name: [(step, value) for step, value in windows] for name, windows in state["broken"].items()}
 
     def _stacked(self, values: Mapping[str, Tensor]) -> Tensor:
         self._names = list(values)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_BETTER = 0.9  # times what a window had before, and less, is on its way back
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -34,6 +36,10 @@ class Rule:
         if self.signal not in values or step <= self.after:
             return False
         return not self.low <= values[self.signal] <= self.high
+
+    def heals(self, before: float, now: float) -> bool:
+        """Whether the second of two windows that break it is on its way back."""
+        return now < _BETTER * before if now > self.high else before < _BETTER * now
 
     def advice(self) -> str:
         """Why, and what helps."""

@@ -7,6 +7,7 @@ from ebm_exp.evaluator import Score
 from ebm_exp.guard.rule import Symptom
 
 OF_SCORES = ("score_not_finite", "worse_than_start")  # symptoms
+AFTER = 200  # steps; before them a network knows little
 FAR = 1.1  # times as far from the data as the points that samples began at
 
 
@@ -25,7 +26,7 @@ def of_scores(step: int, scores: Mapping[str, Score], of_starts: Callable[[], Ma
         if math.isnan(score.value):
             text = f"at step {step:,} eval/{name} is NaN. Likely: {causes}. {helps}"
             return Symptom("score_not_finite", step, text, ("learning_rate", "clip"))
-    distances = [name for name in scores if name.startswith(("frechet", "mmd"))]
+    distances = [name for name in scores if name.startswith(("frechet", "mmd"))] if step > AFTER else []
     for name in distances:
         start = of_starts().get(name)
         if start is not None and scores[name].value > FAR * start.value > 0:

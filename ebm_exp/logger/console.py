@@ -1,5 +1,6 @@
 """Progress for a person: a live line on a terminal, plain lines anywhere else."""
 
+import logging
 import time
 from types import TracebackType
 from typing import Self
@@ -9,6 +10,14 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 _PLAIN_EVERY = 5.0  # seconds between lines when there is no terminal
+
+
+def to_file(text: str, level: int = logging.INFO) -> None:
+    """A line of the run's log (train.log) that the terminal has in its own way."""
+    record = logging.LogRecord("ebm_exp", level, "", 0, text, None, None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
 
 
 class Progress:
@@ -63,7 +72,8 @@ class Progress:
             self._unprinted = line
 
     def print(self, line: str) -> None:
-        """A line of its own that the live line stays clear of."""
+        """A line of its own that the live line stays clear of; the run's log has it too."""
+        to_file(line)
         if self._live:
             self._console.print(line, markup=False)
         else:

@@ -31,7 +31,7 @@ def begin(directory: RunDirectory, changes: Mapping[str, Any], step: int, why: s
         directory.checkpoint(later).unlink()
     file = directory.path / ".hydra" / "config.yaml"
     config = OmegaConf.load(file)
-    number = int(config.get("attempt") or 0) + 1
+    number = int(OmegaConf.select(config, "attempt") or 0) + 1
     before = {key: OmegaConf.select(config, key) for key in changes}
     for key, value in (dict(changes) | {"attempt": number}).items():
         OmegaConf.update(config, key, value)
@@ -68,7 +68,7 @@ def asked(directory: RunDirectory, config: Mapping[str, Any], step: int) -> None
         step: the run goes on from there.
     """
     saved = OmegaConf.load(directory.path / ".hydra" / "config.yaml")
-    if config.get("attempt", 0) <= int(saved.get("attempt") or 0):
+    if config.get("attempt", 0) <= int(OmegaConf.select(saved, "attempt") or 0):
         return
     before = _leaves(OmegaConf.to_container(saved, resolve=True))
     now = {key: value for key, value in _leaves(dict(config)).items() if CHANGEABLE.fullmatch(key)}

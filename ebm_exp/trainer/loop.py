@@ -19,7 +19,7 @@ from ebm_exp.evaluator import Score, as_row
 from ebm_exp.guard import DivergedError, Meter, NonFiniteError, Symptom
 from ebm_exp.logger import Logger
 from ebm_exp.logger.about import about
-from ebm_exp.logger.console import Progress
+from ebm_exp.logger.console import Progress, to_file
 from ebm_exp.logger.jsonl import Jsonl, truncate_after
 from ebm_exp.objective.base import Loss
 from ebm_exp.run import checkpoint
@@ -132,7 +132,7 @@ class Trainer:
         earlier = before.get("metrics", {})
         process = {"pid": os.getpid(), "host": socket.gethostname(), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         summary: dict[str, Any] = {"state": "running", "wandb_id": logger.id, "group": group} | process | facts
-        summary |= {"metrics": earlier, "attempts": before.get("attempts", []), "symptoms": []}
+        summary |= {"metrics": earlier} | {key: before.get(key, []) for key in ("attempts", "symptoms")}
         directory.write_summary(summary | {"step": self.step})
         outcome: Outcome | None = None
         failed: dict[str, Any] = {"state": "failed", "reason": "an exception; see train.log"}
@@ -141,7 +141,6 @@ class Trainer:
             with Progress(self.max_steps) as progress, stop:
                 for line in self.report.outline(facts, self.batch_size, self.step, self.max_steps):
                     progress.print(line)
-                    log.debug(line)
                 with profiler(directory.path, self.profile_steps, progress.print) as step_done:
                     outcome = self._loop(progress, stop, summary, step_done)._replace(signal=stop.signal)
         except DivergedError as error:
@@ -198,14 +197,14 @@ class Trainer:
                 self.logger.summary(self.report.bests(scores))
                 self.best = best_of(self.best, self.experiment.optimized_metric, scores, self.step)
                 self.unevaluated = False
-                symptom = self.experiment.guard.judge(self.step, scores, self.report.of_starts)
+                symptom = self.experiment.guard.judge(self.step, scores, self._of_starts)
                 if symptom is not None:
                     self._found(symptom, {}, summary)
                 self._save(summary)
                 if not ended and self.prune(self.step, scores):
                     return Outcome("pruned", self.best, f"its scores at step {self.step:,}")
-            if (loss := self.loss) is not None and self._due(self.image_every, ended):
-                draw = functools.partial(self.report.draw, self.step, loss, last=ended)
+            if self.loss is not None and self._due(self.image_every, ended):
+                draw = functools.partial(self.report.draw, self.step, self.loss, last=ended)
                 self.logger.log(stop.unless(functools.partial(self._try, "image", draw)) or {}, self.step)
             self.logger.commit()
             if stop.requested and self.saved != self.step:
@@ -216,6 +215,9 @@ class Trainer:
             self.loss = update(self.step)
             self.step += 1
             step_done()
+
+    def _of_starts(self) -> dict[str, Score]:
+        return self._try("scores of where samples begin", self.report.of_starts)
 
     def _try(self, what: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What work returns; empty when it fails, which is told and costs no more than itself."""
@@ -260,7 +262,7 @@ class Trainer:
             error.symptom = divergence.of_data(error.symptom, ex, self.batch_size)
         batch = ex.dataset.batch(self.step - 1, self.batch_size, ex.stream.seed, ex.stream.rank, ex.data_augmentation)
         divergence.keep(self.directory, error.symptom, batch, self.loss, self._state())
-        log.error("diverged at step %d: %s", self.step, error.symptom.text)
+        to_file(f"diverged at step {self.step}: {error.symptom.text}", logging.ERROR)
         raise error
 
     def _write(self, summary: dict[str, Any], row: dict[str, float]) -> None:

@@ -19,6 +19,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 TINY = (*SMALL[:4], "evaluator=mmd", "dataset.suggest.n_samples=16", "logger.mode=disabled", "device=cpu")
 EVERY = ("trainer.evaluate_every_steps=10000", "trainer.image_every_steps=10000", "trainer.checkpoint_every_steps=50")
 GRID = ("seed=1,2", "sampler.step_size=0.5,2", *TINY, "optimized_metric=eval/mmd2", *EVERY)
+GRID += ("guard.on_divergence=warn",)  # three steps of a chain cannot follow
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -134,15 +135,15 @@ class Late(Evaluator):
 def test_a_signal_during_the_last_evaluation_ends_the_sweep_too(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The job finishes, for nothing of it is left to do; the next does not begin."""
+    """The evaluation is left at once and done when the sweep goes on; the next job does not begin."""
     (tmp_path / "late.py").write_text(LATE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     own = ("evaluator=none", "+evaluator.late._target_=late.Late", "optimized_metric=eval/late")
     sweep = tmp_path / "s"
     done = cli("train.py", "-m", "seed=1,2", *TINY[:4], *SMALL[-3:], *own, f"hydra.sweep.dir={sweep}")
     assert done.returncode == 130, done.stderr
-    assert "stopped: 1 job left; go on with" in done.stdout
-    assert (state(sweep / "0"), (sweep / "1").exists()) == ("finished", False)
+    assert "stopped: 2 jobs left; go on with" in done.stdout
+    assert (state(sweep / "0"), (sweep / "1").exists()) == ("stopped", False)
 
 
 def test_the_readmes_own_search_as_printed(cli: Cli, tmp_path: Path) -> None:

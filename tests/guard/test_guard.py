@@ -48,6 +48,12 @@ def test_one_window_is_none_and_health_counts_anew() -> None:
     assert len(run(guard(), {1: 3.0, 101: 0.5, 151: 3.0}, 400)) == 2
 
 
+def test_what_is_on_its_way_back_is_no_symptom_yet() -> None:
+    assert run(guard(), {1: 9.0, 51: 7.0, 101: 5.0, 151: 3.0, 201: 1.0}, 400) == []
+    ((step, symptom),) = run(guard(), {1: 9.0, 51: 7.0, 101: 6.9}, 400)
+    assert (step, symptom.step) == (150, 50)
+
+
 def test_a_nan_is_outside_and_what_is_ignored_is_not() -> None:
     assert run(guard(), {1: math.nan}, 100)[0][0] == 100
     assert run(guard(ignore=("gap",)), {1: math.nan}, 100) == []

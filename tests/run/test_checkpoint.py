@@ -211,4 +211,4 @@ def test_the_keys_are_those_a_trainer_saves(tmp_path: Path) -> None:
     parts["trainer"].fit(parts, experiment, run, parts["logger"])
     saved = load(run.checkpoint(2))
     assert set(saved) == {"format", "unevaluated", "meter", *KEYS}
-    assert set(saved["parts"]) == {"energy", "objective", "buffer", "optimizer", "sampler"}
+    assert set(saved["parts"]) == {"energy", "objective", "buffer", "optimizer", "sampler", "guard"}

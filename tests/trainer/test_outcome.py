@@ -30,7 +30,7 @@ class Told(Evaluator):
 
 
 def fit(tmp_path: Path, better: str | None, **more: object) -> tuple[Outcome, RunDirectory]:
-    config = composed(*TINY, *EVERY, "optimized_metric=eval/told")
+    config = composed(*TINY, *EVERY, "optimized_metric=eval/told", "guard.on_divergence=warn")
     parts, experiment = build(config)
     experiment = experiment._replace(evaluators={"told": Told([3.0, 1.0, math.nan, 2.0], better)})
     run = RunDirectory(tmp_path / "run")
@@ -42,6 +42,7 @@ def fit(tmp_path: Path, better: str | None, **more: object) -> tuple[Outcome, Ru
 def test_the_best_follows_the_direction_of_the_score(tmp_path: Path, better: str, value: float, step: int) -> None:
     outcome, run = fit(tmp_path, better)
     assert outcome == Outcome("finished", {"metric": "eval/told", "value": value, "step": step, "better": better})
+    assert [each["name"] for each in run.summary()["symptoms"]] == ["score_not_finite"]
     assert run.summary()["best"] == outcome.best
     assert read_state(run, "best")["step"] == step
     rows = {row["step"]: row for row in run.metrics() if "eval/told" in row}
