@@ -53,9 +53,9 @@ def _longer(config: Mapping[str, Any]) -> dict[str, Any]:
 REMEDIES: dict[str, Change] = {
     "learning_rate": lambda config: _scaled(config, {"optimizer.lr": 0.5, "optimizer.adam_lr": 0.5}),
     "clip": _clip,
-    "step_size": lambda config: _scaled(config, {"sampler.step_size": 0.5, "sampler.noise_std": 0.5**0.5}),  # T stays
+    "step_size": lambda config: _scaled(config, {"sampler.step_size": 0.25, "sampler.noise_std": 0.5}),  # T stays
     "longer_chains": _longer,
     "more_l2": _l2(10.0),
-    "less_l2": _l2(0.01),
+    "less_l2": _l2(1e-4),
     "restarts": _restarts,
 }

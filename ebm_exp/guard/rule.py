@@ -1,5 +1,6 @@
 """What may go wrong in a training, and what is said of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -65,7 +66,8 @@ class Symptom:
 
 def found(rule: Rule, step: int, value: float) -> Symptom:
     """The symptom of a rule that is broken."""
-    text = f"from step {step:,} on {rule.says.format(value=f'{value:.3g}')}. {rule.advice()}"
+    number = "nan (all are alike)" if math.isnan(value) else f"{value:.3g}"
+    text = f"from step {step:,} on {rule.says.format(value=number)}. {rule.advice()}"
     return Symptom(rule.name, step, text, rule.remedy)
 
 

@@ -123,9 +123,9 @@ def test_a_remedy_changes_what_is_there() -> None:
     assert changes(REMEDIES, config) == {
         "optimizer.lr": 0.1,
         "trainer.gradient_norm_clip": 1.0,
-        "sampler.step_size": 1.0,
+        "sampler.step_size": 0.5,
         "sampler.n_steps": 40,
-        "regularization.energy_l2.weight": pytest.approx(0.001),  # less_l2 comes after more_l2
+        "regularization.energy_l2.weight": pytest.approx(1e-5),  # less_l2 comes after more_l2
         "buffer.reinit_probability": 0.05,
     }
     assert changes(REMEDIES, {}) == {"trainer.gradient_norm_clip": 1.0}
