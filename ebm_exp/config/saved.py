@@ -21,7 +21,7 @@ RESUMABLE = re.compile(
 # What may change beside with attempt=next, which is recorded: buffer and optimizer go on.
 CHANGEABLE = re.compile(
     r"seed|optimizer\.\w+|schedule\.\w+|sampler\.(step_size|noise_std|n_steps)|trainer\.gradient_norm_clip"
-    r"|regularization\.\w+\.weight"
+    r"|regularization\.\w+\.weight|buffer\.reinit_probability"
 )
 
 

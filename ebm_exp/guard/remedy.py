@@ -46,15 +46,10 @@ def _restarts(config: Mapping[str, Any]) -> dict[str, Any]:
     return {} if now is None else {"buffer.reinit_probability": max(0.05, 2 * now)}
 
 
-def _longer(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: int(value) for key, value in _scaled(config, {"sampler.n_steps": 2}).items()}
-
-
 REMEDIES: dict[str, Change] = {
     "learning_rate": lambda config: _scaled(config, {"optimizer.lr": 0.5, "optimizer.adam_lr": 0.5}),
     "clip": _clip,
     "step_size": lambda config: _scaled(config, {"sampler.step_size": 0.25, "sampler.noise_std": 0.5}),  # T stays
-    "longer_chains": _longer,
     "more_l2": _l2(10.0),
     "less_l2": _l2(1e-4),
     "restarts": _restarts,

@@ -44,11 +44,16 @@ def begin(directory: RunDirectory, changes: Mapping[str, Any], step: int, why: s
 
 
 def in_force(directory: RunDirectory, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a run with what its attempts so far have changed, unless it says so itself."""
+    """The config of a run with what its attempts so far have changed, unless it says so itself.
+
+    The record may come from anywhere: of it count only numbers, at keys that an attempt may change.
+    """
     changed: dict[str, Any] = {}
     for entry in directory.summary().get("attempts", []):
         if entry["attempt"] > config.get("attempt", 0):
-            changed |= {key: now for key, (_, now) in entry["changed"].items()} | {"attempt": entry["attempt"]}
+            numbers = {key: now for key, (_, now) in entry["changed"].items() if _is_number(now)}
+            changed |= {key: now for key, now in numbers.items() if CHANGEABLE.fullmatch(key)}
+            changed["attempt"] = entry["attempt"]
     result = copy.deepcopy(dict(config))
     for key, value in changed.items():
         *path, last = key.split(".")
@@ -73,6 +78,12 @@ def asked(directory: RunDirectory, config: Mapping[str, Any], step: int) -> None
     before = _leaves(OmegaConf.to_container(saved, resolve=True))
     now = {key: value for key, value in _leaves(dict(config)).items() if CHANGEABLE.fullmatch(key)}
     begin(directory, {key: value for key, value in now.items() if before.get(key) != value}, step, "asked for")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or (
+        isinstance(value, list) and all(isinstance(v, int | float) for v in value)
+    )
 
 
 def _leaves(node: Any, path: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ _NAME = re.compile(r"step_(\d{8,})\.pt")
 _LEFT = frozenset({".hydra", ".lock", "train.log", "summary.json", "summary.tmp", "metrics.jsonl", "report.html"}) | {
     "checkpoints",
     "samples",
-    "profile",
+    "profile.json",
 }
 
 

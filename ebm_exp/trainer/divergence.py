@@ -10,7 +10,7 @@ from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.types import Points
 
 
-def keep(directory: RunDirectory, symptom: Symptom, batch: Points, loss: Loss | None, state: dict[str, Any]) -> str:
+def keep(directory: RunDirectory, symptom: Symptom, batch: Points, loss: Loss | None, state: dict[str, Any]) -> None:
     """Write ``checkpoints/diverged.pt``: the batch, the points and the state of the step that was found.
 
     Args:
@@ -19,15 +19,10 @@ def keep(directory: RunDirectory, symptom: Symptom, batch: Points, loss: Loss | 
         batch: the training points of the step.
         loss: of the step.
         state: of the run after it.
-
-    Returns:
-        The file.
     """
     points = {} if loss is None else {name: x.detach() for name, x in loss.points.items()}
     held = {"symptom": symptom.name, "text": symptom.text, "batch": batch.x, "labels": batch.y, "points": points}
-    path = directory.checkpoints / "diverged.pt"
-    checkpoint.save(path, held | {"state": state})
-    return str(path)
+    checkpoint.save(directory.checkpoints / "diverged.pt", held | {"state": state})
 
 
 def of_data(symptom: Symptom, experiment: Experiment, batch_size: int) -> Symptom:

@@ -124,7 +124,6 @@ def test_a_remedy_changes_what_is_there() -> None:
         "optimizer.lr": 0.1,
         "trainer.gradient_norm_clip": 1.0,
         "sampler.step_size": 0.5,
-        "sampler.n_steps": 40,
         "regularization.energy_l2.weight": pytest.approx(1e-5),  # less_l2 comes after more_l2
         "buffer.reinit_probability": 0.05,
     }
