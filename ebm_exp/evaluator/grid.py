@@ -30,7 +30,7 @@ class Grid(Evaluator):
         conditional: whether the energy takes labels, so that it is no function of the point alone.
 
     Raises:
-        ValueError: when points are not in the plane, or the energy takes labels.
+        ValueError: when points are not in the plane, the energy takes labels, or T is 0.
     """
 
     n_samples = 0
@@ -48,6 +48,11 @@ class Grid(Evaluator):
             )
         if dataset.event_shape != (2,):
             raise ValueError(f"a grid needs points in the plane, {dataset.name} has points {dataset.event_shape}")
+        if temperature <= 0:
+            raise ValueError(
+                "a grid needs a density exp(−E/T), and T is 0 here: chains without noise descend the energy; "
+                "sampler.noise_std=null is the noise of T = 1"
+            )
         self.dataset, self.temperature, self.n = dataset, temperature, n
         self.produces = {"nll": "lower", "kl": "lower"} if dataset.has_density else {"nll": "lower"}
 

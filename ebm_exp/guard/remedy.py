@@ -49,7 +49,7 @@ def _restarts(config: Mapping[str, Any]) -> dict[str, Any]:
 REMEDIES: dict[str, Change] = {
     "learning_rate": lambda config: _scaled(config, {"optimizer.lr": 0.5, "optimizer.adam_lr": 0.5}),
     "clip": _clip,
-    "step_size": lambda config: _scaled(config, {"sampler.step_size": 0.25, "sampler.noise_std": 0.5}),  # T stays
+    "step_size": lambda config: _scaled(config, {"sampler.step_size": 0.1, "sampler.noise_std": 0.1**0.5}),  # T stays
     "more_l2": _l2(10.0),
     "less_l2": _l2(1e-4),
     "restarts": _restarts,

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.buffer.base import Buffer, BufferDraw
+from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
 from ebm_exp.engine.target import Target
@@ -41,6 +42,7 @@ class ContrastiveDivergence(Objective):
         engine: runs the chains.
         sampler: the kernel, with its chain length.
         regularization: terms beside the loss.
+        domain: of the data; chains that heap up at its boundary are a symptom.
         terms: terms that belong to the objective: ``kl``, ``entropy``.
         suggested_temperature: T for a kernel that has none of its own.
 
@@ -57,11 +59,12 @@ class ContrastiveDivergence(Objective):
         engine: Provided[Engine],
         sampler: Provided[Sampler],
         regularization: Provided[dict[str, Term]],
+        domain: Annotated[Domain, From("dataset.domain")],
         terms: dict[str, Term] | None = None,
         suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
     ) -> None:
         super().__init__()
-        self.engine, self.sampler, self.buffer = engine, sampler, None
+        self.engine, self.sampler, self.domain, self.buffer = engine, sampler, domain, None
         self._of_start: Tensor | None = None  # its variance, for signals
         terms = terms or {}
         twice = sorted(set(terms) & set(regularization))
@@ -123,14 +126,14 @@ class ContrastiveDivergence(Objective):
         with torch.no_grad():
             metrics |= {} if chain.info is None else chain.info.metrics()
             metrics |= self.store(start, chain.x)
-        points = {"data": batch.x, "negatives": chain.x}
+        points = {"data": batch.x, "begins": start.x, "negatives": chain.x}
         return Loss(values, metrics, {"data": e_pos, "negatives": e_neg}, points)
 
     def signals(self, loss: Loss) -> dict[str, Tensor]:
         if self._of_start is None and (start := self.begins_at()) is not None:
             x = start.draw(BLOCK, derived_generator(loss.points["data"].device, "guard")).x
             self._of_start = x.flatten(1).var(0).mean()
-        return chain_signals(loss, self.temperature, self._of_start)
+        return chain_signals(loss, self.temperature, self.domain, self._of_start)
 
     def begins_at(self) -> Start | None:
         """Where new chains begin; None: at the data."""
@@ -167,10 +170,11 @@ class PCD(ContrastiveDivergence):
         sampler: Provided[Sampler],
         buffer: Provided[Buffer],
         regularization: Provided[dict[str, Term]],
+        domain: Annotated[Domain, From("dataset.domain")],
         terms: dict[str, Term] | None = None,
         suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
     ) -> None:
-        super().__init__(engine, sampler, regularization, terms, suggested_temperature)
+        super().__init__(engine, sampler, regularization, domain, terms, suggested_temperature)
         self.buffer = buffer
         for name, term in self.terms.items():
             least = term.min_filled
@@ -225,10 +229,11 @@ class ShortRun(ContrastiveDivergence):
         sampler: Provided[Sampler],
         start: Start,
         regularization: Provided[dict[str, Term]],
+        domain: Annotated[Domain, From("dataset.domain")],
         terms: dict[str, Term] | None = None,
         suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
     ) -> None:
-        super().__init__(engine, sampler, regularization, terms, suggested_temperature)
+        super().__init__(engine, sampler, regularization, domain, terms, suggested_temperature)
         self.from_start = start
 
     def start(self, batch: Points, generator: torch.Generator) -> Points:

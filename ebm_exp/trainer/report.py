@@ -124,7 +124,8 @@ class Report:
         at, length = f"step {step:,}, T {ex.objective.temperature:.3g}", f"K {ex.sampling.n_steps:,}"
         panels = {title: points.x for title, points in ex.objective.panels(n).items()}
         values: dict[str, Value] = {}
-        if ex.dataset.event_shape == (2,) and not self.energy.conditional:
+        has_density = ex.objective.temperature > 0 and not self.energy.conditional
+        if ex.dataset.event_shape == (2,) and has_density:
             fresh = self.samples(1000)
             density = ex.engine.target(self.energy).energy.density()
             density_panels(file, density, ex.dataset, fresh.x, ex.objective.temperature)

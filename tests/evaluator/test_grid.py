@@ -67,6 +67,13 @@ def test_it_needs_the_plane() -> None:
         Grid(plane, conditional=True)
 
 
+def test_chains_without_noise_have_no_density() -> None:
+    x = torch.zeros(4, 2)
+    data = Dataset(name="points", domain=Domain(-1, 1, (2,)), train=x, test=x)
+    with pytest.raises(ValueError, match=r"and T is 0 here.*sampler.noise_std=null is the noise of T = 1"):
+        Grid(data, temperature=0.0)
+
+
 def test_data_of_unknown_law_have_a_likelihood_and_no_kl() -> None:
     x = torch.zeros(4, 2)
     data = Dataset(name="points", domain=Domain(-1, 1, (2,)), train=x, test=x)

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from ebm_exp.dataset.domain import Domain
 from ebm_exp.guard import Guard, Rule
 from ebm_exp.guard.remedy import REMEDIES, changes
 from ebm_exp.objective.base import Loss
@@ -92,16 +93,23 @@ def test_what_was_found_survives_a_checkpoint_at_any_step() -> None:
 
 def test_signals_are_numbers_of_a_step() -> None:
     g = torch.Generator().manual_seed(0)
+    domain = Domain(-1.0, 3.0, (3,))
     data, negatives = torch.randn(64, 3, generator=g), 2 * torch.randn(64, 3, generator=g) + 1
     energies = {"data": data[:, 0], "negatives": 3 * data[:, 0] + 5}
-    loss, wide = Loss({}, {}, energies, {"data": data, "negatives": negatives}), torch.tensor(8.0)
+    begins = torch.where(torch.arange(64)[:, None] < 16, negatives, negatives.flip(1))  # a quarter did not move
+    points = {"data": data, "begins": begins, "negatives": negatives}
+    wide = torch.tensor(8.0)
+    loss = Loss({}, {"chain/displacement": torch.tensor(math.sqrt(3))}, energies, points)
     var = float(data[:, 0].var())
     apart = abs(float(2 * data[:, 0].mean()) + 5) / math.sqrt((var + 9 * var) / 2)
     ratio = float(negatives.var(0).mean() / data.var(0).mean())
+    out = [float(((x <= -1) | (x >= 3)).float().mean()) for x in (negatives, data)]
     expected = {"contrast": float(torch.cat([*energies.values()]).std()) / 2, "gap": apart, "variance": ratio}
+    expected |= {"outside": out[0] - out[1], "moved": 0.75, "leap": 0.25}
     for start, spread in ((None, ratio), (wide, float(negatives.var(0).mean()) / 8)):
-        values = chain_signals(loss, 2.0, start)
+        values = chain_signals(loss, 2.0, domain, start)
         assert {name: float(value) for name, value in values.items()} == pytest.approx(expected | {"spread": spread})
+    assert "leap" not in chain_signals(loss._replace(metrics={}), 2.0, domain, None)  # the kernel does not tell it
 
 
 @pytest.mark.parametrize("rule", [*CHAIN_RULES, *FlowMatching.rules], ids=lambda rule: rule.name)
@@ -123,7 +131,7 @@ def test_a_remedy_changes_what_is_there() -> None:
     assert changes(REMEDIES, config) == {
         "optimizer.lr": 0.1,
         "trainer.gradient_norm_clip": 1.0,
-        "sampler.step_size": 0.5,
+        "sampler.step_size": pytest.approx(0.2),
         "regularization.energy_l2.weight": pytest.approx(1e-5),  # less_l2 comes after more_l2
         "buffer.reinit_probability": 0.05,
     }

@@ -49,7 +49,7 @@ def test_gradient_is_that_of_the_likelihood(dataset: Gaussian) -> None:
             return Points(energy.mean.detach() + torch.randn(n, 2, generator=g))
 
     x = torch.randn(n, 2, generator=generator("cpu", "data")) + 1.0
-    loss = ExactStart(ENGINE, langevin(dataset), {})(energy, Points(x), 0, generator("cpu", 1))
+    loss = ExactStart(ENGINE, langevin(dataset), {}, dataset.domain)(energy, Points(x), 0, generator("cpu", 1))
     loss.total().backward()
     exact = energy.mean.detach() - x.mean(0)  # autograd of the exact negative log-likelihood of this batch
     assert ((energy.mean.grad - exact).abs() < 5 * math.sqrt(1.01 / n)).all()
@@ -57,7 +57,9 @@ def test_gradient_is_that_of_the_likelihood(dataset: Gaussian) -> None:
 
 def test_the_loss_is_the_sum_of_the_means_of_its_terms(dataset: Gaussian) -> None:
     batch = dataset.batch(0, 32, 0)
-    loss = CD(ENGINE, langevin(dataset), {"l2": EnergyL2(0.1)})(Quadratic(), batch, 0, generator("cpu", 0))
+    loss = CD(ENGINE, langevin(dataset), {"l2": EnergyL2(0.1)}, dataset.domain)(
+        Quadratic(), batch, 0, generator("cpu", 0)
+    )
     e_pos, e_neg = loss.energies["data"], loss.energies["negatives"]
     assert loss.total().requires_grad
     assert e_pos.shape == e_neg.shape == (32,)
@@ -90,7 +92,11 @@ def test_where_chains_start(dataset: Gaussian) -> None:
     buffer = InPlace(64, noise, dataset.domain, torch.device("cpu"), 0, reinit_probability=0.0)
     before = buffer.x.clone()
     ends = []
-    for objective in (CD(ENGINE, still, {}), ShortRun(ENGINE, still, noise, {}), PCD(ENGINE, still, buffer, {})):
+    for objective in (
+        CD(ENGINE, still, {}, dataset.domain),
+        ShortRun(ENGINE, still, noise, {}, dataset.domain),
+        PCD(ENGINE, still, buffer, {}, dataset.domain),
+    ):
         kept = Ends(objective)
         objective(energy, batch, 0, generator("cpu", 0))
         ends.append(kept.x)
@@ -103,8 +109,8 @@ def test_where_chains_start(dataset: Gaussian) -> None:
 
 def test_the_temperature_is_the_samplers_or_the_suggested_one(dataset: Gaussian) -> None:
     langevin = Langevin(0.5, 1, dataset.domain, noise_std=0.1)
-    assert CD(ENGINE, langevin, {}, suggested_temperature=7.0).temperature == pytest.approx(0.02)
-    assert CD(ENGINE, MALA(0.5, 1, dataset.domain), {}, suggested_temperature=7.0).temperature == 7.0
+    assert CD(ENGINE, langevin, {}, dataset.domain, suggested_temperature=7.0).temperature == pytest.approx(0.02)
+    assert CD(ENGINE, MALA(0.5, 1, dataset.domain), {}, dataset.domain, suggested_temperature=7.0).temperature == 7.0
 
 
 def test_an_energy_that_needs_labels_says_so(dataset: Gaussian) -> None:
@@ -112,7 +118,7 @@ def test_an_energy_that_needs_labels_says_so(dataset: Gaussian) -> None:
         context = ("y",)
 
     with pytest.raises(ValueError, match="Labelled needs labels"):
-        CD(ENGINE, langevin(dataset), {})(Labelled(), dataset.batch(0, 8, 0), 0, generator("cpu", 0))
+        CD(ENGINE, langevin(dataset), {}, dataset.domain)(Labelled(), dataset.batch(0, 8, 0), 0, generator("cpu", 0))
 
 
 def test_labels_reach_a_conditional_energy(dataset: Gaussian) -> None:
@@ -123,7 +129,7 @@ def test_labels_reach_a_conditional_energy(dataset: Gaussian) -> None:
             return (x - self.mean - 100 * y.unsqueeze(1)).square().sum(1) / 2
 
     y = torch.arange(8) % 2
-    objective = CD(ENGINE, langevin(dataset, 1, 1.0), {})
+    objective = CD(ENGINE, langevin(dataset, 1, 1.0), {}, dataset.domain)
     ends = Ends(objective)
     objective(Conditional(), Points(torch.zeros(8, 2), y), 0, generator("cpu", 0))
     assert (ends.x[y == 1].mean() > 40).all()
@@ -135,7 +141,7 @@ def test_chains_make_their_first_passage_before_the_first_step_alone(dataset: Ga
     buffer = InPlace(
         600, Uniform(dataset), dataset.domain, torch.device("cpu"), 0, reinit_probability=0, first_passage_steps=50
     )
-    objective = PCD(ENGINE, langevin(dataset, 1, 0.2), buffer, {})
+    objective = PCD(ENGINE, langevin(dataset, 1, 0.2), buffer, {}, dataset.domain)
     assert float(buffer.x.std()) > 2.5  # uniform on 10
     objective(energy, batch, 0, generator("cpu", 0))
     settled = buffer.x.clone()
