@@ -24,10 +24,12 @@ def sample() -> None:
 
 def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
     """One training run."""
+    from ebm_exp.config.build import set_deterministic
     from ebm_exp.logger.report import tell_report
     from ebm_exp.run.directory import RunDirectory
     from ebm_exp.run.lock import claimed
 
+    set_deterministic(config.get("deterministic", False))
     directory = RunDirectory(launch.run_dir)
     with claimed(directory, "resume" if config["resume"] else "hydra.run.dir"):
         try:
@@ -70,6 +72,7 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory")
 
 def _sample(config: dict[str, Any], launch: Launch) -> None:
     """Load what was trained, let the mode draw, and say and log what it left."""
+    from ebm_exp.config.build import set_deterministic
     from ebm_exp.config.errors import UserError
     from ebm_exp.logger.console import Steps
     from ebm_exp.mode import Request, log_drawn
@@ -79,6 +82,7 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
         if "n_steps" not in config["sampling"]:
             raise UserError(f"n_steps: {config['sampling']['_target_']} takes none")
         config["sampling"]["n_steps"] = config["n_steps"]
+    set_deterministic(config.get("deterministic", False))
     chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
     run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **chosen)
     others = tuple(load_run(path, config["trust"], config["device"], **chosen) for path in config["others"])

@@ -227,6 +227,17 @@ def one_thread(device: str) -> None:
         torch.set_num_threads(1)
 
 
+def set_deterministic(asked: bool) -> None:
+    """Let CUDA compute the same numbers each time, or as fast as it can; before it is used for the first time.
+
+    An operation of which torch has no such form then raises when it comes up.
+    """
+    if asked:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses matrix products without it
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow, for debugging
+    torch.use_deterministic_algorithms(asked)
+
+
 def choose_device(name: str) -> torch.device:
     """The device of a run: ``auto`` takes CUDA when there is one.
 

@@ -18,6 +18,7 @@ class TopLevel:
     resume: str | None = None
     init_from: str | None = None
     attempt: NonNegativeInt = 0
+    deterministic: bool = False
     stand_in: bool = False
     trust: bool = False
     sweep: Literal["auto", "new"] = "auto"

@@ -16,9 +16,9 @@ CHAIN_RULES = (  # the first that is broken is told: what says most of its cause
         low=0.0,
         high=0.5,
         says="one step of a chain moves each component by {value} of the domain's width",
-        causes="gradients of the energy that have grown too large for sampler.step_size",
-        knobs=("a smaller sampler.step_size", "sampler.gradient_clamp=…", "regularization=spectral_norm"),
-        remedy=("step_size",),
+        causes="steps too long for the energy, or gradients that nothing keeps small, at a learning rate too high",
+        knobs=("a smaller sampler.step_size", "a smaller optimizer.lr", "regularization=energy_l2"),
+        remedy=("step_size", "learning_rate"),
     ),
     Rule(
         name="chains_saturated",

@@ -13,6 +13,7 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import FORMAT
 
 _NAME = re.compile(r"step_(\d{8,})\.pt")
+_DIFF = re.compile(r"code_\w+\.diff")
 _LEFT = frozenset({".hydra", ".lock", "train.log", "summary.json", "summary.tmp", "metrics.jsonl", "report.html"}) | {
     "checkpoints",
     "samples",
@@ -55,7 +56,7 @@ class RunDirectory:
             UserError: when there is more in the directory than that.
         """
         names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        if others := sorted(names - _LEFT):
+        if others := sorted(name for name in names - _LEFT if not _DIFF.fullmatch(name)):
             raise UserError(f"hydra.run.dir: {self.path} holds {others[0]}, which is of no run; name another folder")
         for name in names - {".lock"}:
             path = self.path / name
@@ -86,6 +87,10 @@ class RunDirectory:
     def image(self, kind: str, step: int) -> Path:
         """An image of one step, e.g. ``samples/step_00001000.png``."""
         return self.samples / f"{kind}_{step:08d}.png"
+
+    def diff(self, digest: str) -> Path:
+        """What a session's code differs by from its commit, e.g. ``code_0123456789ab.diff``."""
+        return self.path / f"code_{digest}.diff"
 
     def checkpoint_steps(self) -> list[int]:
         """Steps that have a checkpoint, in their order; temporary files do not count."""

@@ -6,8 +6,6 @@ so a run that is killed and resumed walks the same path, bit for bit on the CPU.
 
 import functools
 import logging
-import os
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +20,7 @@ from ebm_exp.logger.about import about
 from ebm_exp.logger.console import Progress, to_file
 from ebm_exp.logger.jsonl import Jsonl, truncate_after
 from ebm_exp.objective.base import Loss
-from ebm_exp.run import checkpoint
+from ebm_exp.run import checkpoint, session
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer import divergence
 from ebm_exp.trainer.ema import EMA
@@ -130,8 +128,8 @@ class Trainer:
             for row in directory.metrics():
                 logger.log({k: v for k, v in row.items() if row["step"] == self.step and k != "step"}, self.step)
         earlier = before.get("metrics", {})
-        process = {"pid": os.getpid(), "host": socket.gethostname(), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        summary: dict[str, Any] = {"state": "running", "wandb_id": logger.id, "group": group} | process | facts
+        summary: dict[str, Any] = {"state": "running", "wandb_id": logger.id, "group": group}
+        summary |= session.begin(directory) | facts
         summary |= {"metrics": earlier} | {key: before.get(key, []) for key in ("attempts", "symptoms")}
         directory.write_summary(summary | {"step": self.step})
         outcome: Outcome | None = None

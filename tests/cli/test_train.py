@@ -104,6 +104,20 @@ def test_bad_input_is_two_lines_and_exit_code_2(cli: Cli, tmp_path: Path, argume
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(cli: Cli, tmp_path: Path) -> None:
+    written = []
+    for name, more in {"a": [], "b": [], "deterministic": ["deterministic=true"], "other": ["seed=1"]}.items():
+        run = tmp_path / name
+        score = ("evaluator=frechet", "evaluator.frechet.n_samples=50", "trainer.evaluate_every_steps=3")
+        scored = [argument for argument in TINY if argument != "evaluator=none"] + [*score]
+        done = cli("train.py", *scored, "trainer.max_steps=6", *more, f"hydra.run.dir={run}")
+        assert done.returncode == 0, done.stderr
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        written.append([{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows])
+    assert "eval/frechet_pixels" in written[0][-1]
+    assert written[0] == written[1] == written[2] != written[3]
+
+
 def test_config_is_shown_without_work(cli: Cli) -> None:
     done = cli("train.py", "--cfg", "job", "--resolve", process=True)
     assert done.returncode == 0, done.stderr

@@ -7,11 +7,12 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from ebm_exp.config.build import Parts, Suggestions
+from ebm_exp.config.build import Parts, Suggestions, set_deterministic
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
@@ -125,6 +126,23 @@ def test_every_experiment_runs_two_steps_on_a_gpu(
 ) -> None:
     config = composed(experiment, "debug=smoke", "device=cuda", f"engine.precision={precision}")
     run_two_steps(config, tmp_path, classifiers)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_deterministic_run_repeats_bit_for_bit_on_a_gpu(experiment: str, tmp_path: Path, classifiers: Path) -> None:
+    states = []
+    set_deterministic(True)
+    try:
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            config = composed(experiment, "debug=smoke", "device=cuda", "deterministic=true")
+            run_two_steps(config, tmp_path / name, classifiers)
+            state = torch.load(tmp_path / name / "run" / "checkpoints" / "step_00000002.pt", weights_only=True)
+            states.append((state["parts"], state["ema"]))
+    finally:
+        set_deterministic(False)
+    torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("experiment", [experiment for experiment in EXPERIMENTS if experiment not in NO_IMAGES])

@@ -167,7 +167,7 @@ def origin(story: Story) -> Html:
 
 def facts(summary: dict[str, object]) -> Html:
     """What a run says of its machine, its data and its versions, in a table."""
-    data = child(summary, "data")
+    data, code = child(summary, "data"), child(summary, "code")
     versions = ", ".join(f"{name} {version}" for name, version in child(summary, "versions").items())
     sizes = f"{data.get('n_train')} for training, {data.get('n_test')} to test" if data else None
     size = "×".join(map(str, shape(summary)))
@@ -177,7 +177,7 @@ def facts(summary: dict[str, object]) -> Html:
         "precision": summary.get("precision"),
         "parameters": f"{summary['n_parameters']:,}" if isinstance(summary.get("n_parameters"), int) else None,
         "versions": versions,
-        "commit": summary.get("commit"),
+        "code": " and ".join(str(each) for each in (code.get("commit"), code.get("diff")) if each),
         "host": summary.get("host"),
     }  # fmt: skip
     rows = [[key, value] for key, value in told.items() if value]

@@ -183,5 +183,6 @@ _SAME: tuple[tuple[str, Callable[[Job], Any]], ...] = (
     ("precision", lambda job: job.summary.get("precision")),
     ("steps", lambda job: job.summary.get("step")),
     *((f"{_OF}{name}", _version(name)) for name in ("ebm-exp", "torch", "python", "hydra-core", "omegaconf")),
-    ("commit", lambda job: child(job.summary, "versions").get("commit") or job.summary.get("commit")),
+    ("commit", lambda job: child(job.summary, "code").get("commit")),
+    ("uncommitted code", lambda job: child(job.summary, "code").get("diff")),
 )

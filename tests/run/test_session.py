@@ -1,0 +1,75 @@
+"""What a run records of the process, the command and the code that train it."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ebm_exp.run import session
+from ebm_exp.run.directory import RunDirectory
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    (folder / "train.py").write_text("print(1)\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "one")
+    monkeypatch.setattr(session, "__file__", str(folder / "session.py"))
+    return folder
+
+
+def test_the_code_is_its_commit_and_what_differs_from_it(checkout: Path, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    commit = git(checkout, "rev-parse", "HEAD")
+    assert session.code(run) == {"commit": commit, "diff": None, "untracked": []}
+    (checkout / "train.py").write_text("print(2)\n")
+    (checkout / "new.py").write_text("")
+    told = session.code(run)
+    assert told is not None
+    assert (told["commit"], told["untracked"]) == (commit, ["new.py"])
+    git(checkout, "checkout", "-q", "train.py")
+    git(checkout, "apply", str(run.path / told["diff"]))  # it is what git takes
+    assert (checkout / "train.py").read_text() == "print(2)\n"
+    (checkout / "train.py").write_text("print(3)\n")
+    later = session.code(run)
+    assert later is not None
+    assert later["diff"] != told["diff"]
+    assert (run.path / told["diff"]).is_file()  # of the earlier session
+    run.clear()  # a diff is the run's own
+    assert [path.name for path in run.path.iterdir()] == []
+
+
+def test_a_diff_that_is_too_large_is_told(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_LARGEST", 10)
+    (checkout / "train.py").write_text("print(2)\n")
+    told = session.code(RunDirectory(tmp_path))
+    assert told is not None
+    assert told["diff"].endswith(" bytes, not kept")
+
+
+def test_without_a_checkout_or_git_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "__file__", str(tmp_path / "session.py"))
+    monkeypatch.chdir(tmp_path)
+    assert session.code(RunDirectory(tmp_path)) is None
+    monkeypatch.setenv("PATH", "")
+    assert session.code(RunDirectory(tmp_path)) is None
+
+
+def test_it_names_the_process_and_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr("ebm_exp.config.arguments._typed", ["energy.widths=[8, 8]", "seed=1"])
+    told = session.begin(RunDirectory(tmp_path))
+    assert told["pid"] == os.getpid()
+    assert shlex.split(told["command"]) == ["python", "train.py", "energy.widths=[8, 8]", "seed=1"]
