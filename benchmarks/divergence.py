@@ -120,8 +120,8 @@ COST = {
 }
 
 
-def cost(name: str, root: str, n_blocks: int = 30, block: int = 50) -> dict[str, Any]:
-    """Time of a step with the guard beside one without it: blocks of steps that take turns, medians over blocks."""
+def cost(name: str, root: str, seconds: float = 60.0) -> dict[str, Any]:
+    """Time of a step with the guard beside one without it: blocks of ten steps take turns, medians over blocks."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
@@ -142,9 +142,11 @@ def cost(name: str, root: str, n_blocks: int = 30, block: int = 50) -> dict[str,
     off = experiment._replace(guard=Guard(experiment.objective.rules, device, ignore=("all",)))
     meter, ema = Meter(device), EMA(experiment.energy, experiment.objective, 0.002)
     updates = [Update(each, ema, meter, config["trainer"]["batch_size"]) for each in (experiment, off)]
-    step, took = 0, ([], [])  # type: tuple[int, tuple[list[float], list[float]]]
-    for i in range(n_blocks + 1):
-        for which in (0, 1) if i % 2 else (1, 0):
+    step, block = 0, experiment.guard.every_steps
+    took: tuple[list[float], list[float]] = [], []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or len(took[0]) < 10:
+        for which in (0, 1) if len(took[0]) % 2 else (1, 0):
             if device.type == "cuda":
                 torch.cuda.synchronize()
             began = time.perf_counter()
@@ -153,12 +155,17 @@ def cost(name: str, root: str, n_blocks: int = 30, block: int = 50) -> dict[str,
                 step += 1
             meter.read()
             updates[which].experiment.guard.read()
-            if i:  # the first is to warm up
-                took[which].append((time.perf_counter() - began) / block)
+            took[which].append((time.perf_counter() - began) / block)
+    loss, looks = updates[0](step), []
+    for _ in range(200):
+        began = time.perf_counter()
+        experiment.guard.look(1, experiment.objective.signals(loss))
+        looks.append(time.perf_counter() - began)
     extra = [a - b for a, b in zip(*took, strict=True)]
     se = statistics.stdev(extra) / len(extra) ** 0.5
     return {
         "step_us": 1e6 * statistics.median(took[1]),
+        "look_us": 1e6 * statistics.median(looks) / block,
         "guard_us": 1e6 * statistics.median(extra),
         "se_us": 1e6 * 1.25 * se,  # of a median
         "machine": machine(),
