@@ -1,4 +1,4 @@
-"""Does it say when it breaks, is nothing lost: ``python -m benchmarks.reliability blowups healthy chaos signals cost``.
+"""Does it say when it breaks: ``python -m benchmarks.reliability blowups healthy chaos signals cost wandb``.
 
 Trainings that blow up, each in another way, and healthy ones under the guard; trainings that are killed at random
 moments and go on; signals. Tables go to docs/reliability.md.
@@ -7,6 +7,7 @@ moments and go on; signals. Tables go to docs/reliability.md.
 import argparse
 import json
 import re
+import statistics
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from benchmarks.divergence import BLOWUPS, COST, HEALTHY, THREE_SEEDS, blowup, cost, healthy
 from benchmarks.results import ROOT, add, table, write_block
-from benchmarks.stopping import CHAOS, PHASES, RECIPES, SIGNALS, chaos, stopping
+from benchmarks.stopping import CHAOS, PHASES, RECIPES, SIGNALS, WAYS, beside_wandb, chaos, stopping
 
 PAGE = ROOT / "docs" / "reliability.md"
 
@@ -58,10 +59,10 @@ def killed(rows: dict[str, Any]) -> str:
 
 
 def signalled(rows: dict[str, Any]) -> str:
-    """Seconds to the end."""
+    """Seconds to the checkpoint, and to the end of the process."""
 
     def told(r: dict[str, Any]) -> str:
-        return f"{r['seconds']:.1f}" if r["saved"] else "lost"
+        return "lost" if r["checkpoint"] is None else f"{r['checkpoint']:.2f}, {r['end']:.1f}"
 
     names = dict.fromkeys(key.rpartition("/")[0] for key in rows)
     return table(["recipe, in", *SIGNALS], [[name, *(told(rows[f"{name}/{s}"]) for s in SIGNALS)] for name in names])
@@ -70,8 +71,8 @@ def signalled(rows: dict[str, Any]) -> str:
 def costs(rows: dict[str, Any]) -> str:
     """Of a step."""
     lines = [
-        [name, r["machine"], f"{r['step_us']:,.0f}", f"{r['look_us']:.0f}", f"{100 * r['look_us'] / r['step_us']:.2f} %",
-         f"{r['guard_us']:.0f} ± {r['se_us']:.0f}"]
+        [name, r["machine"], f"{r['step_us']:,.0f}", f"{r['look_us']:.0f}",
+         f"{100 * r['look_us'] / r['step_us']:.2f} %", f"{r['guard_us']:.0f} ± {r['se_us']:.0f}"]
         for name, r in rows.items()
     ]  # fmt: skip
     return table(
@@ -79,7 +80,27 @@ def costs(rows: dict[str, Any]) -> str:
     )
 
 
-BLOCKS = {"blowups": blown, "healthy": fine, "chaos": killed, "signals": signalled, "cost": costs}
+def logged(rows: dict[str, Any]) -> str:
+    """Medians over repetitions; times as ratios to those without W&B."""
+    own = {way: [r for key, r in rows.items() if key.partition("/")[0] == way] for way in WAYS}
+
+    def median(way: str, what: str) -> float:
+        return statistics.median(r[what] for r in own[way])
+
+    lines = []
+    for way, runs in own.items():
+        said = next((text.split(": ", 1)[-1] for r in runs for text in r["said"]), "")
+        slower = median(way, "training") / median("disabled", "training")
+        whole = min(r["rows"] for r in runs), min(r["rows_wandb"] for r in runs)
+        lines.append(
+            [way, ", ".join(sorted({f"{r['code']}" for r in runs})), f"{slower:.3f}", f"{median(way, 'end'):.1f}",
+             f"{whole[0]} / {whole[1]}", said, "yes" if all(r["to_sync"] for r in runs) else "no"]
+        )  # fmt: skip
+    header = ["W&B", "exit code", "time of training", "seconds to the end", "rows of the run / in W&B's file"]
+    return table([*header, "said", "what to sync is told"], lines)
+
+
+BLOCKS = {"blowups": blown, "healthy": fine, "chaos": killed, "signals": signalled, "cost": costs, "wandb": logged}
 
 
 def main() -> None:
@@ -114,7 +135,14 @@ def main() -> None:
         for key, job in jobs.items():
             rows[key] = job.result()
             print(key, json.dumps(rows[key]), flush=True)
-    if "cost" in asked.what:  # timed: alone
+    # Timed: alone.
+    if "wandb" in asked.what:
+        for i in range(3):
+            with tempfile.TemporaryDirectory() as temporary:
+                for way in WAYS:
+                    rows[f"wandb/{way}/{i}"] = beside_wandb(way, Path(temporary))
+                    print(way, json.dumps(rows[f"wandb/{way}/{i}"]), flush=True)
+    if "cost" in asked.what:
         rows |= {f"cost/{name}": cost(name, asked.root) for name in COST}
     merged = add("reliability", rows)
     for kind, made in BLOCKS.items():

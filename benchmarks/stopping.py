@@ -1,5 +1,6 @@
-"""Trainings that are killed at random moments and go on, and signals that stop them."""
+"""Trainings that are killed at random moments and go on, signals that stop them, and W&B that fails beside them."""
 
+import json
 import random
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import torch
 from benchmarks.divergence import TWO_THREADS, command
 from benchmarks.results import ROOT
 from ebm_exp.run.directory import RunDirectory
+from tests.logger.server import Server
+from tests.warm import leet_inspect
 
 CHAOS: dict[str, tuple[str, ...]] = {
     "a learned step size": (
@@ -108,7 +111,7 @@ RECIPES = {"digits": (), "conv/fashion_mnist": ("experiment=conv/fashion_mnist",
 
 
 def stopping(recipe: str, phase: str, name: str, root: str, folder: Path) -> dict[str, Any]:
-    """Seconds from a signal to the end of the process, and whether a checkpoint of its step is there."""
+    """Seconds from a signal to the checkpoint of its step, null if there is none, and to the end of the process."""
     more = (f"dataset.root={root}",) if "fashion" in recipe else ()
     every = ("trainer.log_every_steps=1", "trainer.checkpoint_every_steps=1000000")
     run = folder / f"{recipe.replace('/', '_')}-{phase}-{name}"
@@ -118,12 +121,14 @@ def stopping(recipe: str, phase: str, name: str, root: str, folder: Path) -> dic
     )
     wait_for(lambda: len(RunDirectory(run).metrics()) >= 5, process)
     time.sleep(2)  # into what is under way
-    sent = time.monotonic()
+    sent = time.time()
     process.send_signal(getattr(signal, name))
     code = process.wait(120)
-    seconds = time.monotonic() - sent
-    summary, steps = RunDirectory(run).summary(), RunDirectory(run).checkpoint_steps()
-    return {"code": code, "seconds": seconds, "state": summary["state"], "saved": summary["step"] in steps}
+    ended, directory = time.time(), RunDirectory(run)
+    summary = directory.summary()
+    file = directory.checkpoint(summary["step"])
+    saved = file.stat().st_mtime - sent if file.is_file() else None
+    return {"code": code, "checkpoint": saved, "end": ended - sent, "state": summary["state"]}
 
 
 def wait_for(there: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
@@ -132,3 +137,41 @@ def wait_for(there: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
         if process.poll() is not None:
             raise RuntimeError(f"it ended with {process.returncode}")
         time.sleep(0.02)
+
+
+WAYS = ("disabled", "offline", "healthy", "silent", "error", "slow", "killed")  # of W&B, beside a training
+
+
+def beside_wandb(way: str, folder: Path) -> dict[str, Any]:
+    """A training of the digits with W&B online against a server that fails after the first rows, or its helper killed.
+
+    Returns:
+        Seconds of training and from there to the end of the process; rows of the run and in W&B's own file.
+    """
+    run = folder / f"{way}-{len(list(folder.iterdir()))}"
+    server = Server("healthy" if way not in ("silent", "error", "slow") else way)
+    environment = TWO_THREADS | {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "k" * 40}
+    mode = way if way in ("disabled", "offline") else "online"
+    quick = ("evaluator=none", "optimized_metric=null", "trainer.max_steps=2500", "trainer.log_every_steps=25")
+    arguments = [sys.executable, "train.py", *quick, f"hydra.run.dir={run}", f"logger.mode={mode}"]
+    with (folder / "out.txt").open("w") as out:
+        process = subprocess.Popen(
+            [*arguments, f"logger.dir={run}-logger"], cwd=ROOT, env=environment, stdout=out, stderr=out
+        )
+        if way == "killed":
+            wait_for(lambda: len(RunDirectory(run).metrics()) >= 5, process)
+            subprocess.run(["pkill", "-9", "-P", f"{process.pid}", "wandb-core"], check=True)
+        code = process.wait(300)
+    ended, directory = time.time(), RunDirectory(run)
+    server.close()
+    held = [leet_inspect(file) for file in Path(f"{run}-logger").glob("wandb/*run-*/*.wandb")]
+    lines = (folder / "out.txt").read_text().splitlines()
+    return {
+        "code": code,
+        "training": 60 * directory.summary()["minutes"],
+        "end": ended - directory.summary_file.stat().st_mtime,
+        "rows": len(directory.metrics()),
+        "rows_wandb": sum(json.loads(line)["type"] == "history" for text in held for line in text.splitlines()),
+        "said": [line.partition("WARNING] - ")[2] for line in lines if "WARNING" in line],
+        "to_sync": any("wandb sync" in line for line in lines),
+    }

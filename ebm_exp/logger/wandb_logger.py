@@ -15,8 +15,8 @@ from ebm_exp.logger.wandb_values import artifact, converted
 
 log = logging.getLogger(__name__)
 _INIT_TIMEOUT = 15  # seconds; with a key and no network, wandb's own default hangs for over a minute
-_CALL_TIMEOUT = 60  # seconds for what takes milliseconds
-_FINISH_TIMEOUT = 60.0  # seconds for the uploads that are left at the end, unless WANDB_FINISH_TIMEOUT says
+_CALL_TIMEOUT = 10  # seconds for what takes milliseconds
+_FINISH_TIMEOUT = 8.0  # seconds for the uploads that are left at the end, unless WANDB_FINISH_TIMEOUT says
 
 
 class WandbRun(Logger):
@@ -135,7 +135,7 @@ class WandbRun(Logger):
         self.commit()
         if self._run is not None:
             limit = self._run.settings.finish_timeout
-            self._guard("finish", lambda: self._run.finish(exit_code=exit_code), limit + 30 if limit else math.inf)
+            self._guard("finish", lambda: self._run.finish(exit_code=exit_code), limit + 2 if limit else math.inf)
             if self._run is not None and self.mode_used == "online":
                 self._folders = [folder for folder in self._folders if folder.name.startswith("offline-")]
             self._run = None
@@ -198,6 +198,6 @@ def _abandon() -> None:
     import wandb
 
     try:
-        call(lambda: wandb.teardown(exit_code=1), 5)
+        call(lambda: wandb.teardown(exit_code=1), 3)
     except (Exception, SystemExit):
         log.debug("W&B did not end in order", exc_info=True)
