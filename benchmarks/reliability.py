@@ -109,19 +109,20 @@ def main() -> None:
     parser.add_argument("what", nargs="+", choices=list(BLOCKS))
     parser.add_argument("--root", default="data")
     parser.add_argument("--runs", type=int, default=10, help="of each recipe of chaos")
+    parser.add_argument("--only", default="", help="of chaos and blowups, those whose name holds this")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(2) as two:
         folder = Path(temporary)
         jobs: dict[str, Any] = {}
         if "blowups" in asked.what:
-            jobs |= {f"blowups/{name}": two.submit(blowup, name, folder) for name in BLOWUPS}
+            jobs |= {f"blowups/{name}": two.submit(blowup, name, folder) for name in BLOWUPS if asked.only in name}
         if "healthy" in asked.what:
             for name in HEALTHY:
                 for seed in range(3 if name in THREE_SEEDS else 1):
                     jobs[f"healthy/{name}, {seed}"] = two.submit(healthy, name, seed, asked.root, folder)
         if "chaos" in asked.what:
             for i in range(asked.runs):
-                for name in CHAOS:
+                for name in (name for name in CHAOS if asked.only in name):
                     own = folder / re.sub(r"\W+", "_", f"{name}-{i}")
                     own.mkdir()
                     jobs[f"chaos/{name}/{i}"] = two.submit(chaos, name, i, own, 30.0)

@@ -14,11 +14,10 @@ from ebm_exp.config.trust import FORMAT
 
 _NAME = re.compile(r"step_(\d{8,})\.pt")
 _DIFF = re.compile(r"code_\w+\.diff")
-_LEFT = frozenset({".hydra", ".lock", "train.log", "summary.json", "summary.tmp", "metrics.jsonl", "report.html"}) | {
-    "checkpoints",
-    "samples",
-    "profile.json",
-}
+_LEFT = frozenset({
+    *(".hydra", ".lock", "train.log", "summary.json", "summary.tmp", "metrics.jsonl", "report.html", "wandb.json"),
+    *("checkpoints", "samples", "profile.json", "profile.txt"),
+})  # fmt: skip
 
 
 class RunDirectory:

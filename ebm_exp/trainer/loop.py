@@ -304,3 +304,7 @@ class Trainer:
         self.unevaluated, self.saved = state["unevaluated"], state["step"]
         self.ema.load_state_dict(state["ema"])
         self.meter.load_state_dict(state["meter"])
+        for (
+            group
+        ) in self.experiment.optimizer.param_groups:  # as the last step left it: it may be saved before the next
+            group["lr"] = group["initial_lr"] * self.experiment.schedule(self.step - 1)

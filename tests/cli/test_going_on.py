@@ -83,6 +83,33 @@ def test_auto_wants_a_directory_and_clears_none_that_is_no_run(cli: Cli, tmp_pat
     )  # fmt: skip
 
 
+def test_whatever_a_run_left_before_its_first_checkpoint_it_begins_anew(cli: Cli, tmp_path: Path) -> None:
+    small = [a for a in SMALL if not a.startswith("logger")]
+    command = ["train.py", *small, "logger.mode=offline", "debug=profile", f"hydra.run.dir={tmp_path}/run"]
+    assert cli(*command).returncode == 0
+    for file in (tmp_path / "run" / "checkpoints").iterdir():
+        file.unlink()
+    again = cli(*command, "resume=auto")
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_kill_between_a_checkpoint_and_its_evaluation_leaves_no_trace(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    small = [a for a in SMALL if not a.startswith("evaluator")]
+    score = ("evaluator=frechet", "evaluator.frechet.n_samples=50")
+    assert cli("train.py", *small, *score, f"hydra.run.dir={run}").returncode == 0
+    file = run / "checkpoints" / "step_00000003.pt"
+    whole = torch.load(file, weights_only=True)
+    torch.save(whole | {"unevaluated": True}, file)
+    done = cli("train.py", f"resume={run}")
+    assert done.returncode == 0, done.stderr
+    again = torch.load(file, weights_only=True)
+    assert not again["unevaluated"]
+    assert again["best"] == whole["best"]
+    for part in ("parts", "ema"):
+        torch.testing.assert_close(again[part], whole[part], rtol=0, atol=0)
+
+
 def test_a_run_that_is_trained_is_refused_and_a_dead_process_stops_nobody(cli: Cli, warm: Warm, tmp_path: Path) -> None:
     run = tmp_path / "run"
     steps = ("trainer.max_steps=100000", "trainer.checkpoint_every_steps=20")
