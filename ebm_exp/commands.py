@@ -52,7 +52,7 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory")
     if state is not None:
         config = attempt.in_force(directory, config)
     while True:
-        parts, experiment = build(config, state)
+        parts, experiment = build(config, state, launch.allowed)
         if config["init_from"] and state is None:
             load_initial_weights(experiment.energy, config["init_from"])
         if not begun and state is not None:
@@ -84,7 +84,7 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
         config["sampling"]["n_steps"] = config["n_steps"]
     set_deterministic(config.get("deterministic", False))
     chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
-    run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **chosen)
+    run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, allowed=launch.allowed, **chosen)
     others = tuple(load_run(path, config["trust"], config["device"], **chosen) for path in config["others"])
     mode = run.parts.construct("mode", config["mode"])
     run.parts["logger"]  # refuses its settings before anything is drawn

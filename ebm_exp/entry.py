@@ -14,6 +14,7 @@ from typing import Any
 from ebm_exp.config import process
 from ebm_exp.config.arguments import (
     claim_stamp,
+    config_dirs,
     hold_back,
     overrides_first,
     quote_home,
@@ -25,8 +26,8 @@ from ebm_exp.config.arguments import (
 )
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.explain import explain, node_at, refuse_no_choices, with_defaults
-from ebm_exp.config.saved import LOOKING, resumed, sampled
-from ebm_exp.config.trust import CONF
+from ebm_exp.config.saved import LOOKING, not_followed, resumed, sampled
+from ebm_exp.config.trust import ANY, CONF, Allowed, allowed_by
 from ebm_exp.run.directory import is_sweep
 
 
@@ -39,12 +40,14 @@ class Launch:
         group: the sweep it belongs to (the W&B group); None: a single run.
         in_sweep: one of its jobs, by our own sweepers; what came of all is told at its end.
         prune: told the step and the scores of each evaluation; True ends the training there.
+        allowed: what may be built: anything that its user typed, of a run's config its own kinds alone.
     """
 
     run_dir: Path
     group: str | None = None
     in_sweep: bool = False
     prune: Callable[[int, Any], bool] = field(default=lambda step, scores: False)
+    allowed: Allowed = ANY
 
 
 def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: str) -> None:
@@ -91,13 +94,16 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             if not {directory, "hydra.sweep.dir", "resume"} & {a.split("=")[0] for a in arguments}:
                 os.environ["EBM_RUN_STAMP"] = claim_stamp()
         primary = (resumed if config_name == "train" else sampled)(arguments)
+        allowed, notes = _stranger(arguments, primary)
         arguments += _dropped_defaults(arguments, config_name)
         if primary == "train":
             arguments = hold_back(arguments)
         while True:
             sys.argv[1:] = overrides_first(arguments)
             try:
-                hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(_wrap(main, tell))()
+                hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(
+                    _wrap(main, tell, allowed, notes)
+                )()
                 return process.end(looking)
             except HydraException as error:
                 added = with_defaults(error, arguments, config_name)
@@ -114,7 +120,18 @@ def _exit(lines: list[str]) -> None:
     sys.exit(2)
 
 
-def _wrap(main: Callable[[dict[str, Any], Launch], Any], tell: Callable[[Exception], None]) -> Callable[[Any], Any]:
+def _stranger(arguments: list[str], primary: str) -> tuple[Allowed, list[str]]:
+    """What the command may build, and what it does not follow: a run's config is not its user's own word."""
+    key = {"resumed_run": "resume", "saved_run": "run"}.get(primary)
+    if key is None or value_of("trust", arguments) in ("true", "True"):
+        return ANY, []
+    run = str(value_of(key, arguments))
+    return allowed_by(run, arguments, config_dirs(arguments), key), not_followed(run, key, arguments)
+
+
+def _wrap(
+    main: Callable[[dict[str, Any], Launch], Any], tell: Callable[[Exception], None], allowed: Allowed, notes: list[str]
+) -> Callable[[Any], Any]:
     def job(composed: Any) -> Any:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
@@ -123,14 +140,16 @@ def _wrap(main: Callable[[dict[str, Any], Launch], Any], tell: Callable[[Excepti
         logging.captureWarnings(True)  # into train.log
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
         multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
-        launch = Launch(Path(hydra.runtime.output_dir), str(hydra.sweep.dir) if multirun else None)
+        launch = Launch(Path(hydra.runtime.output_dir), str(hydra.sweep.dir) if multirun else None, allowed=allowed)
         if multirun and is_sweep(hydra.sweep.dir):
             return _train_in_sweep(main, composed, hydra, launch)
         try:
             config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
             from ebm_exp.config.validate import validate
 
-            validate(config)
+            validate(config, allowed)
+            for line in notes:
+                logging.getLogger(__name__).warning(line)
             outcome = main(config, launch)
         except Exception as error:
             if multirun:  # Hydra shows one error of a sweep, at its very end: say each when it happens
@@ -171,7 +190,7 @@ def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any
             OmegaConf.save(OmegaConf.create(content), folder / ".hydra" / f"{name}.yaml")
 
     def train(config: dict[str, Any]) -> Any:
-        validate(config)
+        validate(config, launch.allowed)
         one_thread(config["device"])
         return main(config, launch)
 

@@ -42,7 +42,7 @@ def cli(tmp_path: Path, warm: Warm) -> Callable[..., subprocess.CompletedProcess
     def run(
         script: str, *arguments: str, timeout: float = 240, process: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        extra = [] if script == "sample.py" or "--cfg" in arguments else [f"logger.dir={tmp_path}"]
+        extra = [] if "--cfg" in arguments or not any("=" in each for each in arguments) else [f"logger.dir={tmp_path}"]
         if not process:
             return warm.run([script, *arguments, *extra], environment(), tmp_path, timeout)
         return subprocess.run(

@@ -8,10 +8,11 @@ from abc import ABC, abstractmethod
 
 import torch
 
+from ebm_exp.part import Part
 from ebm_exp.types import Batch
 
 
-class Augmentation(ABC):
+class Augmentation(Part, ABC):
     """Changes each point by parameters of its own."""
 
     @abstractmethod

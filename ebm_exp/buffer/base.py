@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ebm_exp.augmentation import Augmentation, Identity
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.part import Part
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start
 from ebm_exp.types import Batch, Conditional, From, NonNegativeInt, Points, PositiveInt, Probability, Provided
@@ -26,7 +27,7 @@ class BufferDraw(NamedTuple):
     slots: Tensor  # [batch], where they came from
 
 
-class Buffer(nn.Module, ABC):
+class Buffer(nn.Module, Part, ABC):
     """Columns x ``[size, *event]``, age, written ``[size]`` and, for a class-conditional energy, labels y ``[size]``.
 
     Args:

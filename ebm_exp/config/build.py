@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.trust import ANY, OURS, Allowed
 from ebm_exp.config.validate import arguments, arguments_of, coerce, is_node, locate, source, validate
 from ebm_exp.random import Stream, seed_global
 
@@ -30,6 +31,7 @@ class Parts:
         config: a resolved and validated config.
         state: states of parts by name, which each takes over when it is built: of a checkpoint.
         absent: what is known of a data set whose files need not be there (``Dataset.facts``); None: they must.
+        allowed: what may be built.
         given: parts that exist already, by name.
     """
 
@@ -38,8 +40,10 @@ class Parts:
         config: Mapping[str, Any],
         state: Mapping[str, Any] | None = None,
         absent: Mapping[str, Any] | None = None,
+        allowed: Allowed = OURS,
         **given: Any,
     ) -> None:
+        self.allowed = allowed
         self.config, self.state, self.absent = config, state or {}, absent
         self._built = dict(given)
         self._building: list[str] = []
@@ -89,6 +93,7 @@ class Parts:
             return node
         if not is_node(node):
             return {key: self.construct(f"{path}.{key}", item) for key, item in node.items()}
+        self.allowed.check({"_target_": node["_target_"]}, path)
         target = locate(path, node["_target_"])
         parameters = arguments(target)
         values: dict[str, Any] = dict(handed)
@@ -174,14 +179,16 @@ class Parts:
 def check(config: Mapping[str, Any]) -> None:
     """Refuse what can be known to be wrong before any data is read: of a sweep, before its first job begins.
 
+    Its user typed it: it may name any class.
+
     Args:
         config: resolved.
 
     Raises:
         UserError: naming the key.
     """
-    validate(config)
-    parts = Parts(config)
+    validate(config, ANY)
+    parts = Parts(config, allowed=ANY)
     for name in ("trainer", "logger"):
         parts[name]
 

@@ -7,16 +7,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.config.arguments import config_dirs, override, quoted, value_of
+from ebm_exp.config.arguments import override, quoted, value_of
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.trust import CONF, read_run_config
+from ebm_exp.config.trust import CONF, read_run_config, side_effects
 
-GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
+GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
 LOOKING = {"--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc"}
 # What may change when a run goes on: nothing that changes the mathematics.
 RESUMABLE = re.compile(
     r"trainer\.(max_steps|max_minutes|\w+_every_steps)|logger\.\w+|guard\.\w+|notes|device|trust|hydra\..+"
-    r"|[\w.]+\.(root|path|cache_dir)"
+    r"|[\w.]+\.(root|path|cache_dir|download)"
 )
 # What may change beside with attempt=next, which is recorded: buffer and optimizer go on.
 CHANGEABLE = re.compile(
@@ -48,7 +48,7 @@ def resumed(arguments: list[str]) -> str:
         return "train"
     if {"-m", "--multirun"} & set(arguments):
         raise UserError("resume: goes on with one run, it cannot be combined with -m")
-    saved = _resolved(read_run_config(run, _trusted(arguments), "resume", config_dirs(arguments)))
+    saved = read_run_config(run, _trusted(arguments), "resume", live=("logger",))
     anew = _next_attempt(saved, arguments)
     for argument in arguments:
         key, given, asked = argument.lstrip("+~").partition("=")
@@ -63,8 +63,6 @@ def resumed(arguments: list[str]) -> str:
                 "trainer.max_steps, trainer.max_minutes, *_every_steps, *.root, logger.* and device may.\n"
                 f"Start a new run from its weights instead: {override('init_from', run)} {argument}{also}"
             )
-    if "hydra" in saved or "defaults" in saved:
-        raise UserError(f"resume: {run}/.hydra/config.yaml is not the config of a run (it has a hydra or defaults key)")
     from hydra.core.config_store import ConfigStore
 
     older = [] if "guard" in saved else [{"guard": "none"}]  # written before there was one
@@ -97,7 +95,7 @@ def sampled(arguments: list[str]) -> str:
     import yaml
     from hydra.core.config_store import ConfigStore
 
-    saved = read_run_config(run, _trusted(arguments), also=config_dirs(arguments))
+    saved = read_run_config(run, _trusted(arguments), live=("logger",))
     own = yaml.safe_load((CONF / "sample.yaml").read_text(encoding="utf-8"))
     defaults: list[Any] = [{"mode": "grid"}]
     own.pop("defaults")
@@ -139,12 +137,23 @@ def _split_runs(arguments: list[str]) -> None:
             return
 
 
-def _resolved(config: dict[str, Any]) -> dict[str, Any]:
-    from omegaconf import OmegaConf
+def not_followed(run: str, key: str, arguments: list[str]) -> list[str]:
+    """Lines on what a run was sent to, fetched or kept elsewhere by, where its user does not say it again.
 
-    container = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+    Args:
+        run: the run directory.
+        key: the command-line key that gave it.
+        arguments: as typed.
+    """
+    if _trusted(arguments):
+        return []
+    typed = {argument.lstrip("+~").partition("=")[0] for argument in arguments}
+    told = {name: value for name, value in side_effects(run, key).items() if name not in typed}
+    return [
+        f"{name}: not taken from the run, which has {value!r}; {override(name, value)} takes it"
+        for name, value in told.items()
+        if value is not True  # download: data that are not there say so themselves
+    ]
 
 
 def _look_up(config: dict[str, Any], key: str) -> Any:

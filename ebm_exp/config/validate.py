@@ -16,6 +16,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.top import SampleLevel, TopLevel
+from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.types import From
 
 OWN = {"_target_", "_partial_"}  # keys of a node that are no arguments
@@ -36,6 +37,8 @@ def locate(path: str, target: Any) -> Callable[..., Any]:
         raise UserError(f"{path}._target_: cannot import {target} ({error})") from None
     if not callable(found):
         raise UserError(f"{path}._target_: {target} is not a class or function")
+    if inspect.isabstract(found):
+        raise UserError(f"{path}._target_: {target} is abstract, choose a class of its kind")
     return found
 
 
@@ -85,12 +88,17 @@ def coerce(annotation: Any, value: Any) -> Any:
     return adapter.validate_python(value)
 
 
-def validate(config: Mapping[str, Any]) -> None:
+def validate(config: Mapping[str, Any], allowed: Allowed = OURS) -> None:
     """Check every node and every top-level key of a resolved config.
+
+    Args:
+        config: resolved.
+        allowed: what it may build, checked before anything is imported.
 
     Raises:
         UserError: with one line per wrong key, three at most.
     """
+    allowed.check(config)
     errors: list[str] = []
     own = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
     check_arguments("", SampleLevel if "run" in config else TopLevel, own, errors)

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from ebm_exp.dataset.check import check_labels, check_points
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.part import Part
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.types import PerSample, Points, Transform
 
 _HASHED_BYTES = 2**28  # of a split in the fingerprint: all of CIFAR, .2 s
 
 
-class Dataset:
+class Dataset(Part):
     """Points, labels and their domain, resident on the device where they fit, streamed from the host otherwise.
 
     Args:

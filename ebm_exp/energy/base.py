@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrize
 
+from ebm_exp.part import Part
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
 _WORDS = {"y": "labels (y)", "t": "noise levels (t)"}  # what a message calls the context
@@ -29,7 +30,7 @@ class Noised(Protocol):
         ...
 
 
-class Energy(nn.Module, ABC):
+class Energy(nn.Module, Part, ABC):
     """A network from points ``[batch, *event]`` to energies ``[batch]``.
 
     Attributes:

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.engine.target import Target
+from ebm_exp.part import Part
 from ebm_exp.precision import autocast
 from ebm_exp.sampler.base import Sampler
 from ebm_exp.sampler.chain import Chain, Generators, Watch
 from ebm_exp.types import Batch, EnergyFn, Provided
 
 
-class Engine(ABC):
+class Engine(Part, ABC):
     """How gradients and chains are computed.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 from torch import Tensor
 
 from ebm_exp.energy import Energy
+from ebm_exp.part import Part
 from ebm_exp.random import Stream
 from ebm_exp.sampling.base import Sampling
 from ebm_exp.types import Batch, Points
@@ -86,7 +87,7 @@ class Given(Sampling):
         return f"{len(self.samples.x):,} given samples"
 
 
-class Evaluator(ABC):
+class Evaluator(Part, ABC):
     """Evaluates a model, in training and after it.
 
     Attributes:

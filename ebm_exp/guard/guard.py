@@ -12,10 +12,11 @@ from torch import Tensor
 from ebm_exp.evaluator import Score
 from ebm_exp.guard.rule import Rule, Symptom, found
 from ebm_exp.guard.scores import OF_SCORES, of_scores
+from ebm_exp.part import Part
 from ebm_exp.types import From, NonNegativeInt, PositiveInt, Provided
 
 
-class Guard:
+class Guard(Part):
     """Looks at signals of an objective and names what is wrong.
 
     Args:

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ebm_exp.config import plain
 from ebm_exp.logger.base import About
 from ebm_exp.run.directory import RunDirectory
 
@@ -70,12 +69,12 @@ def composed(run_dir: Path) -> tuple[dict[str, str], list[str], bool]:
     """
     folder = run_dir / ".hydra"
     try:
-        hydra = yaml.safe_load((folder / "hydra.yaml").read_text(encoding="utf-8"))["hydra"]
-        typed = yaml.safe_load((folder / "overrides.yaml").read_text(encoding="utf-8"))
+        hydra = plain.read(folder / "hydra.yaml")["hydra"]
+        typed = plain.read(folder / "overrides.yaml")
         choices = {k: str(v) for k, v in hydra["runtime"]["choices"].items() if v is not None and "hydra" not in k}
         choices.pop("local", None)
         return choices, [str(each) for each in typed or []], str(hydra.get("mode")).endswith("MULTIRUN")
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+    except (OSError, plain.PlainError, AttributeError, KeyError, TypeError):
         return {}, [], False
 
 

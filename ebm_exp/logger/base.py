@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ebm_exp.part import Part
+
 Mode = Literal["auto", "online", "offline", "disabled"]
 
 
@@ -78,7 +80,7 @@ class Files(NamedTuple):
     aliases: tuple[str, ...] = ()
 
 
-class Logger(ABC):
+class Logger(Part, ABC):
     """A place that takes what a run tells. Nothing of it raises, waits for long, or speaks twice of one failure.
 
     Attributes:

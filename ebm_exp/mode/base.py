@@ -12,6 +12,7 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.logger import Files, Logger, Picture
 from ebm_exp.logger.about import about, composed, origin, short
 from ebm_exp.logger.base import Value
+from ebm_exp.part import Part
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.base import Info, State
 from ebm_exp.sampling import Chains, Flow, Fresh, Levels
@@ -80,7 +81,7 @@ def log_drawn(run: LoadedRun, folder: Path, drawn: "Drawn") -> list[str]:
     return logger.hint()
 
 
-class Mode(ABC):
+class Mode(Part, ABC):
     """One way to draw from a trained run."""
 
     @abstractmethod

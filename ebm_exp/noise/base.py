@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from ebm_exp.energy.base import Energy
+from ebm_exp.part import Part
 from ebm_exp.types import Batch, PerSample
 
 Time = TypeVar("Time", float, Tensor)
 
 
-class NoiseProcess(ABC):
+class NoiseProcess(Part, ABC):
     """How data becomes noise.
 
     Attributes:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ebm_exp.energy import Energy
 from ebm_exp.guard.rule import Rule
+from ebm_exp.part import Part
 from ebm_exp.types import Points
 
 
@@ -27,7 +28,7 @@ class Loss(NamedTuple):
         return torch.stack(means).sum() if len(means) > 1 else means[0]
 
 
-class Objective(nn.Module, ABC):
+class Objective(nn.Module, Part, ABC):
     """What training minimises. Its own parameters and networks are trained, averaged and saved.
 
     Parts of the experiment that its constructor is provided with (a sampler, a buffer, …) are used, not owned: the

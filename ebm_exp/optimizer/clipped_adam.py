@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ebm_exp.part import Part
 from ebm_exp.types import NonNegative, Positive, Probability
 
 
-class ClippedAdam(torch.optim.Adam):
+class ClippedAdam(torch.optim.Adam, Part):
     """Adam with a bound on each component of the gradient.
 
     Args:

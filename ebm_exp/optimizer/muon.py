@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ebm_exp.part import Part
 from ebm_exp.types import Positive, PositiveInt, Probability
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic that brings singular values in (0, 1] near 1 (Jordan et al.)
 SMALLEST = 16  # rows and columns that make a matrix; below, there is little to orthogonalise
 
 
-class Muon(torch.optim.Adam):
+class Muon(torch.optim.Adam, Part):
     """Orthogonalised momentum for matrices, Adam for the rest.
 
     Kernels of convolutions are matrices ``[out, in · k · k]``. A weight with fewer than 16 rows or columns (a stem, the

@@ -14,6 +14,7 @@ from torch import Tensor
 from ebm_exp.buffer.base import Buffer
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
+from ebm_exp.part import Part
 from ebm_exp.types import Batch, EnergyFn, Labels, PerSample
 
 _WORDS = {  # what a message calls that which terms read
@@ -54,7 +55,7 @@ class Step:
     buffer: Buffer | None = None
 
 
-class Term(ABC):  # noqa: B024  (each method has a default: most terms need only one of them)
+class Term(Part, ABC):
     """One term of a loss. Each method does nothing unless a subclass says so.
 
     Attributes:

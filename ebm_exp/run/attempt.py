@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
 
+from ebm_exp.config import plain
 from ebm_exp.config.saved import CHANGEABLE
 from ebm_exp.run.directory import RunDirectory
 
@@ -30,14 +31,14 @@ def begin(directory: RunDirectory, changes: Mapping[str, Any], step: int, why: s
     for later in (each for each in directory.checkpoint_steps() if each > step):
         directory.checkpoint(later).unlink()
     file = directory.path / ".hydra" / "config.yaml"
-    config = OmegaConf.load(file)
-    number = int(OmegaConf.select(config, "attempt") or 0) + 1
-    before = {key: OmegaConf.select(config, key) for key in changes}
+    config = plain.read(file)
+    before = _leaves(plain.resolve(config))
+    number = int(config.get("attempt") or 0) + 1
     for key, value in (dict(changes) | {"attempt": number}).items():
-        OmegaConf.update(config, key, value)
-    _replace(file, OmegaConf.to_yaml(config))
+        _set(config, key, value)
+    _replace(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     summary = directory.summary()
-    changed = {key: [before[key], value] for key, value in changes.items()}
+    changed = {key: [before.get(key), value] for key, value in changes.items()}
     entry = {"attempt": number, "step": step, "why": why, "changed": changed}
     directory.write_summary(summary | {"attempts": [*summary.get("attempts", []), entry]})
     return number
@@ -56,11 +57,7 @@ def in_force(directory: RunDirectory, config: Mapping[str, Any]) -> dict[str, An
             changed["attempt"] = entry["attempt"]
     result = copy.deepcopy(dict(config))
     for key, value in changed.items():
-        *path, last = key.split(".")
-        node = result
-        for part in path:
-            node = node[part]
-        node[last] = value
+        _set(result, key, value)
     return result
 
 
@@ -72,12 +69,19 @@ def asked(directory: RunDirectory, config: Mapping[str, Any], step: int) -> None
         config: resolved, that the user asked for.
         step: the run goes on from there.
     """
-    saved = OmegaConf.load(directory.path / ".hydra" / "config.yaml")
-    if config.get("attempt", 0) <= int(OmegaConf.select(saved, "attempt") or 0):
+    saved = plain.resolve(plain.read(directory.path / ".hydra" / "config.yaml"))
+    if config.get("attempt", 0) <= int(saved.get("attempt") or 0):
         return
-    before = _leaves(OmegaConf.to_container(saved, resolve=True))
+    before = _leaves(saved)
     now = {key: value for key, value in _leaves(dict(config)).items() if CHANGEABLE.fullmatch(key)}
     begin(directory, {key: value for key, value in now.items() if before.get(key) != value}, step, "asked for")
+
+
+def _set(config: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        config = config[part]
+    config[last] = value
 
 
 def _is_number(value: Any) -> bool:

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import yaml
-
+from ebm_exp.config import plain
 from ebm_exp.config.arguments import quoted, value_of
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.saved import RESUMABLE
@@ -43,4 +42,4 @@ def begin_or_go_on(arguments: list[str]) -> None:
 
 def _began_with(run: Path) -> list[str]:
     file = run / ".hydra" / "overrides.yaml"
-    return [str(each) for each in yaml.safe_load(file.read_text(encoding="utf-8")) or []] if file.is_file() else []
+    return [str(each) for each in plain.read(file) or []] if file.is_file() else []

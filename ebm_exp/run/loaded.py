@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ebm_exp.config.build import Parts, choose_device
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.trust import look_at_run_config, read_run_config
+from ebm_exp.config.trust import ANY, OURS, Allowed, allowed_by, read_run_config
 from ebm_exp.energy import Energy
 from ebm_exp.random import Stream
 from ebm_exp.run.checkpoint import read_state
@@ -33,6 +33,7 @@ class LoadedRun:
         config: the run's resolved config, possibly with replaced parts.
         weights: ``ema`` (averaged) or ``online``.
         checkpoint: ``latest``, ``best`` or a step that was kept.
+        allowed: what of the config may be built.
 
     Attributes:
         directory: its files.
@@ -48,15 +49,18 @@ class LoadedRun:
         config: dict[str, Any],
         weights: Literal["ema", "online"] = "ema",
         checkpoint: Literal["latest", "best"] | int = "latest",
+        allowed: Allowed = OURS,
     ) -> None:
         self.directory, self.config = RunDirectory(path), config
         state, summary = read_state(self.directory, checkpoint), self.directory.summary()
         averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
         kept = state["parts"] | averaged
-        if _resolve(look_at_run_config(path), "sampler") != config["sampler"]:
+        if read_run_config(path).get("sampler") != config["sampler"]:
             kept.pop("sampler", None)  # one that is chosen now has learned nothing; all else must fit what it became
         self.temperature: float = summary.get("temperature", 1.0)
-        self.parts = Parts(config, state=kept, absent=summary.get("data"), temperature=self.temperature)
+        self.parts = Parts(
+            config, state=kept, absent=summary.get("data"), allowed=allowed, temperature=self.temperature
+        )
         self.energy: Energy = self.parts["energy"].eval().requires_grad_(False)
         self.step: int = state["step"]
 
@@ -126,9 +130,10 @@ def load_run(path: str | Path, trust: bool = False, device: str = "auto", **choi
     """
     from ebm_exp.config.validate import validate
 
-    config = _resolve(read_run_config(path, trust)) | {"device": str(choose_device(device))}
-    validate(config)
-    return LoadedRun(path, config, **choices)
+    allowed = ANY if trust else allowed_by(path)
+    config = read_run_config(path, trust) | {"device": str(choose_device(device))}
+    validate(config, allowed)
+    return LoadedRun(path, config, allowed=allowed, **choices)
 
 
 def load_initial_weights(energy: nn.Module, run: str) -> None:
@@ -148,12 +153,3 @@ def load_initial_weights(energy: nn.Module, run: str) -> None:
             f"init_from: the weights of {run} do not fit this energy; give the energy and data set of that run "
             f"({detail[min(1, len(detail) - 1)].strip()})"
         ) from None
-
-
-def _resolve(config: dict[str, Any], key: str | None = None) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    whole = OmegaConf.create(config)
-    resolved = OmegaConf.to_container(whole if key is None else whole[key], resolve=True, throw_on_missing=True)
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}

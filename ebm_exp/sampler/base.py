@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from ebm_exp.part import Part
 from ebm_exp.types import Batch, EnergyFn
 
 State = Any  # a sampler's own NamedTuple of tensors, each [batch, …] or a scalar; one field is x, [batch, *event]
@@ -32,7 +33,7 @@ class Info(Protocol):
         ...
 
 
-class Sampler(nn.Module, ABC):
+class Sampler(nn.Module, Part, ABC):
     """A Markov kernel with its default chain length. It never owns a model: the energy is an argument.
 
     What it learns from chain to chain in training is a buffer (``register_buffer``), so that checkpoints hold it.

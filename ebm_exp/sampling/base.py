@@ -7,12 +7,13 @@ from typing import Any, Self
 from torch import Tensor
 
 from ebm_exp.energy.base import Energy
+from ebm_exp.part import Part
 from ebm_exp.random import Stream
 from ebm_exp.sampler.chain import Watch
 from ebm_exp.types import Batch, Points
 
 
-class Sampling(ABC):
+class Sampling(Part, ABC):
     """How images, evaluators and sample.py draw samples.
 
     Attributes:

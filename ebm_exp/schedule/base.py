@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 
+from ebm_exp.part import Part
 
-class Schedule(ABC):
+
+class Schedule(Part, ABC):
     """factor(step) = min(1, (step + 1)/warmup_steps) · decay(step), for optimizer steps from 0.
 
     The first step moves already, ``warmup_steps`` = 0 means no warm-up, and decay counts from step 0, warm-up included.

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ebm_exp.part import Part
 from ebm_exp.random import CHUNK
 from ebm_exp.types import Batch, PerSample, Points
 
 
-class Start(nn.Module, ABC):
+class Start(nn.Module, Part, ABC):
     """A distribution of points of the data's shape.
 
     Attributes:

@@ -188,11 +188,12 @@ def _directions(
         UserError: for a metric that is not evaluated.
     """
     from ebm_exp.config.build import Parts
+    from ebm_exp.config.trust import ANY
     from ebm_exp.trainer.build import check_metric
 
     if None in metrics:
         raise UserError("optimized_metric: a search needs one")
-    evaluators = Parts(config)["evaluator"].values()
+    evaluators = Parts(config, allowed=ANY)["evaluator"].values()
     known = {f"eval/{name}": direction for each in evaluators for name, direction in each.produces.items()}
     for metric in metrics:
         if metric not in given:

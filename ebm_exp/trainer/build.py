@@ -5,6 +5,7 @@ from typing import Any
 
 from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError, nearest
+from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.evaluator import Evaluator
 from ebm_exp.trainer.experiment import Experiment
@@ -41,17 +42,20 @@ def check_metric(metric: str | None, evaluators: Collection[Evaluator]) -> None:
         raise UserError(f"optimized_metric: {metric} is no score that can be optimized; {meant}")
 
 
-def build(config: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> tuple[Parts, Experiment]:
+def build(
+    config: Mapping[str, Any], state: Mapping[str, Any] | None = None, allowed: Allowed = OURS
+) -> tuple[Parts, Experiment]:
     """The parts of a training, with the states of a checkpoint, and the experiment they make.
 
     Args:
         config: resolved and validated.
         state: of a checkpoint; None: a new run.
+        allowed: what may be built.
 
     Raises:
         UserError: when a part refuses its values, or the batch does not fit data or objective.
     """
-    parts = Parts(config, state=None if state is None else state["parts"])
+    parts = Parts(config, state=None if state is None else state["parts"], allowed=allowed)
     for name in ("trainer", "logger"):  # refuses its own values before anything is written
         parts[name]
     dataset, objective, batch_size = parts["dataset"], parts["objective"], config["trainer"]["batch_size"]

@@ -20,6 +20,7 @@ from ebm_exp.logger.about import about
 from ebm_exp.logger.console import Progress, to_file
 from ebm_exp.logger.jsonl import Jsonl, truncate_after
 from ebm_exp.objective.base import Loss
+from ebm_exp.part import Part
 from ebm_exp.run import checkpoint, session
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer import divergence
@@ -35,7 +36,7 @@ from ebm_exp.types import NonNegativeInt, Positive, PositiveInt, Probability
 log = logging.getLogger(__name__)
 
 
-class Trainer:
+class Trainer(Part):
     """Trains an experiment and leaves a run directory.
 
     Args:

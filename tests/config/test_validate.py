@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.trust import ANY
 from ebm_exp.config.validate import validate
 
 TOP = {"name": "x", "seed": 0, "device": "cpu", "optimized_metric": None}
@@ -47,6 +48,10 @@ def sampler(**keys: Any) -> dict[str, Any]:
             "x.starts.a._target_: must be a Start",
         ),
         (
+            TOP | {"energy": {"_target_": "ebm_exp.energy.Energy"}},
+            "energy._target_: ebm_exp.energy.Energy is abstract, choose a class of its kind",
+        ),
+        (
             TOP | {"energy": {"_target_": "ebm_exp.energy.MLP", "widths": [8, 0]}},
             "energy.widths[1]: must be > 0, got",
         ),
@@ -54,7 +59,7 @@ def sampler(**keys: Any) -> dict[str, Any]:
 )
 def test_message(config: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
-        validate(config)
+        validate(config, ANY)
     assert str(error.value).splitlines()[0].startswith(message)
     assert len(str(error.value).splitlines()) <= 3
 

@@ -12,6 +12,7 @@ from torch import nn
 from ebm_exp.buffer import Buffer
 from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.trust import ANY
 from ebm_exp.config.validate import validate
 from ebm_exp.dataset import Dataset
 from ebm_exp.sampler import Langevin, Sampler
@@ -80,11 +81,11 @@ def node(kind: str, **arguments: Any) -> dict[str, Any]:
 
 def test_a_circle_of_parts_is_named() -> None:
     config = TOP | {"first": node("First"), "second": node("Second"), "third": node("Third")}
-    validate(config)
+    validate(config, ANY)
     with pytest.raises(UserError, match=r"first: a circle of parts.*: first → second → third → first"):
-        Parts(config)["first"]
+        Parts(config, allowed=ANY)["first"]
     with pytest.raises(UserError, match=r"third: a circle of parts.*: third → first → second → third"):
-        Parts(config)["third"]
+        Parts(config, allowed=ANY)["third"]
 
 
 def test_a_buffer_that_begins_from_itself_is_a_circle() -> None:
@@ -93,7 +94,7 @@ def test_a_buffer_that_begins_from_itself_is_a_circle() -> None:
 
 
 def test_a_plain_parameter_is_filled_by_nothing_but_its_node() -> None:
-    parts = Parts(composed() | {"plain": node("Plain"), "other": node("Plain", seed=1, dataset="mine")})
+    parts = Parts(composed() | {"plain": node("Plain"), "other": node("Plain", seed=1, dataset="mine")}, allowed=ANY)
     assert parts["plain"].found == (7, 0.25, None, "none")
     assert parts["other"].found == (1, 0.25, None, "mine")
     assert "sampler" not in parts._built
@@ -101,8 +102,8 @@ def test_a_plain_parameter_is_filled_by_nothing_but_its_node() -> None:
 
 def test_a_value_of_the_node_beats_what_is_provided() -> None:
     config = TOP | {"plain": node("Plain"), "a": node("Asking"), "b": node("Asking", seed=11, scale=2.0)}
-    validate(config)
-    parts = Parts(config)
+    validate(config, ANY)
+    parts = Parts(config, allowed=ANY)
     assert (parts["b"].seed, parts["b"].scale) == (11, 2.0)
     assert "plain" not in parts._built
     assert (parts["a"].seed, parts["a"].scale) == (3, parts["plain"].found)
@@ -110,8 +111,8 @@ def test_a_value_of_the_node_beats_what_is_provided() -> None:
 
 def test_a_node_of_a_part_beats_the_experiments() -> None:
     config = composed("+sampling.sampler={_target_: ebm_exp.sampler.Langevin, step_size: 0.5, n_steps: 7}")
-    validate(config)
-    parts = Parts(config)
+    validate(config, ANY)
+    parts = Parts(config, allowed=ANY)
     assert parts["sampling"].sampler.step_size == 0.5
     assert parts["sampling"].sampler is not parts["sampler"] is parts["objective"].sampler
     assert parts["sampler"].step_size == config["dataset"]["suggest"]["step_size"]
@@ -121,9 +122,9 @@ def test_what_is_not_there_leaves_the_default_or_is_named() -> None:
     langevin = {"_target_": "ebm_exp.sampler.Langevin", "step_size": 1.0, "n_steps": 3}
     with pytest.raises(UserError, match=r"sampler.domain: is filled from dataset.domain, which this .* does not have"):
         Parts(TOP | {"sampler": langevin})["sampler"]
-    assert Parts(TOP | {"a": node("Asking")})["a"].scale == 1.0
+    assert Parts(TOP | {"a": node("Asking")}, allowed=ANY)["a"].scale == 1.0
     with pytest.raises(UserError, match=r"a.teacher: is filled from teacher, which this experiment does not have"):
-        Parts(TOP | {"a": node("Lacking")})["a"]
+        Parts(TOP | {"a": node("Lacking")}, allowed=ANY)["a"]
 
 
 @pytest.mark.parametrize("place", ["own", "dataset.stand_in"])
@@ -133,15 +134,15 @@ def test_names_of_suggestions_are_names_like_others_elsewhere(place: str) -> Non
     given = node("Named", suggest={"_target_": "torch.nn.Tanh"}, chain=langevin, group="mine", path="p", node="n")
     if place == "own":
         config = composed() | {"own": given}
-        validate(config)
-        built = Parts(config)["own"]
+        validate(config, ANY)
+        built = Parts(config, allowed=ANY)["own"]
     else:
-        built = Parts(composed()).construct(place, given)
+        built = Parts(composed(), allowed=ANY).construct(place, given)
     assert isinstance(built.suggest, nn.Tanh)
     assert isinstance(built.chain, Langevin)
     assert (built.group, built.path, built.node) == ("mine", "p", "n")
     with pytest.raises(UserError, match=r"own.chain: is required"):
-        validate(TOP | {"own": {k: v for k, v in given.items() if k != "chain"}})
+        validate(TOP | {"own": {k: v for k, v in given.items() if k != "chain"}}, ANY)
 
 
 def test_partial_gives_a_constructor() -> None:
@@ -149,8 +150,8 @@ def test_partial_gives_a_constructor() -> None:
         "make": node("Asking", _partial_=True),
         "kernel": {"_target_": "ebm_exp.sampler.Langevin", "_partial_": True, "n_steps": 3},
     }
-    validate(config)
-    parts = Parts(config)
+    validate(config, ANY)
+    parts = Parts(config, allowed=ANY)
     assert isinstance(parts["make"], functools.partial)
     assert parts["make"]().seed == config["seed"]
     assert parts["make"](seed=5).seed == 5 != config["seed"]
@@ -158,12 +159,13 @@ def test_partial_gives_a_constructor() -> None:
     assert isinstance(kernel, Langevin)
     assert (kernel.step_size, kernel.n_steps) == (0.5, 3)
     with pytest.raises(UserError, match=r"kernel.step: unknown key"):
-        validate(TOP | {"kernel": config["kernel"] | {"step": 1}})
+        validate(TOP | {"kernel": config["kernel"] | {"step": 1}}, ANY)
 
 
 def test_a_provided_module_is_no_submodule() -> None:
     parts = Parts(
-        composed() | {"owner": node("Owner", own={"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 1})}
+        composed() | {"owner": node("Owner", own={"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 1})},
+        allowed=ANY,
     )
     owner = parts["owner"]
     assert owner.buffer is parts["buffer"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ebm_exp.config import plain
 from ebm_exp.config.arguments import config_dirs, override, quoted
 from ebm_exp.config.trust import CONF
 from ebm_exp.sweep.directory import Job
@@ -184,8 +185,8 @@ def _value(config: Mapping[str, Any], key: str, text: str) -> tuple[Any, bool]:
     is_group = "/" in key or "@" in key or (text[:1] != "{" and (isinstance(node, Mapping) or (CONF / key).is_dir()))
     if node is _GONE or is_group:
         try:
-            return yaml.safe_load(text), is_group
-        except yaml.YAMLError:
+            return plain.load(text), is_group
+        except plain.PlainError:
             return text, is_group
     return node, is_group
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ebm_exp.config import plain
 from ebm_exp.config.arguments import command, override
 from ebm_exp.logger.about import composed
 from ebm_exp.logger.report import read
@@ -52,9 +51,9 @@ def build(folder: Path) -> str:
 def _notes(folder: Path) -> str | None:
     """What its user wrote of it, ``notes=``."""
     try:
-        config = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text(encoding="utf-8"))
+        config = plain.read(folder / ".hydra" / "config.yaml")
         return str(config["notes"]) if config["notes"] else None
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+    except (OSError, plain.PlainError, KeyError, TypeError):
         return None
 
 
