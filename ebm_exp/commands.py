@@ -41,6 +41,7 @@ def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
 
 def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory") -> "Outcome":
     """Train; where a guard rolls back, again."""
+    from ebm_exp.config.trust import refuse_links
     from ebm_exp.run import attempt
     from ebm_exp.run.checkpoint import read_state
     from ebm_exp.run.loaded import load_initial_weights
@@ -54,6 +55,8 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory")
     while True:
         parts, experiment = build(config, state, launch.allowed)
         if config["init_from"] and state is None:
+            if not config["trust"]:
+                refuse_links(config["init_from"], "init_from")
             load_initial_weights(experiment.energy, config["init_from"])
         if not begun and state is not None:
             check_data(experiment.dataset, directory.summary().get("data", {}))

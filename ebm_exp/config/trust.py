@@ -8,7 +8,9 @@ a few known kinds of torch's and torchvision's classes, and what the user's own 
 import importlib
 import inspect
 import json
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +57,7 @@ class Allowed:
         return isinstance(target, str) and (target in self.names or _is_known_kind(target))
 
 
+_APPENDED = ("metrics.jsonl", "train.log", "sample.log")  # what is written in place
 # What a run's config may say and another run does not follow: what is sent, fetched and written elsewhere is the user's
 # to say. Keys anywhere, and below logger alone.
 SIDE_EFFECTS: dict[str, Any] = {"cache_dir": "outputs/cache", "download": False}
@@ -96,6 +99,8 @@ def read_run_config(
     Raises:
         UserError: when it is no run directory, or its config is not plain.
     """
+    if not trust:
+        refuse_links(run, key)
     config = _read(run, key)
     if trust:
         from omegaconf import OmegaConf
@@ -107,6 +112,32 @@ def read_run_config(
         return dict(_without_side_effects(plain.resolve(config, live), SIDE_EFFECTS))
     except plain.PlainError as error:
         raise UserError(f"{key}: {Path(run) / '.hydra' / 'config.yaml'} {error}") from None
+
+
+def refuse_links(run: str | Path, key: str) -> None:
+    """Refuse a run with a link in it, or anything that is no file or folder: it leads out of the run.
+
+    Args:
+        run: the run directory.
+        key: the command-line key that gave the directory, for the message.
+
+    Raises:
+        UserError: naming the first.
+    """
+    for folder, folders, files in os.walk(run):
+        for name in (*folders, *files):
+            path = os.path.join(folder, name)
+            try:
+                found = os.lstat(path)
+            except FileNotFoundError:
+                continue  # another process replaces it
+            if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+                kind = "a link" if stat.S_ISLNK(found.st_mode) else "no file or folder"
+            elif name in _APPENDED and found.st_nlink > 1:
+                kind = "a file that has another name elsewhere"
+            else:
+                continue
+            raise UserError(f"{key}: {path} is {kind}, and a run may not lead out of itself; trust=true follows it")
 
 
 def side_effects(run: str | Path, key: str = "run") -> dict[str, Any]:
@@ -141,7 +172,12 @@ def check_format(run: str | Path, key: str = "run") -> None:
         UserError: naming both.
     """
     file = Path(run) / "summary.json"
-    summary = json.loads(file.read_text(encoding="utf-8") or "{}") if file.is_file() else {}
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8") or "{}") if file.is_file() else {}
+    except (ValueError, RecursionError, OSError) as error:
+        raise UserError(f"{key}: {file} cannot be read ({type(error).__name__}: {error})") from None
+    if not isinstance(summary, dict):
+        raise UserError(f"{key}: {file} is no summary of a run")
     if summary and summary.get("format") != FORMAT:
         raise UserError(f"{key}: {run} has format {summary.get('format', 1)}, this version reads {FORMAT}")
 

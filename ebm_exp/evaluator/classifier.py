@@ -7,7 +7,7 @@ import copy
 import hashlib
 import logging
 import math
-import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score, check_samples
+from ebm_exp.files import replacing
 from ebm_exp.precision import full_precision
 from ebm_exp.random import seed_global
 from ebm_exp.types import Batch, Conditional, PositiveInt, Provided
@@ -82,7 +83,8 @@ def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     """
     if dataset.n_classes < 2 or dataset.train_labels is None or dataset.test_labels is None:
         raise ValueError(f"features: classifier needs labels, {dataset.name} has none; use features=pixels")
-    path = folder / f"classifier-{dataset.name}-{_digest(dataset)}.pt"
+    name = re.sub(r"[^\w-]+", "-", dataset.name)
+    path = folder / f"classifier-{name}-{_digest(dataset)}.pt"
     with seed_global("classifier", 0):
         network = Network(dataset.event_shape, dataset.n_classes).to(dataset.device)
     saved = _read(path)
@@ -92,9 +94,8 @@ def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
             _train(network, dataset)
             saved = {"network": network.state_dict(), "accuracy": _accuracy(network, dataset)}
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        torch.save(saved, temporary)
-        os.replace(temporary, path)
+        with replacing(path) as file:
+            torch.save(saved, file)
     network.load_state_dict(saved["network"])
     if path not in _SAID:
         _SAID.add(path)

@@ -2,9 +2,10 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
+
+from ebm_exp.files import replace_text
 
 
 class Jsonl:
@@ -36,6 +37,4 @@ def truncate_after(path: Path, step: int) -> None:
             continue
         if row["step"] <= step:
             kept.append(line + "\n")
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    replace_text(path, "".join(kept))

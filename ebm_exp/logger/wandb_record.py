@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.files import replace_text
+
 _NAME = "wandb.json"
 
 
@@ -22,7 +24,7 @@ def read(run_dir: Path, run_id: str | None) -> dict[str, Any]:
 def write(run_dir: Path, run_id: str, chosen: Mapping[str, Any], folders: Iterable[Path]) -> None:
     """Keep what the run is, for its next session."""
     record = {"id": run_id, **chosen, "folders": [str(folder) for folder in folders]}
-    (run_dir / _NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    replace_text(run_dir / _NAME, json.dumps(record, indent=2) + "\n")
 
 
 def pieces(known: Iterable[str], here: Path, run_id: str) -> list[Path]:

@@ -4,15 +4,14 @@ The config in the run directory is the one in force; what changed, from which st
 """
 
 import copy
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ebm_exp.config import plain
 from ebm_exp.config.saved import CHANGEABLE
+from ebm_exp.files import replace_text
 from ebm_exp.run.directory import RunDirectory
 
 
@@ -36,7 +35,7 @@ def begin(directory: RunDirectory, changes: Mapping[str, Any], step: int, why: s
     number = int(config.get("attempt") or 0) + 1
     for key, value in (dict(changes) | {"attempt": number}).items():
         _set(config, key, value)
-    _replace(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    replace_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     summary = directory.summary()
     changed = {key: [before.get(key), value] for key, value in changes.items()}
     entry = {"attempt": number, "step": step, "why": why, "changed": changed}
@@ -95,9 +94,3 @@ def _leaves(node: Any, path: str = "") -> dict[str, Any]:
         return {path: node}
     inner = [_leaves(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
     return {key: value for each in inner for key, value in each.items()}
-
-
-def _replace(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)

@@ -6,6 +6,7 @@ from ebm_exp.config import plain
 from ebm_exp.config.arguments import quoted, value_of
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.saved import RESUMABLE
+from ebm_exp.config.trust import refuse_links
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.lock import claimed
 
@@ -23,6 +24,8 @@ def begin_or_go_on(arguments: list[str]) -> None:
         raise UserError("resume: auto needs hydra.run.dir=<folder>, where the run goes on or begins")
     arguments[:] = [a for a in arguments if not a.startswith("resume=")]
     directory = RunDirectory(run)
+    if value_of("trust", arguments) not in ("true", "True"):
+        refuse_links(run, "hydra.run.dir")
     if not directory.checkpoint_steps():
         with claimed(directory, "resume"):
             directory.clear()

@@ -11,6 +11,7 @@ import torch
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import FORMAT, check_format
+from ebm_exp.files import TEMPORARY, replacing
 from ebm_exp.run.directory import RunDirectory
 
 KEYS = ("step", "elapsed", "best", "wandb_id", "parts", "ema")  # what a resumed run needs
@@ -26,15 +27,8 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
         state: plain containers, numbers, texts and tensors: what ``torch.load(weights_only=True)`` takes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, sync=True) as file:
+        torch.save(dict(state), file)
     if os.name == "posix":  # the rename itself must reach the disk too
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -124,8 +118,9 @@ def prune(directory: RunDirectory, keep: int, protect: Collection[int] = ()) -> 
     for step in steps:
         if step not in {*steps[-keep:], newest, *protect}:
             directory.checkpoint(step).unlink()
-    for leftover in directory.checkpoints.glob(".step_*.pt.tmp"):
-        leftover.unlink()
+    for leftover in directory.checkpoints.glob(".step_*.tmp"):
+        if TEMPORARY.fullmatch(leftover.name):
+            leftover.unlink()
 
 
 def _read(path: Path, device: torch.device | str) -> dict[str, Any]:

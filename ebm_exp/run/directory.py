@@ -1,7 +1,6 @@
 """The files of one run. Nothing here needs torch, so that a report over many runs opens in a second."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -11,11 +10,12 @@ from typing import Any
 from ebm_exp.config.arguments import override
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import FORMAT
+from ebm_exp.files import TEMPORARY, replace_text
 
 _NAME = re.compile(r"step_(\d{8,})\.pt")
 _DIFF = re.compile(r"code_\w+\.diff")
 _LEFT = frozenset({
-    *(".hydra", ".lock", "train.log", "summary.json", "summary.tmp", "metrics.jsonl", "report.html", "wandb.json"),
+    *(".hydra", ".lock", "train.log", "summary.json", "metrics.jsonl", "report.html", "wandb.json"),
     *("checkpoints", "samples", "profile.json", "profile.txt"),
 })  # fmt: skip
 
@@ -55,7 +55,7 @@ class RunDirectory:
             UserError: when there is more in the directory than that.
         """
         names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        if others := sorted(name for name in names - _LEFT if not _DIFF.fullmatch(name)):
+        if others := sorted(name for name in names - _LEFT if not (_DIFF.fullmatch(name) or TEMPORARY.fullmatch(name))):
             raise UserError(f"hydra.run.dir: {self.path} holds {others[0]}, which is of no run; name another folder")
         for name in names - {".lock"}:
             path = self.path / name
@@ -63,10 +63,8 @@ class RunDirectory:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace summary.json as a whole, so that a reader never meets half of one."""
-        temporary = self.summary_file.with_suffix(".tmp")
         text = json.dumps({"format": FORMAT} | dict(summary), indent=2, default=str)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, self.summary_file)
+        replace_text(self.summary_file, text + "\n")
 
     def summary(self) -> dict[str, Any]:
         """summary.json, empty while a run has not begun to write it."""

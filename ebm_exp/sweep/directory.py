@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from ebm_exp.files import replace_text
 from ebm_exp.run.directory import RunDirectory
 
 ENDED = frozenset({"finished", "pruned", "diverged", "failed", "stopped"})
@@ -134,6 +135,4 @@ class SweepDirectory:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace_text(path, json.dumps(content, indent=2, default=str) + "\n")

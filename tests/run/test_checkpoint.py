@@ -156,7 +156,7 @@ def test_prune_keeps_the_newest_and_the_protected(tmp_path: Path) -> None:
         save(step_path(tmp_path, step), state(step))
     notes = tmp_path / "checkpoints" / "notes.txt"
     notes.write_text("mine")
-    leftover = tmp_path / "checkpoints" / ".step_00000045.pt.tmp"
+    leftover = tmp_path / "checkpoints" / ".step_00000045.pt.0123456789abcdef.tmp"
     leftover.write_bytes(b"half")
     prune(RunDirectory(tmp_path), keep=2, protect={20, 999})
     assert steps(tmp_path) == [20, 40, 50]

@@ -3,11 +3,11 @@
 ``python -m ebm_exp.logger.report <run or sweep>`` writes it; nothing here needs torch.
 """
 
-import os
 import sys
 from pathlib import Path
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.files import replace_text
 
 
 def write_report(path: str | Path) -> Path:
@@ -30,9 +30,7 @@ def write_report(path: str | Path) -> Path:
     else:
         raise UserError(f"{folder}: no run and no sweep is there (no summary.json, no sweep.json)")
     file = folder / "report.html"
-    temporary = folder / f".report.html.{os.getpid()}"
-    temporary.write_text(build(folder), encoding="utf-8")
-    os.replace(temporary, file)
+    replace_text(file, build(folder))
     return file
 
 

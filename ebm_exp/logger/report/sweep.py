@@ -1,8 +1,8 @@
 """The report of a sweep, in the order in which a reader asks."""
 
-import os
 from pathlib import Path
 
+from ebm_exp.files import replace_text
 from ebm_exp.logger.report.behaviour import behaviour, samples
 from ebm_exp.logger.report.best import experiment, shown_path
 from ebm_exp.logger.report.jobs import jobs, origin, settings
@@ -19,9 +19,7 @@ def build(folder: Path) -> str:
     story = Story.of(read(SweepDirectory(folder)))
     results = story.results
     if story.ranked:
-        temporary = folder / f".best.yaml.{os.getpid()}"
-        temporary.write_text(experiment(results, story.ranked[0]), encoding="utf-8")
-        os.replace(temporary, folder / "best.yaml")
+        replace_text(folder / "best.yaml", experiment(results, story.ranked[0]))
     name = results.record.get("name") or folder.name
     kind = "search" if results.record.get("kind") == "search" else "sweep"
     began = str(results.record.get("began") or "").replace("T", " ")

@@ -1,0 +1,40 @@
+"""Files that are whole or absent, and written through no link."""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")  # names beside a file that is being replaced
+
+
+@contextmanager
+def replacing(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
+    """Write a file beside ``path``, under a name that nobody can foresee, then put it in its place.
+
+    On an exception what was there stays.
+
+    Args:
+        path: the target, in a folder that is there. A link there is replaced, not followed.
+        sync: force the content to the disk first, so that a machine that dies leaves the old file or the whole new one.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield file
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file by a text in UTF-8."""
+    with replacing(path) as file:
+        file.write(text.encode("utf-8"))
