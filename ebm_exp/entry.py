@@ -20,6 +20,7 @@ from ebm_exp.config.arguments import (
     quote_home,
     refuse_absent_slurm,
     refuse_empty_paths,
+    refuse_names_outside,
     refuse_used_directory,
     remember,
     value_of,
@@ -81,6 +82,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             if answer(arguments, config_name, lambda typed: _composed(typed, config_name)):
                 return process.end(looking)
         refuse_empty_paths(arguments)
+        refuse_names_outside(arguments)
         refuse_no_choices(arguments)
         if not looking:
             refuse_absent_slurm(arguments)

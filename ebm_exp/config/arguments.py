@@ -50,11 +50,15 @@ def _quoted(match: re.Match[str]) -> str:
 def refuse_empty_paths(arguments: Sequence[str]) -> None:
     """A path that is given empty was as a rule an unset shell variable: it must not pass for no path.
 
+    Nor may the name of a run be taken for a reference, which would lead to another.
+
     Raises:
         UserError: naming the key.
     """
     for argument in arguments:
         key, given, value = argument.lstrip("+").partition("=")
+        if key in ("resume", "run", "init_from") and "${" in value:
+            raise UserError(f"{key}: a run directory whose name holds ${{ cannot be given; rename {value}")
         if given and not value.strip(" '\"") and _PATHS.fullmatch(key):
             raise UserError(f"{key}: is empty (unset variable?)")
 
@@ -134,6 +138,22 @@ def override(key: str, value: str | Path) -> str:
         return f"{key}={text}"
     argument = f"{key}={quoted(text)}"
     return shlex.quote(argument) if re.search(r'["$`!\\]', argument) else f'"{argument}"'
+
+
+def refuse_names_outside(arguments: Sequence[str]) -> None:
+    """Refuse a name by which a run would lie elsewhere than in ``outputs``; ``hydra.run.dir`` is for that.
+
+    Raises:
+        UserError: naming the key.
+    """
+    for argument in arguments:
+        key, given, value = argument.lstrip("+~").partition("=")
+        if not given or key not in ("name", "dataset.name"):
+            continue
+        for name in value.replace("\\", "/").split(","):
+            name = name.strip("'\" ")
+            if name.startswith(("/", "~")) or ".." in name.split("/"):
+                raise UserError(f"{key}: must name a folder inside of outputs, got {name!r}; hydra.run.dir=… is any")
 
 
 def command(name: str) -> str:

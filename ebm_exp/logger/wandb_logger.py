@@ -84,6 +84,8 @@ class WandbRun(Logger):
         own |= {"group": about.group, "name": about.name, "job_type": about.job_type}
         given = self._given | {"notes": self._given["notes"] or about.notes}
         chosen = {key: _choose(key, given[key], record, own.get(key)) for key in given}
+        if (entity := record.get("entity")) not in (None, chosen["entity"]):
+            log.warning("logger.entity: not taken from the run, which has %r; logger.entity=… takes it", entity)
         chosen["dir"] = os.path.abspath(os.path.expanduser(chosen["dir"]))  # W&B's helper may live in another folder
         chosen["tags"] = list(dict.fromkeys([*about.tags, *(chosen["tags"] or [])])) or None
         begin = chosen | {"id": run_id or new_id(about.in_sweep)}
@@ -186,8 +188,8 @@ class WandbRun(Logger):
 
 
 def _choose(key: str, given: Any, record: Mapping[str, Any], default: Any) -> Any:
-    """The given key, what the run was, W&B's variable, our default. A folder may be this machine's alone."""
-    for value in (given, None if key == "dir" else record.get(key), from_environment(key)):
+    """The given key, what the run was, W&B's variable, our default. Its folder and entity its user says anew."""
+    for value in (given, None if key in ("dir", "entity") else record.get(key), from_environment(key)):
         if value is not None:
             return value
     return default

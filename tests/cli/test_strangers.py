@@ -1,6 +1,7 @@
 """A run that somebody else made: nothing of it is executed, sent or followed, whatever the command."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ebm_exp.config.arguments import override
 from ebm_exp.config.errors import UserError
 from ebm_exp.run import load_run
 from tests.warm import SMALL
@@ -173,3 +175,51 @@ def test_side_effects_are_the_users(cli: Cli, stranger: Path, canary: Path) -> N
     done = cli("sample.py", f"run={stranger}", "n_samples=4", f"output_dir={canary.parent}/drawn")
     assert done.returncode == 0, done.stderr
     assert untouched(canary)
+
+
+ODD = [
+    *("a=b", "a,b", "it's", "ä ö", " a ", "(x)", "[x]", "{x}", "$HOME", "a;b", "a&b", "#x", "~", "a\\b", '"a"'),
+    *("-x", "%d*?", "run=a,b c's"),
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_run_of_any_name_passes_everywhere_and_what_is_printed_can_be_pasted(
+    name: str, cli: Cli, trained: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(trained, tmp_path / name)
+    typed = shlex.split(override("resume", run))
+    done = cli("train.py", *typed, "trainer.max_steps=4")
+    assert done.returncode == 0, done.stderr
+    assert (run / "checkpoints" / "step_00000004.pt").is_file()
+    printed = {words[0]: words[2:] for line in done.stdout.splitlines() if (words := _words(line))}
+    draw = cli(*printed["draw"], "n_samples=4")
+    assert draw.returncode == 0, draw.stderr
+    assert list(run.glob("draws/*/samples.*"))
+    more = cli(*printed["train"], *SMALL, f"hydra.run.dir={tmp_path}/new")
+    assert more.returncode == 0, more.stderr
+    assert load_run(run, device="cpu").step == 4
+
+
+def test_the_name_of_a_run_is_no_reference(cli: Cli, trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "${name}")
+    for script, key in (("train.py", "resume"), ("train.py", "init_from"), ("sample.py", "run")):
+        done = cli(script, *shlex.split(override(key, run)))
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"{key}: a run directory whose name holds ${{ cannot be given; rename ")
+
+
+def _words(line: str) -> list[str]:
+    """``draw samples   python sample.py …`` as a shell reads it: draw, python, sample.py, …"""
+    label, _, command = line.partition("python ")
+    return [label.split()[0], "python", *shlex.split(command)] if command and label.split() else []
+
+
+@pytest.mark.parametrize(
+    "typed", ["name=../../x", "name=/tmp/x", "name='a/../../x'", "dataset.name=../x", "name=a/..", "+name=.."]
+)
+def test_runs_stay_inside_of_outputs(typed: str, cli: Cli) -> None:
+    done = cli("train.py", *SMALL, typed)
+    key = typed.partition("=")[0].lstrip("+")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{key}: must name a folder inside of outputs, got ")

@@ -135,7 +135,7 @@ def test_an_alert_and_the_reason_of_a_failure_are_recorded(tmp_path: Path) -> No
 
 
 def test_a_run_that_goes_on_stays_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables of the first shell are not those of the second; a key given then wins."""
+    """The variables of the first shell are not those of the second; a key given then wins. Whose it is, is said anew."""
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
     run_id = session(WandbRun("offline", dir=str(tmp_path)), tmp_path, group="the sweep's")
@@ -144,10 +144,13 @@ def test_a_run_that_goes_on_stays_what_it_was(tmp_path: Path, monkeypatch: pytes
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_PROJECT", "another")
     time.sleep(SESSIONS)
-    session(WandbRun("offline", dir=str(tmp_path)), tmp_path, run_id)
+    session(WandbRun("offline", dir=str(tmp_path), entity=first[1]), tmp_path, run_id)
     assert identity(tmp_path, run_id) == first
     time.sleep(SESSIONS)
-    session(WandbRun("offline", dir=str(tmp_path), tags=("mine",)), tmp_path, run_id)
+    session(WandbRun("offline", dir=str(tmp_path)), tmp_path, run_id)
+    assert identity(tmp_path, run_id)[1] != first[1]
+    time.sleep(SESSIONS)
+    session(WandbRun("offline", dir=str(tmp_path), entity=first[1], tags=("mine",)), tmp_path, run_id)
     assert identity(tmp_path, run_id) == (*first[:4], ["mine"], *first[5:])
     other = session(WandbRun("offline", dir=str(tmp_path)), tmp_path)  # a new run in the same directory
     assert identity(tmp_path, other)[0] == "another"

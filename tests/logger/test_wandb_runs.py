@@ -44,7 +44,7 @@ def finished(warm: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = warm.run(["train.py", *TINY, *own], environment(), folder, timeout=240)
     assert done.returncode == 0, done.stderr
     drawn = ["sample.py", f"run={folder}/digits/run", f"output_dir={folder}/drawn", "n_samples=4", "sampling.n_steps=6"]
-    done = warm.run(drawn, environment(), folder, timeout=240)
+    done = warm.run([*drawn, f"logger.dir={folder}"], environment(), folder, timeout=240)
     assert done.returncode == 0, done.stderr
     return folder
 
