@@ -62,7 +62,7 @@ def signalled(rows: dict[str, Any]) -> str:
     """Seconds to the checkpoint, and to the end of the process."""
 
     def told(r: dict[str, Any]) -> str:
-        return "lost" if r["checkpoint"] is None else f"{r['checkpoint']:.2f}, {r['end']:.1f}"
+        return "lost" if r["checkpoint"] is None else f"{max(r['checkpoint'], 0):.2f}, {r['end']:.1f}"
 
     names = dict.fromkeys(key.rpartition("/")[0] for key in rows)
     return table(["recipe, in", *SIGNALS], [[name, *(told(rows[f"{name}/{s}"]) for s in SIGNALS)] for name in names])

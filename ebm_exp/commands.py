@@ -3,6 +3,7 @@
 What a command needs beside Hydra is imported once the config is found to be right.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ebm_exp.entry import Launch, run_entry_point
@@ -59,7 +60,8 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory")
                 refuse_links(config["init_from"], "init_from")
             load_initial_weights(experiment.energy, config["init_from"])
         if not begun and state is not None:
-            check_data(experiment.dataset, directory.summary().get("data", {}))
+            if "data" in (began := directory.summary()):
+                check_data(experiment.dataset, began["data"])
             attempt.asked(directory, config, state["step"])
         elif not begun:
             directory.create()
@@ -75,6 +77,7 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory")
 
 def _sample(config: dict[str, Any], launch: Launch) -> None:
     """Load what was trained, let the mode draw, and say and log what it left."""
+    from ebm_exp import memory
     from ebm_exp.config.build import set_deterministic
     from ebm_exp.config.errors import UserError
     from ebm_exp.logger.console import Steps
@@ -91,6 +94,12 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
     others = tuple(load_run(path, config["trust"], config["device"], **chosen) for path in config["others"])
     mode = run.parts.construct("mode", config["mode"])
     run.parts["logger"]  # refuses its settings before anything is drawn
+    dataset, device = run.parts["dataset"], run.parts["device"]
+    needed = 2 * config["n_samples"] * math.prod(dataset.event_shape) * 4  # where they begin, where they end
+    try:
+        memory.refuse("n_samples", needed, device)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     with Steps() as steps:
         request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
         drawn = mode(run, request)

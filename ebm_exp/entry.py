@@ -25,11 +25,18 @@ from ebm_exp.config.arguments import (
     remember,
     value_of,
 )
-from ebm_exp.config.errors import UserError
+from ebm_exp.config.errors import UserError, out_of_memory
 from ebm_exp.config.explain import explain, node_at, refuse_no_choices, with_defaults
-from ebm_exp.config.saved import LOOKING, not_followed, resumed, sampled
+from ebm_exp.config.saved import LOOKING, notes_on, resumed, sampled
 from ebm_exp.config.trust import ANY, CONF, Allowed, allowed_by
+from ebm_exp.files import disk_problem
 from ebm_exp.run.directory import is_sweep
+
+_SMALLER = {  # what helps where memory runs out
+    "train": "smaller: trainer.batch_size (or accumulate_steps=2, 4, …), buffer.size, sampler.n_steps of terms that go "
+    "through chains, the energy's widths; engine.precision=bf16",
+    "sample": "smaller: n_samples",
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,10 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             _exit(str(error).splitlines())
         if isinstance(error, HydraException | OmegaConfBaseException):
             _exit(explain(error, arguments, config_name))
+        if (problem := out_of_memory(error)) is not None:
+            _exit([problem, _SMALLER[config_name]])
+        if (problem := disk_problem(error)) is not None:
+            _exit([f"{problem}; another place: {'hydra.run.dir' if config_name == 'train' else 'output_dir'}=…"])
 
     try:
         if {"-sc", "--shell-completion"} & set(arguments):
@@ -128,7 +139,7 @@ def _stranger(arguments: list[str], primary: str) -> tuple[Allowed, list[str]]:
     if key is None or value_of("trust", arguments) in ("true", "True"):
         return ANY, []
     run = str(value_of(key, arguments))
-    return allowed_by(run, arguments, config_dirs(arguments), key), not_followed(run, key, arguments)
+    return allowed_by(run, arguments, config_dirs(arguments), key), notes_on(run, key, arguments)
 
 
 def _wrap(

@@ -1,5 +1,6 @@
 """Files that are whole or absent, and written through no link."""
 
+import errno
 import os
 import re
 import secrets
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")  # names beside a file that is being replaced
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 @contextmanager
@@ -38,3 +42,11 @@ def replace_text(path: Path, text: str) -> None:
     """Replace a file by a text in UTF-8."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def disk_problem(error: BaseException) -> str | None:
+    """What an error says of the disk in one line: full, read-only, out of reach; None for any other."""
+    if not isinstance(error, OSError) or error.errno not in _DISK:
+        return None
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{(error.strerror or '').lower()}"

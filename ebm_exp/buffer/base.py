@@ -4,12 +4,14 @@ A share of each draw is replaced by fresh points, so that chains keep starting f
 What is drawn may be augmented first, a transition of its own between chains (Du et al. 2021).
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ebm_exp import memory
 from ebm_exp.augmentation import Augmentation, Identity
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.part import Part
@@ -69,6 +71,7 @@ class Buffer(nn.Module, Part, ABC):
         self.size, self.domain, self.seed, self.conditional = size, domain, seed, conditional
         self.augmentation = augmentation or Identity()
         self.start, self.reinit_probability, self.storage = start, reinit_probability, storage
+        memory.refuse("size", size * math.prod(domain.event_shape) * 4, device)  # drawn in float32
         x, y = start.draw(size, derived_generator(device, "buffer", seed))
         self.register_buffer("x", self._encode(x))
         self.register_buffer("y", y if conditional else None)

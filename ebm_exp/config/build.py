@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ebm_exp.config.errors import UserError
+from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.trust import ANY, OURS, Allowed
 from ebm_exp.config.validate import arguments, arguments_of, coerce, is_node, locate, source, validate
 from ebm_exp.random import Stream, seed_global
@@ -135,10 +135,8 @@ class Parts:
         settings = [dict(group) for group in getattr(part, "param_groups", ())]
         try:
             part.load_state_dict(self.state[name])
-        except (RuntimeError, ValueError) as error:
-            detail = str(error).splitlines()
-            reason = detail[min(1, len(detail) - 1)].strip()
-            raise UserError(f"{name}: what the checkpoint holds does not fit: {reason}") from None
+        except UNFIT as error:
+            raise UserError(f"{name}: what the checkpoint holds does not fit ({unfit(error)})") from None
         for group, own in zip(getattr(part, "param_groups", ()), settings, strict=False):
             group |= {key: value for key, value in own.items() if key != "params"}  # the config's, not those of then
 

@@ -137,8 +137,9 @@ def _split_runs(arguments: list[str]) -> None:
             return
 
 
-def not_followed(run: str, key: str, arguments: list[str]) -> list[str]:
-    """Lines on what a run was sent to, fetched or kept elsewhere by, where its user does not say it again.
+def notes_on(run: str, key: str, arguments: list[str]) -> list[str]:
+    """Lines on what a run was sent to, fetched or kept elsewhere by, where its user does not say it again; and whence
+    its data are read.
 
     Args:
         run: the run directory.
@@ -149,7 +150,10 @@ def not_followed(run: str, key: str, arguments: list[str]) -> list[str]:
         return []
     typed = {argument.lstrip("+~").partition("=")[0] for argument in arguments}
     told = {name: value for name, value in side_effects(run, key).items() if name not in typed}
-    return [
+    dataset = read_run_config(run, key=key).get("dataset")
+    where = {name: dataset.get(name) for name in ("root", "path")} if isinstance(dataset, dict) else {}
+    read = [f"dataset.{name}: the run's, {at!r}" for name, at in where.items() if at and f"dataset.{name}" not in typed]
+    return read + [
         f"{name}: not taken from the run, which has {value!r}; {override(name, value)} takes it"
         for name, value in told.items()
         if value is not True  # download: data that are not there say so themselves

@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import os
+import shutil
+import stat
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ebm_exp import memory
 from ebm_exp.dataset.files import shown
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
 _LOG = logging.getLogger(__name__)
+LARGEST = 2**26  # pixels of an image: a file of a few MB may hold gigabytes
 _TASK = 64  # images that a worker takes at once
 _VERSION = 2  # of what a file is decoded to; another one decodes anew
 Channels = Literal["rgb", "grey"]
@@ -56,22 +60,44 @@ def decoded(
     digest = hashlib.sha256(repr((_VERSION, size, channels, crop, background)).encode())
     for file in files:
         try:
-            stat = os.stat(file)
+            found = os.stat(file)
         except OSError as error:
             raise ValueError(f"root: {shown(file)} cannot be read ({error.strerror})") from None
-        digest.update(os.fsencode(os.path.abspath(file)) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError(f"root: {shown(file)} is no file")
+        digest.update(os.fsencode(os.path.abspath(file)) + f"\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
     path = cache_dir / f"images-{digest.hexdigest()[:16]}.npy"
-    if not path.is_file():
+    if (kept := _kept(path, len(files))) is None:
         _LOG.info("decoding %s images, once, into %s", f"{len(files):,}", shown(path))
         cache_dir.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         chosen = channels or ("grey" if all(_is_grey(file) for file in files) else "rgb")
+        free = shutil.disk_usage(cache_dir).free
+        takes = len(files) * size * size * (1 if chosen == "grey" else 3)
+        if takes > free:
+            raise ValueError(
+                f"size: {len(files):,} images of {size:,}×{size:,} take {memory.told(takes)} in {shown(cache_dir)}, "
+                f"{memory.told(free)} are free there"
+            )
         try:
             _decode_all(files, size, chosen, crop, background, temporary, n_workers)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    return torch.from_numpy(np.load(path, mmap_mode="c"))
+        kept = np.load(path, mmap_mode="c")
+    return torch.from_numpy(kept)
+
+
+def _kept(path: Path, n: int) -> np.ndarray | None:
+    """The images of an earlier run, None where there are none, or the file is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        images = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        _LOG.warning("%s is damaged (%s), it is made anew", shown(path), error)
+        return None
+    return images if len(images) == n else None
 
 
 def _decode_all(
@@ -124,6 +150,9 @@ def _loaded(file: str, header: bool = False) -> "PillowImage.Image":
 
     try:
         with Image.open(file) as opened:
+            width, height = opened.size
+            if width * height > LARGEST:
+                raise ValueError(f"{width:,}×{height:,} pixels, at most {LARGEST:,} are read")
             if header:
                 return opened
             image = ImageOps.exif_transpose(opened)

@@ -1,8 +1,11 @@
 """Smooth random patterns of any shape and class count: something to run on when nothing else is there."""
 
+import math
+
 import torch
 from torch.nn.functional import interpolate
 
+from ebm_exp import memory
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator
@@ -34,6 +37,7 @@ class Synthetic(Dataset):
         noise_std: NonNegative = 0.05,
         value_range: tuple[float, float] = (-1.0, 1.0),
     ) -> None:
+        memory.refuse("n_train", 3 * (n_train + n_test) * math.prod(shape) * 4)  # points, patterns, their sum
         g = generator("cpu", "dataset", "synthetic", seed)
         patterns, others = (self._patterns(n, shape, g) for n in (classes, n_train + n_test))
         y = torch.randint(classes, (n_train + n_test,), generator=g)

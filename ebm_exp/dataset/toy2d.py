@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ebm_exp import memory
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator
@@ -40,6 +41,7 @@ class Toy2D(Dataset):
         n_test: PositiveInt = 10_000,
     ) -> None:
         self.noise = noise
+        memory.refuse("n_train", 3 * (n_train + n_test) * 2 * 4)  # points and what they are made of
         x = self.sample(n_train + n_test, generator("cpu", "dataset", name, seed))
         super().__init__(
             name=name,

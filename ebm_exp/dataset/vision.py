@@ -1,10 +1,10 @@
 """The data sets of torchvision, read by torchvision, as uint8 tensors."""
 
 import gzip
+import math
 import os
 import pickle
-import shutil
-import tempfile
+import struct
 import zlib
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ebm_exp import memory
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.decode import decoded
 from ebm_exp.dataset.domain import Domain
@@ -160,23 +161,26 @@ def _idx(source: str, root: Path, download: bool) -> tuple[Splits, list[str]]:
 
 
 def _read_idx(file: Path, n_dims: int) -> Tensor:
-    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
-
+    """Bytes ``[n, …]`` of an IDX file: magic 0, 0, 8, number of dimensions; each as 32 bits; the bytes."""
     try:
-        if file.suffix != ".gz":
-            x = read_sn3_pascalvincent_tensor(str(file))
-        else:
-            with tempfile.TemporaryDirectory() as folder, gzip.open(file) as packed:
-                plain = os.path.join(folder, "plain")
-                with open(plain, "wb") as unpacked:
-                    shutil.copyfileobj(packed, unpacked)
-                x = read_sn3_pascalvincent_tensor(plain)
-    except (OSError, EOFError, ValueError, AssertionError, LookupError, RuntimeError, zlib.error) as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+            head = opened.read(4)
+            if len(head) < 4 or head[:2] != b"\0\0":
+                raise ValueError("its first bytes are none of an IDX file")
+            if head[2:] != bytes([8, n_dims]):
+                raise ValueError(f"it must hold bytes in {n_dims} dimensions, it says kind {head[2]} in {head[3]}")
+            shape = struct.unpack(f">{n_dims}I", opened.read(4 * n_dims))
+            n_bytes = math.prod(shape)
+            if file.suffix != ".gz" and n_bytes != file.stat().st_size - 4 - 4 * n_dims:
+                raise ValueError(f"it says that it holds {n_bytes:,} bytes, and does not")
+            memory.refuse("root", n_bytes)
+            content = opened.read(n_bytes + 1)
+        if len(content) != n_bytes:
+            raise ValueError(f"it says that it holds {n_bytes:,} bytes, and does not")
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
+        reason = " ".join(str(error).split())
         raise ValueError(f"root: {shown(file)} is no IDX file, or damaged ({reason})") from None
-    if x.dtype != torch.uint8 or x.ndim != n_dims:
-        raise ValueError(f"root: {shown(file)} must hold bytes in {n_dims} dimensions, got {x.dtype} {list(x.shape)}")
-    return x
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8).view(*shape)
 
 
 def _arrays(source: str, root: Path, download: bool) -> tuple[Splits, list[str]]:

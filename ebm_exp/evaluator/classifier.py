@@ -8,7 +8,6 @@ import hashlib
 import logging
 import math
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +106,10 @@ def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
-    except (FileNotFoundError, EOFError, zipfile.BadZipFile, RuntimeError):
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged archive or pickle can raise nearly anything
+        _LOG.warning("%s is damaged (%s), it is made anew", path, type(error).__name__)
         return None
 
 

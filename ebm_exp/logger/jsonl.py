@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ebm_exp.files import replace_text
+from ebm_exp.run.directory import read_rows
 
 
 class Jsonl:
@@ -27,14 +28,5 @@ class Jsonl:
 
 def truncate_after(path: Path, step: int) -> None:
     """Drop rows of later steps and a torn last line: what a run lost when it was killed after its last checkpoint."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if row["step"] <= step:
-            kept.append(line + "\n")
-    replace_text(path, "".join(kept))
+    if path.exists():
+        replace_text(path, "".join(line + "\n" for line, row in read_rows(path) if row["step"] <= step))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ebm_exp.logger import wandb_record
-from ebm_exp.logger.base import About, Files, Logger, Mode, Rows, Value
+from ebm_exp.logger.base import About, Files, Logger, Mode, Rows, Table, Value
 from ebm_exp.logger.patience import attempt, call, reason
 from ebm_exp.logger.wandb_environment import asked_mode, check, from_environment, has_key, new_id, set_up
 from ebm_exp.logger.wandb_values import artifact, converted
@@ -147,7 +147,11 @@ class WandbRun(Logger):
         return ([self._url] if self._url else []) + wandb_record.commands(self._folders, online=bool(self._url))
 
     def _write(self, row: dict[str, Value], step: int) -> None:
-        self._guard("log", lambda: self._run.log({"step": step} | converted(row)))
+        tables = {name: value for name, value in row.items() if isinstance(value, Table)}
+        rest = {name: value for name, value in row.items() if name not in tables}
+        self._guard("log", lambda: self._run.log({"step": step} | converted(rest)))
+        if tables:  # apart, for W&B asks its server about them
+            self._guard("log a table", lambda: self._run.log({"step": step} | converted(tables)))
 
     def _choose_mode(self) -> Literal["online", "offline", "disabled"]:
         asked = asked_mode(self.mode)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.dataset.decode import LARGEST
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.posterior import Inpainting
 from ebm_exp.logger.plots import sample_panels
@@ -89,6 +90,8 @@ def _from_file(path: Path, width: int, height: int) -> Tensor:
         raise UserError(f"mask: must be left, centre, random or an image file, got {path}")
     try:
         with Image.open(path) as opened:
+            if opened.width * opened.height > LARGEST:
+                raise OSError(f"{opened.width:,}×{opened.height:,} pixels, at most {LARGEST:,} are read")
             grey = opened.convert("L").resize((width, height))
     except OSError as error:
         raise UserError(f"mask: {path} cannot be read as an image ({str(error).splitlines()[0]})") from None

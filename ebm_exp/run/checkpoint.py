@@ -5,7 +5,7 @@ import warnings
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import torch
 
@@ -15,6 +15,11 @@ from ebm_exp.files import TEMPORARY, replacing
 from ebm_exp.run.directory import RunDirectory
 
 KEYS = ("step", "elapsed", "best", "wandb_id", "parts", "ema")  # what a resumed run needs
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "step": int, "elapsed": (int, float), "best": (dict, type(None)), "parts": dict, "ema": dict,
+}  # fmt: skip
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
@@ -28,13 +33,39 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, sync=True) as file:
-        torch.save(dict(state), file)
+        content = _Written(file)
+        try:
+            torch.save(dict(state), content)  # type: ignore[arg-type]  # torch only writes
+        except Exception:
+            if content.error is not None:  # torch says "unexpected pos" of a full disk
+                raise content.error from None
+            raise
     if os.name == "posix":  # the rename itself must reach the disk too
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+class _Written:
+    """A file that keeps what went wrong in writing it."""
+
+    error: OSError | None = None
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            error.filename = error.filename or self._file.name
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -54,6 +85,8 @@ def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = 
     missing = [key for key in keys if key not in state]
     if missing:
         raise ValueError(f"{path}: the checkpoint lacks {', '.join(missing)}; it holds {', '.join(map(str, state))}")
+    if wrong := [key for key in keys if not isinstance(state[key], _KINDS.get(key, object))]:
+        raise ValueError(f"{path}: {wrong[0]} of the checkpoint is {type(state[wrong[0]]).__name__}")
     return state
 
 
@@ -79,6 +112,8 @@ def read_state(
         path = directory.checkpoint(best["step"]) if best else None
     elif which != "latest":
         path = directory.checkpoint(which)
+    if path is None and (there := directory.checkpoint_steps()):
+        raise UserError(f"{key}: {directory.path} has {len(there)} checkpoints, and none of them can be read")
     if path is None or not path.is_file():
         raise UserError(f"{key}: {directory.path} has no {which} checkpoint")
     try:
@@ -89,13 +124,16 @@ def read_state(
 
 def latest(directory: RunDirectory) -> Path | None:
     """The newest checkpoint that can be read; None when there is none."""
+    damaged: list[ValueError] = []
     for step in reversed(directory.checkpoint_steps()):
         path = directory.checkpoint(step)
         try:
             _read(path, "cpu")
         except ValueError as error:
-            warnings.warn(f"{error}; trying the one before it", stacklevel=2)
+            damaged.append(error)
         else:
+            for each in damaged:
+                warnings.warn(f"{each}; step {step:,} is used", stacklevel=2)
             return path
     return None
 
@@ -126,6 +164,8 @@ def prune(directory: RunDirectory, keep: int, protect: Collection[int] = ()) -> 
 def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that torch.save writes
+            if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
+                raise zipfile.BadZipFile("it is compressed, torch's are not")
             if damaged := archive.testzip():
                 raise zipfile.BadZipFile(f"checksum of {damaged}")
         state = torch.load(path, map_location=device, weights_only=True)

@@ -20,6 +20,19 @@ _LEFT = frozenset({
 })  # fmt: skip
 
 
+def read_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The lines of a metrics file that are whole rows of a step, and what they say; none where there is no file."""
+    found = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            found.append((line, row))
+    return found
+
+
 class RunDirectory:
     """One run directory.
 
@@ -67,15 +80,23 @@ class RunDirectory:
         replace_text(self.summary_file, text + "\n")
 
     def summary(self) -> dict[str, Any]:
-        """summary.json, empty while a run has not begun to write it."""
-        text = self.summary_file.read_text(encoding="utf-8") if self.summary_file.is_file() else ""
-        return json.loads(text) if text else {}
+        """summary.json, empty while a run has not begun to write it.
+
+        Raises:
+            UserError: when it is damaged.
+        """
+        text = self.summary_file.read_text(encoding="utf-8", errors="replace") if self.summary_file.is_file() else ""
+        try:
+            summary = json.loads(text) if text else {}
+        except (ValueError, RecursionError):
+            summary = None
+        if not isinstance(summary, dict):
+            raise UserError(f"{self.summary_file} is damaged; the run goes on without it, and with it nobody can")
+        return summary
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl, in the order they were written; a step may have several."""
-        if not self.metrics_file.is_file():
-            return []
-        return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
+        """The rows of metrics.jsonl, in the order they were written; a step may have several. A torn line is none."""
+        return [row for _, row in read_rows(self.metrics_file)]
 
     def checkpoint(self, step: int) -> Path:
         """The checkpoint of one step, e.g. ``step_00001000.pt``: names sort as steps do."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_exp.config.build import Parts, choose_device
-from ebm_exp.config.errors import UserError
+from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.trust import ANY, OURS, Allowed, allowed_by, read_run_config
 from ebm_exp.energy import Energy
 from ebm_exp.random import Stream
@@ -147,9 +147,8 @@ def load_initial_weights(energy: nn.Module, run: str) -> None:
     averaged: Mapping[str, Any] = read_state(RunDirectory(run), key="init_from")["ema"]["energy"]
     try:
         energy.load_state_dict(averaged)
-    except RuntimeError as error:
-        detail = str(error).splitlines()
+    except UNFIT as error:
         raise UserError(
             f"init_from: the weights of {run} do not fit this energy; give the energy and data set of that run "
-            f"({detail[min(1, len(detail) - 1)].strip()})"
+            f"({unfit(error)})"
         ) from None

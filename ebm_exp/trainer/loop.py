@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ebm_exp.config.build import Parts
+from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.trust import FORMAT
 from ebm_exp.evaluator import Score, as_row
+from ebm_exp.files import disk_problem
 from ebm_exp.guard import DivergedError, Meter, NonFiniteError, Symptom
 from ebm_exp.logger import Logger
 from ebm_exp.logger.about import about
@@ -115,7 +117,10 @@ class Trainer(Part):
         self.step, self.elapsed, self.unevaluated, self.saved = 0, 0.0, False, 0
         self.best: Best | None = None
         if state is not None:
-            self._load(state)
+            try:
+                self._load(state)
+            except UNFIT as error:
+                raise UserError(f"resume: what the checkpoint holds does not fit ({unfit(error)})") from None
         self.report = Report(experiment, directory, self.ema.energy, self.image_samples)
         truncate_after(directory.metrics_file, self.step)
         facts = self.report.facts()
@@ -148,13 +153,16 @@ class Trainer(Part):
             summary |= {"symptom": symptom.name, "failed_step": symptom.step}
             summary |= {"failed_metric": error.metric} if isinstance(error, NonFiniteError) else {}
         except Exception as error:
-            failed["reason"] = f"{type(error).__name__}: {error}"
-            log.exception("failed at step %d", self.step)
+            failed["reason"] = disk_problem(error) or f"{type(error).__name__}: {error}"
+            log.error("failed at step %d", self.step, exc_info=disk_problem(error) is None)
             raise
         finally:
             summary |= failed if outcome is None else {"state": outcome.state, "reason": outcome.reason}
             summary |= {"step": self.step, "minutes": round(self.elapsed / 60, 3), "best": self.best}
-            directory.write_summary(summary)
+            try:
+                directory.write_summary(summary)
+            except OSError as error:
+                log.warning("summary.json could not be written (%s)", error)
             self.report.close(logger, summary)
         if outcome.state == "diverged":
             print(f"diverged: {outcome.reason}; see {directory.path}", file=sys.stderr)

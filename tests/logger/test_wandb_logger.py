@@ -135,7 +135,7 @@ def test_an_alert_and_the_reason_of_a_failure_are_recorded(tmp_path: Path) -> No
 
 
 def test_a_run_that_goes_on_stays_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables of the first shell are not those of the second; a key given then wins. Whose it is, is said anew."""
+    """The variables of the first shell are not those of the second; a key given then wins. Its entity is said anew."""
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
     run_id = session(WandbRun("offline", dir=str(tmp_path)), tmp_path, group="the sweep's")

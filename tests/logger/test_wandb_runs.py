@@ -62,7 +62,8 @@ def test_a_run_says_what_it_is(finished: Path) -> None:
 
 def test_every_step_is_one_row_and_images_have_captions(finished: Path) -> None:
     history = [row["item"] for row in records(finished)[0]["history"]]
-    assert [row["step"] for row in history] == [1, 2, 3, 4]
+    assert [row["step"] for row in history] == [1, 2, 3, 4, 4]  # the table of samples is a row of its own
+    assert set(history.pop()) >= {"step", "samples/table._type"}
     assert all("train/loss" in row for row in history)
     for row in (history[1], history[3]):
         assert {"eval/frechet_pixels", "energy/data.bins", "energy/negatives.values"} <= set(row)

@@ -8,6 +8,7 @@ from typing import Any
 from ebm_exp.logger.report.page import Html, tag
 
 _WIDE, _NARROW = 900, 560  # pixels, of a whole image and of one panel
+LARGEST = 2**26  # pixels
 _TITLE, _GAP = 48, 8  # pixels: above the panels of ``plots.sample_panels``, and least between two
 
 
@@ -23,8 +24,10 @@ def panels(file: Path, label: str, split: bool) -> list[Html]:
 
     try:
         with Image.open(file) as read:
+            if read.width * read.height > LARGEST:
+                return []
             whole = read.convert("RGB")
-    except (OSError, ValueError, SyntaxError):  # missing, or half written
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # missing, half written, huge
         return []
     boxes = _boxes(whole) if split else []
     if len(boxes) < 2:

@@ -1,0 +1,236 @@
+"""Files that are broken, values that are absurd: one line, the exit code of a user's error, and what was good stays."""
+
+import gzip
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ebm_exp.config.errors import UserError
+from ebm_exp.dataset import ImageFolder, Vision
+from ebm_exp.dataset.decode import LARGEST, decoded
+from ebm_exp.run import load_run
+from tests.warm import ROOT, SMALL, environment
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """What a refused command says: at most three lines."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") <= 3
+    return done.stderr
+
+
+@pytest.mark.parametrize("text", ["{", '"text"', "[1]", "\x00", "[" * 100_000])
+def test_a_damaged_summary(text: str, cli: Cli, run: Path) -> None:
+    (run / "summary.json").write_text(text)
+    for script, key in (("train.py", "resume"), ("sample.py", "run")):
+        assert said(cli(script, f"{key}={run}")).startswith(f"{key}: {run}/summary.json ")
+    with pytest.raises(UserError, match=r"summary\.json"):
+        load_run(run, device="cpu")
+    (run / "summary.json").unlink()  # the run goes on without it
+    done = cli("train.py", f"resume={run}", "trainer.max_steps=4")
+    assert done.returncode == 0, done.stderr
+
+
+def test_torn_rows_are_none(cli: Cli, run: Path) -> None:
+    rows = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text("\x00\n[1]\n{}\n" + rows + '{"step": 3, "tra')
+    assert [row["step"] for row in load_run(run, device="cpu").metrics()] == [3]
+    assert cli("train.py", f"resume={run}", "trainer.max_steps=4").returncode == 0
+    assert [row["step"] for row in load_run(run, device="cpu").metrics()] == [3, 4]
+    assert (run / "metrics.jsonl").read_text().startswith(rows)
+
+
+def test_damaged_checkpoints(cli: Cli, run: Path) -> None:
+    assert cli("train.py", f"resume={run}", "trainer.max_steps=4").returncode == 0
+    first, second = sorted((run / "checkpoints").iterdir())
+    second.write_bytes(second.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match=r"step_00000004\.pt: cannot be read as a checkpoint.*; step 3 is used"):
+        assert load_run(run, device="cpu").step == 3
+    first.write_bytes(b"")
+    line = f"{run} has 2 checkpoints, and none of them can be read\n"
+    for script, key in (("train.py", "resume"), ("sample.py", "run")):
+        assert said(cli(script, f"{key}={run}")) == f"{key}: {line}"
+    done = cli("train.py", *SMALL, f"init_from={run}", f"hydra.run.dir={run.parent}/new")
+    assert said(done) == f"init_from: {line}"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s["parts"]["energy"].update({"layers.0.weight": torch.zeros(3, 3)}), "does not fit"),
+        (lambda s: s["parts"]["energy"].pop("layers.0.weight"), "does not fit"),
+        (lambda s: s["parts"].update(energy=[1]), "does not fit"),
+        (lambda s: s["parts"].update(optimizer={"state": {}}), "does not fit"),
+        (lambda s: s["parts"].update(buffer={}), "does not fit"),
+        (lambda s: s["parts"].update(guard={}), "does not fit"),
+        (lambda s: s["ema"].update(energy={}), "does not fit"),
+        (lambda s: s.update(meter=3), "does not fit"),
+        (lambda s: s.update(step="3"), "step of the checkpoint is str"),
+        (lambda s: s.update(parts=[]), "parts of the checkpoint is list"),
+        (lambda s: s.pop("ema"), "the checkpoint lacks ema"),
+        (lambda s: s.update(format=1), "has format 1, this version reads 3"),
+    ],
+)
+def test_a_checkpoint_of_another_kind(change: Callable[[dict], object], words: str, cli: Cli, run: Path) -> None:
+    file = run / "checkpoints" / "step_00000003.pt"
+    state = torch.load(file, weights_only=True)
+    change(state)
+    torch.save(state, file)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "train.log"}
+    assert words in said(cli("train.py", f"resume={run}", "trainer.max_steps=4"))
+    after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "train.log"}
+    assert {path for path in before if after.get(path) != before[path]} <= {run / "summary.json"}
+
+
+def test_a_checkpoint_that_unfolds_is_not_unfolded(run: Path) -> None:
+    file = run / "checkpoints" / "step_00000003.pt"
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with warnings.catch_warnings(), pytest.raises(UserError, match="none of them can be read"):
+        warnings.simplefilter("ignore")
+        load_run(run, device="cpu")
+
+
+def test_a_full_disk_costs_nothing_that_was_good(cli: Cli, tmp_path: Path) -> None:
+    """A limit on the size of files: metrics fit, checkpoints do not."""
+    run = tmp_path / "run"
+    command = [sys.executable, "train.py", *SMALL, f"hydra.run.dir={run}"]
+    shell = ["bash", "-c", 'ulimit -f 20; exec "$@"', "-", *command]
+    done = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, env=environment(), check=False, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].endswith("file too large; another place: hydra.run.dir=…")
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in (run / "checkpoints").iterdir()] == []
+    assert '"state": "failed"' in (run / "summary.json").read_text()
+
+
+def picture(file: Path, size: int = 8) -> Path:
+    Image.fromarray(np.full((size, size), 100, np.uint8)).save(file)
+    return file
+
+
+def test_damaged_caches_are_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = [str(picture(tmp_path / f"{i}.png")) for i in range(3)]
+    whole = decoded(files, 8, None, tmp_path / "cache", 1).clone()
+    (cache,) = (tmp_path / "cache").iterdir()
+    for content in (b"", cache.read_bytes()[:100], b"\x93NUMPY" + b"x" * 300):
+        cache.write_bytes(content)
+        assert torch.equal(decoded(files, 8, None, tmp_path / "cache", 1), whole)
+        assert "is damaged" in caplog.messages[-2]
+    for i in range(20):
+        picture(tmp_path / f"more{i}.png")
+
+
+def test_an_image_that_unfolds_is_not_unfolded(tmp_path: Path) -> None:
+    side = int(LARGEST**0.5) + 1
+    Image.new("1", (side, side)).save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size < 2**20
+    with pytest.raises(ValueError, match=r"root: .*a\.png cannot be read as an image \(8,193×8,193 pixels, at most"):
+        ImageFolder("x", CPU, str(tmp_path), cache_dir=str(tmp_path / "cache"))
+
+
+def test_an_absurd_size_of_images(tmp_path: Path) -> None:
+    for i in range(3):
+        picture(tmp_path / f"{i}.png")
+    with pytest.raises(ValueError, match=r"^size: 3 images of 100,000,000×100,000,000 take 30,000.0 TB in .* are free"):
+        ImageFolder("x", CPU, str(tmp_path), size=10**8, channels=None, cache_dir=str(tmp_path / "cache"))
+
+
+def idx(n: int, side: int, there: int) -> bytes:
+    return struct.pack(">BBBBIII", 0, 0, 8, 3, n, side, side) + bytes(there)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (idx(2**31, 60_000, 100), "it says that it holds|would take"),
+        (idx(10, 28, 100), "it says that it holds 7,840 bytes, and does not"),
+        (idx(1, 2, 5000), "it says that it holds 4 bytes, and does not"),
+        (b"", "its first bytes are none of an IDX file"),
+        (struct.pack(">BBBBI", 0, 0, 13, 1, 10), "it must hold bytes in 3 dimensions, it says kind 13 in 1"),
+        (struct.pack(">BBBB", 0, 0, 8, 3), "unpack requires a buffer"),
+    ],
+)
+def test_idx_files_hold_what_they_say(packed: bool, content: bytes, words: str, tmp_path: Path) -> None:
+    for name in (
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    ):
+        data = gzip.compress(content) if packed else content
+        (tmp_path / f"{name}{'.gz' if packed else ''}").write_bytes(data)
+    with pytest.raises(ValueError, match=f"root: .*train-images-idx3-ubyte.* is no IDX file, or damaged .*({words})"):
+        Vision("MNIST", "mnist", CPU, str(tmp_path), download=False)
+
+
+def test_a_file_of_zeros_is_not_unpacked_for_ever(tmp_path: Path) -> None:
+    content = idx(1, 2, 0) + bytes(2**28)  # a quarter of a gigabyte, packed into 0.3 MB
+    for name in (
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    ):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content, 1))
+    with pytest.raises(ValueError, match="it says that it holds 4 bytes, and does not"):
+        Vision("MNIST", "mnist", CPU, str(tmp_path), download=False)
+
+
+def test_pipes_and_devices_are_no_data(tmp_path: Path, cli: Cli) -> None:
+    os.mkfifo(tmp_path / "points.csv")
+    assert said(cli("train.py", "dataset=table", "energy=mlp", f"dataset.path={tmp_path}/points.csv")).startswith(
+        "dataset: path: "
+    )
+    (tmp_path / "images").mkdir()
+    for i in range(3):
+        picture(tmp_path / "images" / f"{i}.png")
+    os.mkfifo(tmp_path / "images" / "x.png")
+    ImageFolder("x", CPU, str(tmp_path / "images"), cache_dir=str(tmp_path / "cache"))  # it is none of them
+
+
+@pytest.mark.parametrize(
+    ("script", "typed", "words"),
+    [
+        ("train.py", ("buffer.size=1000000000000",), "buffer: size: would take 256.0 TB of memory, "),
+        ("train.py", ("dataset=two_moons", "dataset.n_train=1000000000000"), "dataset: n_train: would take 24.0 TB of memory"),
+        ("train.py", ("dataset=synthetic", "dataset.n_train=1000000000000"), "dataset: n_train: would take 768.0 TB of memory"),
+        ("train.py", ("dataset=synthetic", "dataset.shape=[3,1000000,1000000]"), "dataset: n_train: would take "),
+        ("train.py", ("energy.widths=[10000000,10000000]",), "out of memory: "),
+        ("sample.py", ("n_samples=1000000000000",), "n_samples: would take 512.0 TB of memory, "),
+    ],
+)  # fmt: skip
+def test_absurd_sizes(script: str, typed: tuple[str, ...], words: str, cli: Cli, trained: Path, tmp_path: Path) -> None:
+    given = [a for a in SMALL if a.partition("=")[0] not in {t.partition("=")[0] for t in typed}]
+    more = (
+        (*given, f"hydra.run.dir={tmp_path}/run")
+        if script == "train.py"
+        else (f"run={trained}", f"output_dir={tmp_path}/o")
+    )
+    line = said(cli(script, *more, *typed))
+    assert line.startswith(words), line
+    assert ("are free on the cpu" in line) or line.startswith("out of memory")

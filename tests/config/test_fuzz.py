@@ -1,0 +1,170 @@
+"""Configs and overrides that are changed at random: an error is a user's error in a few lines, and nothing foreign is built.
+
+``EBM_FUZZ=2000`` tries so many of each; the seed of one that fails is printed.
+"""
+
+import copy
+import importlib
+import math
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ebm_exp.config.build import Parts
+from ebm_exp.config.errors import UserError, out_of_memory
+from ebm_exp.config.explain import explain
+from ebm_exp.config.trust import ANY, CONF, allowed_by, read_run_config
+from ebm_exp.config.validate import validate
+from tests.config.test_conf import composed
+
+N = int(os.environ.get("EBM_FUZZ", "200"))
+VALUES: list[Any] = [
+    *(None, True, False, 0, -1, 1, 3, 10**12, 2**63, 10**400, 1e-300, -0.5, 0.5, 1e300, math.nan, math.inf, -math.inf),
+    *("", "auto", "???", "a", "ä", "none", "1", "1e-3", "../..", "/dev/zero", "x" * 10_000, "\x00", "\u202e"),
+    *("${seed}", "${dataset}", "${nowhere.at.all}", "${oc.env:HOME}", "${", "}", "$", "{oc.env:HOME}", "${${a}}", "\\${seed}"),
+    *([], {}, [[]], [1, "a", None], [{}], {"a": 1}, {"_target_": "os.system"}, {"_target_": None}, {"_target_": []}),
+    *({"_target_": "ebm_exp.energy.MLP"}, {"_target_": "torch.nn.Linear"}, {"_target_": "torch.nn.Module"}),
+    *({"_target_": "ebm_exp.energy.Energy"}, {"_target_": "ebm_exp.run.load_run"}, {"_target_": "torch.hub.load"}),
+    *({"_target_": "ebm_exp.sampler.Langevin", "_partial_": True}, {"_target_": "subprocess.Popen", "args": ["ls"]}),
+]  # fmt: skip
+KEYS = [
+    "_target_",
+    "_partial_",
+    "_args_",
+    "_convert_",
+    "defaults",
+    "hydra",
+    "suggest",
+    "params",
+    "x",
+    "",
+    "a.b",
+    "size",
+    "name",
+]
+BUILT = (
+    "dataset",
+    "energy",
+    "sampler",
+    "buffer",
+    "objective",
+    "sampling",
+    "evaluator",
+    "guard",
+    "trainer",
+    "optimizer",
+)
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths of all values."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [each for key, item in items for each in ((*path, key), *places(item, (*path, key)))]
+
+
+def at(config: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        config = config[key]
+    return config
+
+
+def mutated(config: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    """One to three values replaced, moved, added or left out."""
+    config = copy.deepcopy(config)
+    for _ in range(chance.randint(1, 3)):
+        path = chance.choice(places(config))
+        parent, key = at(config, path[:-1]), path[-1]
+        match chance.randrange(5):
+            case 0 | 1:
+                parent[key] = copy.deepcopy(chance.choice(VALUES))
+            case 2:
+                parent[key] = copy.deepcopy(at(config, chance.choice(places(config))))
+            case 3 if isinstance(parent, dict):
+                parent[chance.choice(KEYS)] = copy.deepcopy(chance.choice(VALUES))
+            case _:
+                del parent[key]
+        if not config:
+            break
+    return config
+
+
+@pytest.fixture
+def imported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The modules that configs had imported."""
+    seen: list[str] = []
+    real = importlib.import_module
+
+    def record(name: str, package: str | None = None) -> Any:
+        seen.append(name)
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", record)
+    return seen
+
+
+def test_configs_of_runs(tmp_path: Path, imported: list[str], unchecked: None) -> None:
+    (tmp_path / ".hydra").mkdir()
+    file = tmp_path / ".hydra" / "config.yaml"
+    recipes = [composed(), composed("experiment=plane/two_moons"), composed("objective=improved_cd", "sampler=jump")]
+    n_built = 0
+    for seed in range(N):
+        chance = random.Random(seed)
+        config = mutated(chance.choice(recipes), chance)
+        file.write_text(yaml.safe_dump(config, sort_keys=False))
+        try:
+            read = read_run_config(tmp_path)
+            allowed = allowed_by(tmp_path)
+            validate(read | {"device": "cpu"}, allowed)
+            parts = Parts(read | {"device": "cpu"}, allowed=allowed)
+            for name in BUILT:
+                parts[name]
+            n_built += 1
+        except UserError as error:
+            assert 1 <= len(str(error).splitlines()) <= 3
+        except Exception as error:
+            if out_of_memory(error) is None:
+                raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+    assert n_built > N / 50
+    assert {name.partition(".")[0] for name in imported} <= {"ebm_exp", "torch", "torchvision"}
+
+
+OVERRIDES = [
+    *("seed", "device", "name", "optimized_metric", "dataset", "dataset.name", "dataset.noise_std", "energy", "energy.widths"),
+    *("energy._target_", "energy.activation", "sampler", "sampler.step_size", "sampler.n_steps", "buffer.size", "buffer"),
+    *("objective", "objective.terms", "regularization", "regularization.energy_l2.weight", "optimizer.lr", "trainer.max_steps"),
+    *("start@buffer.start", "experiment", "debug", "logger.mode", "guard.ignore", "sampling.n_steps", "evaluator", "nowhere"),
+    *("hydra.run.dir", "hydra/launcher", "+x", "++sampler.step_size", "~buffer", "~evaluator.frechet", "+energy.x", "--", ""),
+]  # fmt: skip
+TYPED = [
+    *("", "null", "true", "0", "-1", "1e-300", "1e400", "nan", "inf", "[]", "{}", "[1,2", "{a:1}", "'", '"', "a b", "ä", "=", "a=b"),
+    *("mlp", "conv", "two_moons", "langevin", "none", "mala", "digits", "${seed}", "${nowhere}", "${oc.env:HOME}", "${", "\\${x}"),
+    *("os.system", "torch.nn.Tanh", "{_target_: torch.nn.Tanh}", "1,2,3", "range(3)", "choice(a,b)", "glob(*)", "../..", "x" * 3000),
+]  # fmt: skip
+
+
+def test_lines_of_overrides(unchecked: None) -> None:
+    n_good = 0
+    for seed in range(N):
+        chance = random.Random(seed)
+        typed = [f"{chance.choice(OVERRIDES)}={chance.choice(TYPED)}" for _ in range(chance.randint(1, 3))]
+        try:
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                config = OmegaConf.to_container(compose("train", typed), resolve=True, throw_on_missing=True)
+            assert isinstance(config, dict)
+            validate({str(key): value for key, value in config.items()}, ANY)
+            n_good += 1
+        except UserError as error:
+            assert 1 <= len(str(error).splitlines()) <= 3, seed
+        except (HydraException, OmegaConfBaseException) as error:
+            assert explain(error, typed, "train"), f"seed {seed}: {typed}"
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {typed}: {type(error).__name__}: {error}") from error
+    assert n_good > N / 50
