@@ -26,6 +26,7 @@ def sample() -> None:
 def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
     """One training run."""
     from ebm_exp.config.build import set_deterministic
+    from ebm_exp.config.errors import UserError
     from ebm_exp.logger.report import tell_report
     from ebm_exp.run.directory import RunDirectory
     from ebm_exp.run.lock import claimed
@@ -33,10 +34,14 @@ def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
     set_deterministic(config.get("deterministic", False))
     directory = RunDirectory(launch.run_dir)
     with claimed(directory, "resume" if config["resume"] else "hydra.run.dir"):
+        refused = False
         try:
             return _attempts(config, launch, directory)
+        except UserError:
+            refused = True
+            raise
         finally:
-            if not launch.in_sweep and directory.summary():  # a sweep has a report of all its jobs
+            if not (refused or launch.in_sweep) and directory.summary():  # a sweep has a report of all its jobs
                 tell_report(directory.path, "report         ")
 
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.trust import ANY, OURS, Allowed
-from ebm_exp.config.validate import arguments, arguments_of, coerce, is_node, locate, source, validate
+from ebm_exp.config.validate import arguments, arguments_of, coerce, explained, is_node, locate, source, validate
 from ebm_exp.random import Stream, seed_global
 
 _MISSING = object()
@@ -67,7 +68,7 @@ class Parts:
         self._building.append(name)
         try:
             with seed_global("weights" if name == "energy" else name, self.config["seed"]):
-                part = self._derive[name]() if name in self._derive else self.construct(name, self.config[name])
+                part = self._derive[name]() if name in self._derive else self.construct(name, self._node(name))
         finally:
             self._building.pop()
         if isinstance(part, nn.Module):
@@ -76,6 +77,11 @@ class Parts:
             self._load(name, part)
         self._built[name] = part
         return part
+
+    def _node(self, name: str) -> Any:
+        if name not in self.config:
+            raise UserError(f"{name}: the config has none")
+        return self.config[name]
 
     def stateful(self) -> dict[str, Any]:
         """The built parts that have a state: what a checkpoint holds."""
@@ -100,7 +106,10 @@ class Parts:
         for key, value in arguments_of(path, node).items():
             built = self.construct(f"{path}.{key}", value)
             if key in parameters and not isinstance(value, Mapping):
-                built = coerce(parameters[key].annotation, built)
+                try:
+                    built = coerce(parameters[key].annotation, built)
+                except ValidationError as error:
+                    raise UserError(explained(f"{path}.{key}", built, error)) from None
             values[key] = built
         provided = {}
         for key, parameter in parameters.items():
@@ -141,7 +150,7 @@ class Parts:
             group |= {key: value for key, value in own.items() if key != "params"}  # the config's, not those of then
 
     def _dataset(self) -> Any:
-        node = self.config["dataset"]
+        node = self._node("dataset")
         stand_in = self.config.get("stand_in") and "stand_in" in node
         try:
             return self.construct("dataset", node | {"download": False} if stand_in and "download" in node else node)
@@ -158,7 +167,7 @@ class Parts:
             raise
 
     def _energy(self) -> nn.Module:
-        energy: Any = self.construct("energy", self.config["energy"])
+        energy: Any = self.construct("energy", self._node("energy"))
         for term in self["regularization"].values():
             energy = term.prepare(energy)
         if "t" in energy.context:
@@ -168,7 +177,7 @@ class Parts:
 
     def _optimizer(self) -> Any:
         groups = self["objective"].parameter_groups(self["energy"])
-        optimizer = self.construct("optimizer", self.config["optimizer"], params=groups)
+        optimizer = self.construct("optimizer", self._node("optimizer"), params=groups)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]  # what a schedule scales, saved with the group
         return optimizer

@@ -9,6 +9,7 @@ from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.saved import GROUPS
 from ebm_exp.config.trust import CONF, resolver_at
 
+_NO_CHOICE = re.compile(r"null|true|false|[+-]?(inf|nan|[\d._]+(e[+-]?\d+)?)|[{\[].*", re.IGNORECASE)
 _EXTRAS = {  # what brings the launchers that are not Hydra's own
     "hydra/launcher/joblib": "joblib",
     "hydra/launcher/submitit_local": "slurm",
@@ -33,10 +34,10 @@ def refuse_no_choices(arguments: Sequence[str]) -> None:
         UserError: naming the group and its choices.
     """
     for argument in arguments:
-        key, _, values = argument.lstrip("+").partition("=")
+        key, _, values = argument.lstrip("+~").partition("=")
         group = key.split("@")[0]
         for value in values.split(",") if group in GROUPS else ():
-            if re.fullmatch(r"null|true|false|-?[\d.]+(e-?\d+)?|\{.*", value.strip(), re.IGNORECASE):
+            if _NO_CHOICE.fullmatch(value.strip()):
                 choices = [
                     file.relative_to(CONF / group).with_suffix("").as_posix() for file in (CONF / group).rglob("*.yaml")
                 ]

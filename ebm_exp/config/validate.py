@@ -21,6 +21,11 @@ from ebm_exp.types import From
 
 OWN = {"_target_", "_partial_"}  # keys of a node that are no arguments
 SUGGESTED = {"suggest", "stand_in"}  # of a data set alone: values for other nodes, and what stands in for it
+PARTS = {  # one part each
+    *("dataset", "energy", "sampler", "buffer", "sampling", "augmentation", "data_augmentation", "noise", "objective"),
+    *("optimizer", "schedule", "engine", "trainer", "guard", "logger", "mode"),
+}
+COLLECTIONS = ("regularization", "evaluator")  # mappings of parts
 GIVEN = {"optimizer": {"params"}}  # arguments that the builder hands to a third party's constructor
 
 
@@ -103,7 +108,11 @@ def validate(config: Mapping[str, Any], allowed: Allowed = OURS) -> None:
     own = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
     check_arguments("", SampleLevel if "run" in config else TopLevel, own, errors)
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if key in PARTS and not is_node(value):
+            errors.append(f"{key}: must be a part with a _target_, got {value!r:.80}")
+        elif key in COLLECTIONS and not (isinstance(value, Mapping) and all(map(is_node, value.values()))):
+            errors.append(f"{key}: must be a mapping of parts with a _target_ each, got {value!r:.80}")
+        elif isinstance(value, Mapping):
             _check(key, value, errors)
             if not is_node(value):
                 for name, item in value.items():
@@ -164,7 +173,7 @@ def check_arguments(
             try:
                 coerce(parameter.annotation, value)
             except ValidationError as error:
-                errors.append(_explain(prefix + key, value, error))
+                errors.append(explained(prefix + key, value, error))
     for key in settable - set(given) - handed:
         if named[key].default is inspect.Parameter.empty and not partial:
             errors.append(f"{prefix}{key}: is required")
@@ -201,7 +210,8 @@ def _check_class(path: str, annotation: Any, value: Any, errors: list[str]) -> N
         errors.append(f"{path}._target_: must be {article} {annotation.__name__}, {value['_target_']} is not")
 
 
-def _explain(path: str, value: Any, error: ValidationError) -> str:
+def explained(path: str, value: Any, error: ValidationError) -> str:
+    """What is wrong with a value, in one line."""
     detail = error.errors()[0]
     context = detail.get("ctx", {})
     where = path + "".join(f"[{part}]" for part in detail["loc"] if isinstance(part, int))

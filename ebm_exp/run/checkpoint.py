@@ -56,7 +56,7 @@ class _Written:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         try:
             return self._file.write(data)
         except OSError as error:
@@ -85,8 +85,6 @@ def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = 
     missing = [key for key in keys if key not in state]
     if missing:
         raise ValueError(f"{path}: the checkpoint lacks {', '.join(missing)}; it holds {', '.join(map(str, state))}")
-    if wrong := [key for key in keys if not isinstance(state[key], _KINDS.get(key, object))]:
-        raise ValueError(f"{path}: {wrong[0]} of the checkpoint is {type(state[wrong[0]]).__name__}")
     return state
 
 
@@ -112,19 +110,23 @@ def read_state(
         path = directory.checkpoint(best["step"]) if best else None
     elif which != "latest":
         path = directory.checkpoint(which)
-    if path is None and (there := directory.checkpoint_steps()):
+    if path is None and which == "latest" and (there := directory.checkpoint_steps()):
         raise UserError(f"{key}: {directory.path} has {len(there)} checkpoints, and none of them can be read")
     if path is None or not path.is_file():
         raise UserError(f"{key}: {directory.path} has no {which} checkpoint")
     try:
-        return load(path)
+        state = load(path)
     except ValueError as error:
         raise UserError(f"{key}: {error}") from None
+    if wrong := [name for name, kind in _KINDS.items() if not isinstance(state[name], kind)]:
+        raise UserError(f"{key}: {path}: {wrong[0]} of the checkpoint is {type(state[wrong[0]]).__name__}")
+    return state
 
 
 def latest(directory: RunDirectory) -> Path | None:
     """The newest checkpoint that can be read; None when there is none."""
     damaged: list[ValueError] = []
+    step: int | None
     for step in reversed(directory.checkpoint_steps()):
         path = directory.checkpoint(step)
         try:
@@ -132,10 +134,12 @@ def latest(directory: RunDirectory) -> Path | None:
         except ValueError as error:
             damaged.append(error)
         else:
-            for each in damaged:
-                warnings.warn(f"{each}; step {step:,} is used", stacklevel=2)
-            return path
-    return None
+            break
+    else:
+        step = None
+    for each in damaged:
+        warnings.warn(f"{each}; {'none' if step is None else f'step {step:,}'} is used", stacklevel=2)
+    return None if step is None else directory.checkpoint(step)
 
 
 def prune(directory: RunDirectory, keep: int, protect: Collection[int] = ()) -> None:

@@ -20,6 +20,10 @@ _LEFT = frozenset({
 })  # fmt: skip
 
 
+class DamagedError(UserError, ValueError):
+    """A file of a run that says nothing any more."""
+
+
 def read_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
     """The lines of a metrics file that are whole rows of a step, and what they say; none where there is no file."""
     found = []
@@ -83,7 +87,7 @@ class RunDirectory:
         """summary.json, empty while a run has not begun to write it.
 
         Raises:
-            UserError: when it is damaged.
+            DamagedError: when it is damaged.
         """
         text = self.summary_file.read_text(encoding="utf-8", errors="replace") if self.summary_file.is_file() else ""
         try:
@@ -91,7 +95,7 @@ class RunDirectory:
         except (ValueError, RecursionError):
             summary = None
         if not isinstance(summary, dict):
-            raise UserError(f"{self.summary_file} is damaged; the run goes on without it, and with it nobody can")
+            raise DamagedError(f"{self.summary_file} is damaged; the run goes on without it, and with it nobody can")
         return summary
 
     def metrics(self) -> list[dict[str, Any]]:

@@ -47,7 +47,10 @@ def _keep(directory: RunDirectory, diff: bytes) -> str:
     if len(diff) > _LARGEST:
         return f"{len(diff):,} bytes, not kept"
     file = directory.diff(hashlib.sha256(diff).hexdigest()[:12])
-    file.write_bytes(diff)
+    try:
+        file.write_bytes(diff)
+    except OSError as error:  # no reason not to train
+        return f"{len(diff):,} bytes, not kept ({error.strerror})"
     return file.name
 
 

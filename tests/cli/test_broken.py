@@ -6,7 +6,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -109,8 +108,10 @@ def test_a_checkpoint_that_unfolds_is_not_unfolded(run: Path) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    with warnings.catch_warnings(), pytest.raises(UserError, match="none of them can be read"):
-        warnings.simplefilter("ignore")
+    with (
+        pytest.warns(UserWarning, match="it is compressed, torch's are not"),
+        pytest.raises(UserError, match="none of"),
+    ):
         load_run(run, device="cpu")
 
 
@@ -139,9 +140,7 @@ def test_damaged_caches_are_made_anew(tmp_path: Path, caplog: pytest.LogCaptureF
     for content in (b"", cache.read_bytes()[:100], b"\x93NUMPY" + b"x" * 300):
         cache.write_bytes(content)
         assert torch.equal(decoded(files, 8, None, tmp_path / "cache", 1), whole)
-        assert "is damaged" in caplog.messages[-2]
-    for i in range(20):
-        picture(tmp_path / f"more{i}.png")
+        assert "is damaged" in caplog.messages[-1]
 
 
 def test_an_image_that_unfolds_is_not_unfolded(tmp_path: Path) -> None:
@@ -157,6 +156,9 @@ def test_an_absurd_size_of_images(tmp_path: Path) -> None:
         picture(tmp_path / f"{i}.png")
     with pytest.raises(ValueError, match=r"^size: 3 images of 100,000,000×100,000,000 take 30,000.0 TB in .* are free"):
         ImageFolder("x", CPU, str(tmp_path), size=10**8, channels=None, cache_dir=str(tmp_path / "cache"))
+
+
+IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 def idx(n: int, side: int, there: int) -> bytes:
@@ -176,12 +178,7 @@ def idx(n: int, side: int, there: int) -> bytes:
     ],
 )
 def test_idx_files_hold_what_they_say(packed: bool, content: bytes, words: str, tmp_path: Path) -> None:
-    for name in (
-        "train-images-idx3-ubyte",
-        "train-labels-idx1-ubyte",
-        "t10k-images-idx3-ubyte",
-        "t10k-labels-idx1-ubyte",
-    ):
+    for name in IDX:
         data = gzip.compress(content) if packed else content
         (tmp_path / f"{name}{'.gz' if packed else ''}").write_bytes(data)
     with pytest.raises(ValueError, match=f"root: .*train-images-idx3-ubyte.* is no IDX file, or damaged .*({words})"):
@@ -190,12 +187,7 @@ def test_idx_files_hold_what_they_say(packed: bool, content: bytes, words: str, 
 
 def test_a_file_of_zeros_is_not_unpacked_for_ever(tmp_path: Path) -> None:
     content = idx(1, 2, 0) + bytes(2**28)  # a quarter of a gigabyte, packed into 0.3 MB
-    for name in (
-        "train-images-idx3-ubyte",
-        "train-labels-idx1-ubyte",
-        "t10k-images-idx3-ubyte",
-        "t10k-labels-idx1-ubyte",
-    ):
+    for name in IDX:
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content, 1))
     with pytest.raises(ValueError, match="it says that it holds 4 bytes, and does not"):
         Vision("MNIST", "mnist", CPU, str(tmp_path), download=False)
@@ -217,8 +209,8 @@ def test_pipes_and_devices_are_no_data(tmp_path: Path, cli: Cli) -> None:
     ("script", "typed", "words"),
     [
         ("train.py", ("buffer.size=1000000000000",), "buffer: size: would take 256.0 TB of memory, "),
-        ("train.py", ("dataset=two_moons", "dataset.n_train=1000000000000"), "dataset: n_train: would take 24.0 TB of memory"),
-        ("train.py", ("dataset=synthetic", "dataset.n_train=1000000000000"), "dataset: n_train: would take 768.0 TB of memory"),
+        ("train.py", ("dataset=two_moons", "dataset.n_train=1000000000000"), "dataset: n_train: would take 24.0 TB"),
+        ("train.py", ("dataset=synthetic", "dataset.n_train=1000000000000"), "dataset: n_train: would take 768.0 TB"),
         ("train.py", ("dataset=synthetic", "dataset.shape=[3,1000000,1000000]"), "dataset: n_train: would take "),
         ("train.py", ("energy.widths=[10000000,10000000]",), "out of memory: "),
         ("sample.py", ("n_samples=1000000000000",), "n_samples: would take 512.0 TB of memory, "),
@@ -226,11 +218,10 @@ def test_pipes_and_devices_are_no_data(tmp_path: Path, cli: Cli) -> None:
 )  # fmt: skip
 def test_absurd_sizes(script: str, typed: tuple[str, ...], words: str, cli: Cli, trained: Path, tmp_path: Path) -> None:
     given = [a for a in SMALL if a.partition("=")[0] not in {t.partition("=")[0] for t in typed}]
-    more = (
-        (*given, f"hydra.run.dir={tmp_path}/run")
-        if script == "train.py"
-        else (f"run={trained}", f"output_dir={tmp_path}/o")
-    )
-    line = said(cli(script, *more, *typed))
+    own = {
+        "train.py": (*given, f"hydra.run.dir={tmp_path}/run"),
+        "sample.py": (f"run={trained}", f"output_dir={tmp_path}/o"),
+    }
+    line = said(cli(script, *own[script], *typed))
     assert line.startswith(words), line
     assert ("are free on the cpu" in line) or line.startswith("out of memory")

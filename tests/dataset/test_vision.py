@@ -118,7 +118,8 @@ def test_idx_files_that_do_not_fit_each_other(tmp_path: Path) -> None:
             start(classes=classes)
     labels.write_bytes((tmp_path / "train-images-idx3-ubyte").read_bytes())
     with pytest.raises(
-        ValueError, match=r"root: .*labels-idx1-ubyte must hold bytes in 1 dimensions, got .*20, 28, 28"
+        ValueError,
+        match=r"root: .*labels-idx1-ubyte is no IDX file.*it must hold bytes in 1 dimensions, it says kind 8 in 3",
     ):
         start()
 

@@ -64,8 +64,8 @@ def test_the_group_of_the_config_wins_and_images_are_logged(tmp_path: Path) -> N
 
 
 def test_what_belongs_to_a_step_is_one_row(tmp_path: Path) -> None:
-    """Numbers, then scores, then images; a row is written when the next step comes, when it is said to be whole, or at
-    the end of a run that raised in its middle."""
+    """Numbers, then scores, then images, but for tables. A row is written when the next step comes, when it is said to
+    be whole, or at the end of a run that raised in its middle."""
     run = WandbRun("offline", dir=str(tmp_path))
     run.start(about(tmp_path))
     pixels = np.zeros((4, 6, 3), np.uint8)
@@ -79,12 +79,12 @@ def test_what_belongs_to_a_step_is_one_row(tmp_path: Path) -> None:
     run.log({"train/loss": float("nan")}, 3)
     run.finish(1)
     (records,) = read_back(tmp_path, run.id or "")
-    one, two, three = [row["item"] for row in records["history"]]
+    one, two, three, table = [row["item"] for row in records["history"]]
     assert (one["step"], one["train/loss"]) == (1, 1.0)
     assert (two["step"], two["train/loss"], two["eval/x"]) == (2, 3.0, 2.0)
     assert (two["samples/fresh.width"], two["samples/fresh.height"]) == (6, 4)
     assert three["energy/data.values"] == [1, 2]
-    assert (three["samples/table._type"], three["samples/table.nrows"]) == ("table-file", 2)
+    assert (table["samples/table._type"], table["samples/table.nrows"], table["step"]) == ("table-file", 2, 3)
     assert three["train/loss"] == "NaN"
 
 

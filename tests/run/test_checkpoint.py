@@ -15,7 +15,8 @@ from tests.config.test_conf import composed
 
 def state(step: int) -> dict:
     parts = {"energy": {"w": torch.arange(1000.0) + step}}
-    return dict.fromkeys(KEYS) | {"format": FORMAT, "step": step, "parts": parts, "best": {"value": 0.5}}
+    own = {"format": FORMAT, "step": step, "elapsed": 1.5, "parts": parts, "ema": {}, "best": {"value": 0.5}}
+    return dict.fromkeys(KEYS) | own
 
 
 def step_path(run: Path, step: int) -> Path:
@@ -105,7 +106,7 @@ def test_a_damaged_newest_file_falls_back_to_the_one_before(tmp_path: Path, dama
         "other": b"PK" + whole[2 : len(whole) // 3],
     }[damage]
     newest.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"step_00000020\.pt: .*trying the one before"):
+    with pytest.warns(UserWarning, match=r"step_00000020\.pt: .*; step 10 is used"):
         assert latest(RunDirectory(tmp_path)) == step_path(tmp_path, 10)
     with pytest.raises(ValueError, match=r"step_00000020\.pt: cannot be read"):
         load(newest)
