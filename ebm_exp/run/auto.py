@@ -45,4 +45,7 @@ def begin_or_go_on(arguments: list[str]) -> None:
 
 def _began_with(run: Path) -> list[str]:
     file = run / ".hydra" / "overrides.yaml"
-    return [str(each) for each in plain.read(file) or []] if file.is_file() else []
+    try:
+        return [str(each) for each in plain.read(file) or []] if file.is_file() else []
+    except (plain.PlainError, OSError, TypeError) as error:
+        raise UserError(f"hydra.run.dir: {file} {error}") from None

@@ -95,7 +95,7 @@ class RunDirectory:
         except (ValueError, RecursionError):
             summary = None
         if not isinstance(summary, dict):
-            raise DamagedError(f"{self.summary_file} is damaged; the run goes on without it, and with it nobody can")
+            raise DamagedError(f"{self.summary_file} is damaged; moved away, the run goes on without it")
         return summary
 
     def metrics(self) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ class LoadedRun:
         state, summary = read_state(self.directory, checkpoint), self.directory.summary()
         averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
         kept = state["parts"] | averaged
-        if read_run_config(path).get("sampler") != config["sampler"]:
+        if read_run_config(path, trust=allowed == ANY).get("sampler") != config["sampler"]:
             kept.pop("sampler", None)  # one that is chosen now has learned nothing; all else must fit what it became
         self.temperature: float = summary.get("temperature", 1.0)
         self.parts = Parts(

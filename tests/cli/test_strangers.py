@@ -158,12 +158,22 @@ def test_a_begun_run_follows_no_link(cli: Cli, tmp_path: Path, canary: Path) -> 
     assert untouched(canary)
 
 
+def test_what_a_run_says_it_began_with_is_plain_too(cli: Cli, stranger: Path) -> None:
+    (stranger / ".hydra" / "overrides.yaml").write_text("- !!python/name:os.system\n")
+    done = cli("train.py", *SMALL, f"hydra.run.dir={stranger}", "resume=auto")
+    file = stranger / ".hydra" / "overrides.yaml"
+    assert done.returncode == 2
+    assert done.stderr == f"hydra.run.dir: {file} holds a tag, tag:yaml.org,2002:python/name:os.system (line 1)\n"
+
+
 def test_its_owner_may_follow_links(cli: Cli, stranger: Path, tmp_path: Path) -> None:
     shutil.move(stranger / "checkpoints", tmp_path / "scratch")
     (stranger / "checkpoints").symlink_to(tmp_path / "scratch")
     code, said = through("resume", cli, stranger, "trust=true")
     assert code == 0, said
     assert (tmp_path / "scratch" / "step_00000005.pt").is_file()
+    code, said = through("sample", cli, stranger, "trust=true")
+    assert code == 0, said
 
 
 def test_side_effects_are_the_users(cli: Cli, stranger: Path, canary: Path) -> None:
