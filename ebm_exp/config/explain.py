@@ -36,7 +36,7 @@ def refuse_no_choices(arguments: Sequence[str]) -> None:
     for argument in arguments:
         key, _, values = argument.lstrip("+~").partition("=")
         group = key.split("@")[0]
-        for value in values.split(",") if group in GROUPS else ():
+        for value in values.split(",") if group in GROUPS or group.startswith("hydra/") else ():
             if _NO_CHOICE.fullmatch(value.strip()):
                 choices = [
                     file.relative_to(CONF / group).with_suffix("").as_posix() for file in (CONF / group).rglob("*.yaml")

@@ -80,6 +80,11 @@ def is_node(value: Any) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
 
+def _is_part(value: Any) -> bool:
+    """Whether it is a node that gives a part, and no constructor of one."""
+    return is_node(value) and not value.get("_partial_")
+
+
 def coerce(annotation: Any, value: Any) -> Any:
     """The value as the annotation's type.
 
@@ -108,9 +113,9 @@ def validate(config: Mapping[str, Any], allowed: Allowed = OURS) -> None:
     own = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
     check_arguments("", SampleLevel if "run" in config else TopLevel, own, errors)
     for key, value in config.items():
-        if key in PARTS and not is_node(value):
+        if key in PARTS and not _is_part(value):
             errors.append(f"{key}: must be a part with a _target_, got {value!r:.80}")
-        elif key in COLLECTIONS and not (isinstance(value, Mapping) and all(map(is_node, value.values()))):
+        elif key in COLLECTIONS and not (isinstance(value, Mapping) and all(map(_is_part, value.values()))):
             errors.append(f"{key}: must be a mapping of parts with a _target_ each, got {value!r:.80}")
         elif isinstance(value, Mapping):
             _check(key, value, errors)
@@ -199,12 +204,18 @@ def _check_class(path: str, annotation: Any, value: Any, errors: list[str]) -> N
             for key, item in value.items():
                 _check_class(f"{path}.{key}", typing.get_args(annotation)[1], item, errors)
         return
+    if typing.get_origin(annotation) in (dict, list, tuple):
+        errors.append(f"{path}: must be a {typing.get_origin(annotation).__name__} of parts, got one")
+        return
     try:
         target = locate(path, value["_target_"])
     except UserError:
         return  # reported already
     if annotation is Any or not inspect.isclass(annotation) or not inspect.isclass(target):
         return  # Any is a class, of nothing
+    if value.get("_partial_"):
+        errors.append(f"{path}._partial_: {annotation.__name__} is needed here, no constructor of one")
+        return
     if not issubclass(target, annotation):
         article = "an" if annotation.__name__[0] in "AEIOU" else "a"
         errors.append(f"{path}._target_: must be {article} {annotation.__name__}, {value['_target_']} is not")
