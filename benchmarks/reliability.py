@@ -26,7 +26,7 @@ SHOWN = ("variance", "gap", "spread", "contrast", "outside", "leap", "moved", "u
 def blown(rows: dict[str, Any]) -> str:
     """What was said of each blow-up, and what rolling back made of it."""
     lines = [
-        [name, r["state"], *(f"{r[key] or ''}" for key in ("symptom", "from", "said_at")),
+        [name, r["state"], *("" if r[key] is None else f"{r[key]}" for key in ("symptom", "from", "said_at")),
          f"{r['rollback']}, {r['attempts']} attempts"]
         for name, r in rows.items()
     ]  # fmt: skip

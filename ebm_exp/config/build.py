@@ -205,9 +205,14 @@ class Suggestions:
 
     Args:
         values: ``suggest`` of the data set's node.
+
+    Raises:
+        UserError: when it is no mapping.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
+        if not isinstance(values, Mapping):
+            raise UserError(f"dataset.suggest: must be a mapping, got {values!r:.80}")
         self._values = values
 
     def __getattr__(self, key: str) -> Any:
@@ -219,7 +224,10 @@ class Suggestions:
     def temperature(self) -> float:
         """T = noise_std²/λ, 1 at the consistent noise."""
         noise_std = self._values.get("noise_std")
-        return 1.0 if noise_std is None else float(noise_std) ** 2 / float(self._values["step_size"])
+        try:
+            return 1.0 if noise_std is None else float(noise_std) ** 2 / float(self._values["step_size"])
+        except (TypeError, ValueError, LookupError, ArithmeticError):
+            raise UserError("dataset.suggest: noise_std and step_size must be numbers, step_size > 0") from None
 
 
 def _disown(part: nn.Module, provided: Mapping[str, Any]) -> None:
