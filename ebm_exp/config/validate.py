@@ -203,6 +203,8 @@ def _check_class(path: str, annotation: Any, value: Any, errors: list[str]) -> N
         if isinstance(value, Mapping) and typing.get_origin(annotation) is dict:
             for key, item in value.items():
                 _check_class(f"{path}.{key}", typing.get_args(annotation)[1], item, errors)
+        elif isinstance(value, Mapping) and annotation not in (Any, dict):
+            errors.append(f"{path}: must be no mapping without a _target_, got {dict(value)!r:.80}")
         return
     if typing.get_origin(annotation) in (dict, list, tuple):
         errors.append(f"{path}: must be a {typing.get_origin(annotation).__name__} of parts, got one")
