@@ -47,7 +47,7 @@ def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
 
 def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory") -> "Outcome":
     """Train; where a guard rolls back, again."""
-    from ebm_exp.config.trust import refuse_links
+    from ebm_exp.config.run_config import refuse_links
     from ebm_exp.run import attempt
     from ebm_exp.run.checkpoint import read_state
     from ebm_exp.run.loaded import load_initial_weights
@@ -95,7 +95,8 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
         config["sampling"]["n_steps"] = config["n_steps"]
     set_deterministic(config.get("deterministic", False))
     chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
-    run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, allowed=launch.allowed, **chosen)
+    of_run = {"allowed": launch.allowed, "trained_by": launch.saved, **chosen}
+    run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **of_run)
     others = tuple(load_run(path, config["trust"], config["device"], **chosen) for path in config["others"])
     mode = run.parts.construct("mode", config["mode"])
     run.parts["logger"]  # refuses its settings before anything is drawn

@@ -27,7 +27,8 @@ from ebm_exp.config.arguments import (
 )
 from ebm_exp.config.errors import UserError, out_of_memory
 from ebm_exp.config.explain import explain, node_at, refuse_no_choices, with_defaults
-from ebm_exp.config.saved import LOOKING, notes_on, resumed, sampled
+from ebm_exp.config.run_config import RunConfig
+from ebm_exp.config.saved import LOOKING, notes_on, resumed, sampled, trusted
 from ebm_exp.config.trust import ANY, CONF, Allowed, allowed_by
 from ebm_exp.files import disk_problem
 from ebm_exp.run.directory import is_sweep
@@ -36,6 +37,11 @@ _SMALLER = {  # what helps where memory runs out
     "train": "smaller: trainer.batch_size (or accumulate_steps=2, 4, …), buffer.size, sampler.n_steps of terms that go "
     "through chains, the energy's widths; engine.precision=bf16",
     "sample": "smaller: n_samples",
+}
+_ELSEWHERE = {  # where a disk lets nothing be written
+    "train": "another place: hydra.run.dir=…",
+    "resume": "a run goes on where it lies; a copy of it can be elsewhere",
+    "sample": "another place: output_dir=…",
 }
 
 
@@ -49,6 +55,7 @@ class Launch:
         in_sweep: one of its jobs, by our own sweepers; what came of all is told at its end.
         prune: told the step and the scores of each evaluation; True ends the training there.
         allowed: what may be built: anything that its user typed, of a run's config its own kinds alone.
+        saved: the config of the run that the command names, as the run has it.
     """
 
     run_dir: Path
@@ -56,6 +63,7 @@ class Launch:
     in_sweep: bool = False
     prune: Callable[[int, Any], bool] = field(default=lambda step, scores: False)
     allowed: Allowed = ANY
+    saved: dict[str, Any] = field(default_factory=dict)
 
 
 def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: str) -> None:
@@ -84,7 +92,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
         if (problem := out_of_memory(error)) is not None:
             _exit([problem, _SMALLER[config_name]])
         if (problem := disk_problem(error)) is not None:
-            _exit([f"{problem}; another place: {'hydra.run.dir' if config_name == 'train' else 'output_dir'}=…"])
+            _exit([f"{problem}; {_ELSEWHERE['resume' if value_of('resume', arguments) else config_name]}"])
 
     try:
         if {"-sc", "--shell-completion"} & set(arguments):
@@ -106,8 +114,8 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
                 refuse_used_directory(arguments, directory)
             if not {directory, "hydra.sweep.dir", "resume"} & {a.split("=")[0] for a in arguments}:
                 os.environ["EBM_RUN_STAMP"] = claim_stamp()
-        primary = (resumed if config_name == "train" else sampled)(arguments)
-        allowed, notes = _stranger(arguments, primary)
+        primary, saved = (resumed if config_name == "train" else sampled)(arguments)
+        known, notes = _of_run(arguments, primary, saved)
         arguments += _dropped_defaults(arguments, config_name)
         if primary == "train":
             arguments = hold_back(arguments)
@@ -115,7 +123,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
             sys.argv[1:] = overrides_first(arguments)
             try:
                 hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(
-                    _wrap(main, tell, allowed, notes)
+                    _wrap(main, tell, known, notes)
                 )()
                 return process.end(looking)
             except HydraException as error:
@@ -133,17 +141,22 @@ def _exit(lines: list[str]) -> None:
     sys.exit(2)
 
 
-def _stranger(arguments: list[str], primary: str) -> tuple[Allowed, list[str]]:
-    """What the command may build, and what it does not follow: a run's config is not its user's own word."""
-    key = {"resumed_run": "resume", "saved_run": "run"}.get(primary)
-    if key is None or value_of("trust", arguments) in ("true", "True"):
-        return ANY, []
-    run = str(value_of(key, arguments))
-    return allowed_by(run, arguments, config_dirs(arguments), key), notes_on(run, key, arguments)
+def _of_run(arguments: list[str], primary: str, found: RunConfig | None) -> tuple[dict[str, Any], list[str]]:
+    """What a launch knows of the run that the command names, and what is said of it: it is not its user's own word."""
+    if found is None:
+        return {}, []
+    if trusted(arguments):
+        return {"saved": found.values}, []
+    key = "resume" if primary == "resumed_run" else "run"
+    allowed = allowed_by(str(value_of(key, arguments)), arguments, config_dirs(arguments), key)
+    return {"saved": found.values, "allowed": allowed}, notes_on(found, arguments)
 
 
 def _wrap(
-    main: Callable[[dict[str, Any], Launch], Any], tell: Callable[[Exception], None], allowed: Allowed, notes: list[str]
+    main: Callable[[dict[str, Any], Launch], Any],
+    tell: Callable[[Exception], None],
+    known: dict[str, Any],
+    notes: list[str],
 ) -> Callable[[Any], Any]:
     def job(composed: Any) -> Any:
         from hydra.core.hydra_config import HydraConfig
@@ -153,14 +166,14 @@ def _wrap(
         logging.captureWarnings(True)  # into train.log
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
         multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
-        launch = Launch(Path(hydra.runtime.output_dir), str(hydra.sweep.dir) if multirun else None, allowed=allowed)
+        launch = Launch(Path(hydra.runtime.output_dir), str(hydra.sweep.dir) if multirun else None, **known)
         if multirun and is_sweep(hydra.sweep.dir):
             return _train_in_sweep(main, composed, hydra, launch)
         try:
             config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
             from ebm_exp.config.validate import validate
 
-            validate(config, allowed)
+            validate(config, launch.allowed)
             for line in notes:
                 logging.getLogger(__name__).warning(line)
             outcome = main(config, launch)

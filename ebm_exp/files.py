@@ -45,8 +45,8 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def disk_problem(error: BaseException) -> str | None:
-    """What an error says of the disk in one line: full, read-only, out of reach; None for any other."""
+    """What an error or its cause says of the disk in one line: full, read-only, out of reach; None for any other."""
     if not isinstance(error, OSError) or error.errno not in _DISK:
-        return None
+        return disk_problem(error.__cause__) if error.__cause__ is not None else None
     where = f"{error.filename}: " if error.filename is not None else ""
     return f"{where}{(error.strerror or '').lower()}"

@@ -5,5 +5,5 @@ class Part:
     """Marks a class that a config may name in ``_target_``, also one that came from elsewhere with a run.
 
     Its constructor is called with whatever stands there: it must not run code that its arguments name, nor write or
-    fetch anything that a user did not ask for (``config.trust.SIDE_EFFECTS``).
+    fetch anything that a user did not ask for (``config.run_config.SIDE_EFFECTS``).
     """

@@ -6,8 +6,9 @@ from typing import Any
 
 from ebm_exp.config.arguments import config_dirs, quoted, value_of
 from ebm_exp.config.errors import UserError, nearest
+from ebm_exp.config.run_config import resolver_at
 from ebm_exp.config.saved import GROUPS
-from ebm_exp.config.trust import CONF, resolver_at
+from ebm_exp.config.trust import CONF
 
 _NO_CHOICE = re.compile(r"null|true|false|[+-]?(inf|nan|[\d._]+(e[+-]?\d+)?)|[{\[].*", re.IGNORECASE)
 _EXTRAS = {  # what brings the launchers that are not Hydra's own

@@ -3,13 +3,15 @@
 The arguments are looked at before Hydra composes anything.
 """
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
 
 from ebm_exp.config.arguments import override, quoted, value_of
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.trust import CONF, read_run_config, side_effects
+from ebm_exp.config.run_config import RunConfig, read_run_config
+from ebm_exp.config.trust import CONF
 
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
 LOOKING = {"--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc"}
@@ -35,20 +37,26 @@ NESTED = {
 }
 
 
-def _trusted(arguments: list[str]) -> bool:
+def trusted(arguments: list[str]) -> bool:
+    """Whether the command says that the run's config is the user's own."""
     return value_of("trust", arguments) in ("true", "True")
 
 
-def resumed(arguments: list[str]) -> str:
-    """Make the saved config of ``resume=<run>`` the primary one, and keep Hydra from writing over the run."""
+def resumed(arguments: list[str]) -> tuple[str, RunConfig | None]:
+    """Make the saved config of ``resume=<run>`` the primary one, and keep Hydra from writing over the run.
+
+    Returns:
+        The name of the primary config, and what the run says; None for a new run.
+    """
     run = value_of("resume", arguments)
     if run is None:
         if value_of("attempt", arguments) not in (None, "0"):
             raise UserError("attempt: next goes with resume=<run>, a new run has none")
-        return "train"
+        return "train", None
     if {"-m", "--multirun"} & set(arguments):
         raise UserError("resume: goes on with one run, it cannot be combined with -m")
-    saved = read_run_config(run, _trusted(arguments), "resume", live=("logger",))
+    found = read_run_config(run, trusted(arguments), "resume", live=("logger",))
+    saved = found.values
     anew = _next_attempt(saved, arguments)
     for argument in arguments:
         key, given, asked = argument.lstrip("+~").partition("=")
@@ -69,7 +77,7 @@ def resumed(arguments: list[str]) -> str:
     node = {"defaults": [*older, {"hydra": "train"}, "_self_"], "attempt": 0, **saved, "resume": None, "trust": False}
     ConfigStore.instance().store(name="resumed_run", node=node)
     arguments += [f"hydra.run.dir={quoted(str(Path(run).resolve()))}", "hydra.output_subdir=null"]
-    return "resumed_run"
+    return "resumed_run", found
 
 
 def _next_attempt(saved: dict[str, Any], arguments: list[str]) -> bool:
@@ -84,18 +92,23 @@ def _next_attempt(saved: dict[str, Any], arguments: list[str]) -> bool:
     return True
 
 
-def sampled(arguments: list[str]) -> str:
-    """Let every group of the saved config of ``run=<run>`` stand as the choice that the command line may replace."""
+def sampled(arguments: list[str]) -> tuple[str, RunConfig | None]:
+    """Let every group of the saved config of ``run=<run>`` stand as the choice that the command line may replace.
+
+    Returns:
+        The name of the primary config, and what the run says; None where help is asked for.
+    """
     _split_runs(arguments)
     run = value_of("run", arguments)
     if run is None:
         if not LOOKING & {a.split("=")[0] for a in arguments}:
             raise UserError("run: is required, e.g. run=outputs/digits/2026-11-23_12-00-00")
-        return "sample"
+        return "sample", None
     import yaml
     from hydra.core.config_store import ConfigStore
 
-    saved = read_run_config(run, _trusted(arguments), live=("logger",))
+    found = read_run_config(run, trusted(arguments), live=("logger",))
+    saved = copy.deepcopy(found.values)
     own = yaml.safe_load((CONF / "sample.yaml").read_text(encoding="utf-8"))
     defaults: list[Any] = [{"mode": "grid"}]
     own.pop("defaults")
@@ -123,7 +136,7 @@ def sampled(arguments: list[str]) -> str:
         saved.pop(key, None)
     node = {"defaults": defaults, **saved, **own, "run_seed": saved.get("seed", 0)}
     store.store(name="saved_run", node=node)
-    return "saved_run"
+    return "saved_run", found
 
 
 def _split_runs(arguments: list[str]) -> None:
@@ -137,20 +150,17 @@ def _split_runs(arguments: list[str]) -> None:
             return
 
 
-def notes_on(run: str, key: str, arguments: list[str]) -> list[str]:
+def notes_on(found: RunConfig, arguments: list[str]) -> list[str]:
     """Lines on what a run was sent to, fetched or kept elsewhere by, where its user does not say it again; and whence
     its data are read.
 
     Args:
-        run: the run directory.
-        key: the command-line key that gave it.
+        found: what the run says.
         arguments: as typed.
     """
-    if _trusted(arguments):
-        return []
     typed = {argument.lstrip("+~").partition("=")[0] for argument in arguments}
-    told = {name: value for name, value in side_effects(run, key).items() if name not in typed}
-    dataset = read_run_config(run, key=key).get("dataset")
+    told = {name: value for name, value in found.not_taken.items() if name not in typed}
+    dataset = found.values.get("dataset")
     where = {name: dataset.get(name) for name in ("root", "path")} if isinstance(dataset, dict) else {}
     read = [f"dataset.{name}: the run's, {at!r}" for name, at in where.items() if at and f"dataset.{name}" not in typed]
     return read + [

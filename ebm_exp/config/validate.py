@@ -17,6 +17,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.top import SampleLevel, TopLevel
 from ebm_exp.config.trust import OURS, Allowed
+from ebm_exp.part import Part
 from ebm_exp.types import From
 
 OWN = {"_target_", "_partial_"}  # keys of a node that are no arguments
@@ -201,8 +202,13 @@ def _check_class(path: str, annotation: Any, value: Any, errors: list[str]) -> N
         annotation = choices[0] if len(choices) == 1 else Any
     if not is_node(value):
         if isinstance(value, Mapping) and typing.get_origin(annotation) is dict:
+            kind = typing.get_args(annotation)[1]
             for key, item in value.items():
-                _check_class(f"{path}.{key}", typing.get_args(annotation)[1], item, errors)
+                if inspect.isclass(kind) and issubclass(kind, Part) and not isinstance(item, Mapping):
+                    errors.append(
+                        f"{path}.{key}: must be a part with a _target_, got {item!r:.80}; ~{path}.{key} drops it"
+                    )
+                _check_class(f"{path}.{key}", kind, item, errors)
         elif isinstance(value, Mapping) and annotation not in (Any, dict):
             errors.append(f"{path}: must be no mapping without a _target_, got {dict(value)!r:.80}")
         return

@@ -5,8 +5,8 @@ from pathlib import Path
 from ebm_exp.config import plain
 from ebm_exp.config.arguments import quoted, value_of
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.run_config import refuse_links
 from ebm_exp.config.saved import RESUMABLE
-from ebm_exp.config.trust import refuse_links
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.lock import claimed
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ebm_exp.config.arguments import override
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.trust import FORMAT
+from ebm_exp.config.run_config import FORMAT
 from ebm_exp.files import TEMPORARY, replace_text
 
 _NAME = re.compile(r"step_(\d{8,})\.pt")

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ebm_exp.config.build import Parts, choose_device
 from ebm_exp.config.errors import UNFIT, UserError, unfit
-from ebm_exp.config.trust import ANY, OURS, Allowed, allowed_by, read_run_config
+from ebm_exp.config.run_config import read_run_config
+from ebm_exp.config.trust import ANY, OURS, Allowed, allowed_by
 from ebm_exp.energy import Energy
 from ebm_exp.random import Stream
 from ebm_exp.run.checkpoint import read_state
@@ -34,6 +35,7 @@ class LoadedRun:
         weights: ``ema`` (averaged) or ``online``.
         checkpoint: ``latest``, ``best`` or a step that was kept.
         allowed: what of the config may be built.
+        trained_by: the config as the run has it; null: ``config``.
 
     Attributes:
         directory: its files.
@@ -50,12 +52,13 @@ class LoadedRun:
         weights: Literal["ema", "online"] = "ema",
         checkpoint: Literal["latest", "best"] | int = "latest",
         allowed: Allowed = OURS,
+        trained_by: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory, self.config = RunDirectory(path), config
         state, summary = read_state(self.directory, checkpoint), self.directory.summary()
         averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
         kept = state["parts"] | averaged
-        if read_run_config(path, trust=allowed == ANY).get("sampler") != config["sampler"]:
+        if trained_by is not None and trained_by.get("sampler") != config["sampler"]:
             kept.pop("sampler", None)  # one that is chosen now has learned nothing; all else must fit what it became
         self.temperature: float = summary.get("temperature", 1.0)
         self.parts = Parts(
@@ -131,7 +134,7 @@ def load_run(path: str | Path, trust: bool = False, device: str = "auto", **choi
     from ebm_exp.config.validate import validate
 
     allowed = ANY if trust else allowed_by(path)
-    config = read_run_config(path, trust) | {"device": str(choose_device(device))}
+    config = read_run_config(path, trust).values | {"device": str(choose_device(device))}
     validate(config, allowed)
     return LoadedRun(path, config, allowed=allowed, **choices)
 

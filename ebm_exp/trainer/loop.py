@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UNFIT, UserError, unfit
-from ebm_exp.config.trust import FORMAT
+from ebm_exp.config.run_config import FORMAT
 from ebm_exp.evaluator import Score, as_row
 from ebm_exp.files import disk_problem
 from ebm_exp.guard import DivergedError, Meter, NonFiniteError, Symptom

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ebm_exp.config.errors import UserError
+from ebm_exp.config.errors import UserError, out_of_memory
 from ebm_exp.dataset import ImageFolder, Vision
 from ebm_exp.dataset.decode import LARGEST, decoded
 from ebm_exp.run import load_run
@@ -128,6 +128,38 @@ def test_a_full_disk_costs_nothing_that_was_good(cli: Cli, tmp_path: Path) -> No
     assert '"state": "failed"' in (run / "summary.json").read_text()
 
 
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("setpriv") is None, reason="root may write everywhere")
+@pytest.mark.parametrize(
+    ("script", "typed", "words"),
+    [
+        (
+            "train.py",
+            ("resume={}", "trainer.max_steps=4"),
+            "; a run goes on where it lies; a copy of it",
+        ),
+        ("train.py", (*SMALL, "hydra.run.dir={}/new"), "; another place: hydra.run.dir=…"),
+        ("train.py", (*SMALL, "hydra.run.dir={}"), "holds a run already"),
+        ("sample.py", ("run={}",), "; another place: output_dir=…"),
+        ("sample.py", ("run={}", "output_dir={}/../drawn"), None),
+    ],
+)
+def test_a_read_only_run(script: str, typed: tuple[str, ...], words: str | None, run: Path) -> None:
+    for path in (run, *run.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+    command = ["setpriv", "--bounding-set", "-dac_override", sys.executable, script, *(a.format(run) for a in typed)]
+    command = command if os.geteuid() == 0 else command[3:]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env=environment(), check=False, timeout=120
+    )
+    for path in (run, *run.rglob("*")):
+        path.chmod(path.stat().st_mode | 0o200)
+    if words is None:
+        assert done.returncode == 0, done.stderr
+        assert (run.parent / "drawn" / "samples.npz").is_file()
+    else:
+        assert words in said(done)
+
+
 def picture(file: Path, size: int = 8) -> Path:
     Image.fromarray(np.full((size, size), 100, np.uint8)).save(file)
     return file
@@ -203,6 +235,28 @@ def test_pipes_and_devices_are_no_data(tmp_path: Path, cli: Cli) -> None:
         picture(tmp_path / "images" / f"{i}.png")
     os.mkfifo(tmp_path / "images" / "x.png")
     ImageFolder("x", CPU, str(tmp_path / "images"), cache_dir=str(tmp_path / "cache"))  # it is none of them
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore"),
+            "CUDA out of memory. Tried to all",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            "DefaultCPUAllocator",
+        ),
+        (MemoryError(), ""),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+    ],
+)
+def test_memory_that_runs_out_is_told(error: Exception, line: str | None) -> None:
+    told = out_of_memory(error)
+    assert (told is None) == (line is None)
+    assert told is None or told.startswith(f"out of memory: {line}")
+    assert told is None or "\n" not in told
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 from ebm_exp.config.arguments import override
 from ebm_exp.config.errors import UserError
 from ebm_exp.run import load_run
-from tests.warm import SMALL
+from tests.warm import ROOT, SMALL, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 WAYS = ("sample", "resume", "init_from", "load_run")
@@ -109,6 +110,20 @@ def test_no_config_opens_a_door(door: str, way: str, cli: Cli, stranger: Path, c
     assert len(said) < 600
     assert untouched(canary)
     assert sorted(p.name for p in stranger.rglob("*")) == before  # nothing was begun
+
+
+LOAD = "from ebm_exp.run import load_run; import sys; load_run(sys.argv[1], device='cpu')"
+
+
+@pytest.mark.parametrize("command", [("sample.py", "run={}"), ("train.py", "resume={}"), ("-c", LOAD, "{}")])
+@pytest.mark.parametrize("door", ["alias bomb", "recursive alias", "200,000 keys", "depth"])
+def test_a_door_costs_little(door: str, command: tuple[str, ...], stranger: Path, canary: Path) -> None:
+    DOORS[door](stranger, canary)
+    words = [sys.executable, *(word.format(stranger) for word in command)]
+    limited = ["bash", "-c", 'ulimit -d 1048576 -t 5; exec "$@"', "-", *words]  # 1 GiB, 5 seconds
+    done = subprocess.run(limited, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if command[0] == "-c" else 2), done.stderr
+    assert f"{stranger}/.hydra/config.yaml " in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -23,7 +23,8 @@ from ebm_exp.config.arguments import refuse_empty_paths, refuse_names_outside
 from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError, out_of_memory
 from ebm_exp.config.explain import explain, refuse_no_choices
-from ebm_exp.config.trust import ANY, CONF, allowed_by, read_run_config
+from ebm_exp.config.run_config import read_run_config
+from ebm_exp.config.trust import ANY, CONF, allowed_by
 from tests.config.test_conf import composed
 
 N = int(os.environ.get("EBM_FUZZ", "200"))
@@ -123,7 +124,7 @@ def test_configs_of_runs(tmp_path: Path, located: list[str], unchecked: None) ->
         config = mutated(chance.choice(recipes), chance)
         file.write_text(yaml.safe_dump(config, sort_keys=False))
         try:
-            read = read_run_config(tmp_path)
+            read = read_run_config(tmp_path).values
             allowed = allowed_by(tmp_path)
             validation.validate(read | {"device": "cpu"}, allowed)
             parts = Parts(read | {"device": "cpu"}, allowed=allowed)

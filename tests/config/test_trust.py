@@ -7,7 +7,8 @@ import yaml
 
 from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.trust import CONF, _is_known_kind, _targets_in, allowed_by, read_run_config, side_effects
+from ebm_exp.config.run_config import read_run_config
+from ebm_exp.config.trust import CONF, _is_known_kind, _targets_in, allowed_by
 from ebm_exp.config.validate import validate
 
 
@@ -25,7 +26,7 @@ def run_with(tmp_path: Path, config: object) -> Path:
         "builtins.eval",
         "subprocess.Popen",
         "ebm_exp.config.trust.importlib.import_module",
-        "ebm_exp.config.trust.read_run_config",
+        "ebm_exp.config.run_config.read_run_config",
         "ebm_exp.run.load_run",
         "torch.nn.modules.module.Module.load_state_dict",
         "torch.nn.utils.parametrize.cached",
@@ -44,7 +45,7 @@ def test_foreign_targets_are_refused(tmp_path: Path, target: object, place: str)
     config = {"energy": node} if place == "energy" else {"a": [{"b": node}]}
     run = run_with(tmp_path, config)
     for target_is_refused in (
-        lambda: allowed_by(run).check(read_run_config(run)),
+        lambda: allowed_by(run).check(read_run_config(run).values),
         lambda: validate({**config, "name": "x", "seed": 0, "device": "cpu", "optimized_metric": None}),
         lambda: Parts(config).construct("energy", node),
     ):
@@ -57,7 +58,7 @@ def test_a_module_beside_the_run_is_not_imported(tmp_path: Path, monkeypatch: py
     monkeypatch.syspath_prepend(tmp_path)
     run = run_with(tmp_path, {"energy": {"_target_": "evil_module.Energy"}})
     with pytest.raises(UserError):
-        allowed_by(run).check(read_run_config(run))
+        allowed_by(run).check(read_run_config(run).values)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_a_module_beside_the_run_is_not_imported(tmp_path: Path, monkeypatch: py
 )
 def test_parts_and_layers_pass(tmp_path: Path, target: str) -> None:
     run = run_with(tmp_path, {"energy": {"_target_": target}})
-    allowed_by(run).check(read_run_config(run))
+    allowed_by(run).check(read_run_config(run).values)
 
 
 def test_all_that_is_shipped_is_a_part_or_of_a_known_kind() -> None:
@@ -77,7 +78,7 @@ def test_all_that_is_shipped_is_a_part_or_of_a_known_kind() -> None:
 
 def test_what_its_user_names_passes(tmp_path: Path) -> None:
     run = run_with(tmp_path, {"energy": {"_target_": "my_package.MyEnergy"}})
-    config = read_run_config(run)
+    config = read_run_config(run).values
     for typed in ("energy._target_=my_package.MyEnergy", "+energy={_target_: my_package.MyEnergy}"):
         allowed_by(run, [typed]).check(config)
     (tmp_path / "mine").mkdir()
@@ -90,7 +91,7 @@ def test_what_its_user_names_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["${oc.env:HOME}", "${${a}:HOME}", "x${oc.env:HOME}y", "${ oc.env:HOME }"])
 def test_resolvers_are_not_called(tmp_path: Path, text: str) -> None:
     config = {"dataset": {"root": text, "name": "${name}"}, "a": "oc.env", "b": "in ${dataset.root}", "name": "x"}
-    read = read_run_config(run_with(tmp_path, config | {"c": "${dataset.root}", "d": "${c}", "e": "in ${d}"}))
+    read = read_run_config(run_with(tmp_path, config | {"c": "${dataset.root}", "d": "${c}", "e": "in ${d}"})).values
     assert read["dataset"] == {"root": "???", "name": "x"}
     assert (read["b"], read["c"], read["d"], read["e"]) == ("???", "${dataset.root}", "${dataset.root}", "???")
 
@@ -105,17 +106,18 @@ def test_side_effects_are_those_of_today(tmp_path: Path) -> None:
     node = {"mode": "auto", "entity": "theirs", "wandb": {"mode": "${logger.mode}", "dir": "/etc"}}
     dataset = {"download": True, "cache_dir": "/etc", "root": "/data", "entity": "mine"}
     run = run_with(tmp_path, {"logger": node, "dataset": dataset})
-    assert read_run_config(run, live=("logger",)) == {
+    read = read_run_config(run, live=("logger",))
+    assert read.values == {
         "logger": {"mode": "auto", "entity": None, "wandb": {"mode": "${logger.mode}", "dir": None}},
         "dataset": {"download": False, "cache_dir": "outputs/cache", "root": "/data", "entity": "mine"},
     }
-    assert side_effects(run) == {
+    assert read.not_taken == {
         "logger.entity": "theirs",
         "logger.wandb.dir": "/etc",
         "dataset.download": True,
         "dataset.cache_dir": "/etc",
     }
-    assert read_run_config(run, trust=True)["logger"]["entity"] == "theirs"
+    assert read_run_config(run, trust=True).values["logger"]["entity"] == "theirs"
 
 
 @pytest.mark.parametrize("config", [{"hydra": {}}, {"energy": {"defaults": []}}, {"a": [{"b": {"defaults": 1}}]}])

@@ -36,6 +36,10 @@ def sampler(**keys: Any) -> dict[str, Any]:
         ),
         (TOP | {"evaluator": {"frechet": LANGEVIN}}, "evaluator.frechet._target_: must be an Evaluator"),
         (
+            TOP | {"objective": {"_target_": "ebm_exp.objective.PCD", "terms": {"kl": None}}},
+            "objective.terms.kl: must be a part with a _target_, got None; ~objective.terms.kl drops it",
+        ),
+        (
             TOP | {"objective": {"_target_": "ebm_exp.objective.PCD", "terms": {"kl": LANGEVIN}}},
             "objective.terms.kl._target_: must be a Term",
         ),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.trust import FORMAT
+from ebm_exp.config.run_config import FORMAT
 from ebm_exp.run.checkpoint import KEYS, latest, load, prune, read_state, save
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.build import build

@@ -1,0 +1,162 @@
+"""Reading the config of a run. A run directory is data, not code: it may come from anywhere.
+
+Its YAML holds plain values alone (``plain.py``), it does not lead out of itself, and what it says of side effects is
+not followed. ``trust=true`` lifts that.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ebm_exp.config import plain
+from ebm_exp.config.errors import UserError
+
+FORMAT = 3  # of a run's config, summary and checkpoints; a run of another format cannot be read
+_APPENDED = ("metrics.jsonl", "train.log", "sample.log")  # what is written in place
+# What a run's config may say and another run does not follow: what is sent, fetched and written elsewhere is the user's
+# to say. Keys anywhere, and below logger alone.
+SIDE_EFFECTS: dict[str, Any] = {"cache_dir": "outputs/cache", "download": False}
+OF_LOGGER: dict[str, Any] = {"entity": None, "dir": None}
+
+
+class RunConfig(NamedTuple):
+    """What a run was composed from.
+
+    Attributes:
+        values: the config, its references resolved.
+        not_taken: what it says of side effects and is not followed, by key.
+    """
+
+    values: dict[str, Any]
+    not_taken: dict[str, Any]
+
+
+def read_run_config(run: str | Path, trust: bool = False, key: str = "run", live: tuple[str, ...] = ()) -> RunConfig:
+    """The config that a run directory was composed from, its references resolved: nothing in it refers any more.
+
+    A value that calls a resolver (``${oc.env:…}``) is ``???``: only the user can fill it. What has side effects is as
+    by default (``SIDE_EFFECTS``).
+
+    Args:
+        run: the run directory.
+        trust: call resolvers, and follow it in its side effects.
+        key: the command-line key that gave the directory, for the message.
+        live: keys at the top below which references to the same key stay.
+
+    Raises:
+        UserError: when it is no run directory, or its config is not plain.
+    """
+    if not trust:
+        refuse_links(run, key)
+    config = _read(run, key)
+    if trust:
+        from omegaconf import OmegaConf
+
+        resolved = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
+        assert isinstance(resolved, dict)
+        return RunConfig({str(name): value for name, value in resolved.items()}, {})
+    try:
+        values = _without_side_effects(plain.resolve(config, live), SIDE_EFFECTS)
+    except plain.PlainError as error:
+        raise UserError(f"{key}: {Path(run) / '.hydra' / 'config.yaml'} {error}") from None
+    return RunConfig(values, dict(_differences(config, _without_side_effects(config, SIDE_EFFECTS), "")))
+
+
+def refuse_links(run: str | Path, key: str) -> None:
+    """Refuse a run with a link in it, or anything that is no file or folder: it leads out of the run.
+
+    Args:
+        run: the run directory.
+        key: the command-line key that gave the directory, for the message.
+
+    Raises:
+        UserError: naming the first.
+    """
+    for folder, folders, files in os.walk(run):
+        for name in (*folders, *files):
+            path = os.path.join(folder, name)
+            try:
+                found = os.lstat(path)
+            except FileNotFoundError:
+                continue  # another process replaces it
+            if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+                kind = "a link" if stat.S_ISLNK(found.st_mode) else "no file or folder"
+            elif name in _APPENDED and found.st_nlink > 1:
+                kind = "a file that has another name elsewhere"
+            else:
+                continue
+            raise UserError(f"{key}: {path} is {kind}, and a run may not lead out of itself; trust=true follows it")
+
+
+def _without_side_effects(value: Any, defaults: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_without_side_effects(item, defaults) for item in value]
+    if not isinstance(value, dict):
+        return value
+    own = {key: defaults[key] for key in value if key in defaults}
+    logger = defaults | OF_LOGGER
+    rest = {k: _without_side_effects(v, logger if k == "logger" else defaults) for k, v in value.items()}
+    return rest | own
+
+
+def _differences(before: Any, after: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key, item in before.items():
+            yield from _differences(item, after[key], f"{path}.{key}" if path else key)
+    elif before != after and before is not None:
+        yield path, before
+
+
+def check_format(run: str | Path, key: str = "run") -> None:
+    """Refuse a run that was written in another format.
+
+    Raises:
+        UserError: naming both.
+    """
+    file = Path(run) / "summary.json"
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8") or "{}") if file.is_file() else {}
+    except (ValueError, RecursionError, OSError) as error:
+        raise UserError(f"{key}: {file} cannot be read ({type(error).__name__}: {error})") from None
+    if not isinstance(summary, dict):
+        raise UserError(f"{key}: {file} is no summary of a run")
+    if summary and summary.get("format") != FORMAT:
+        raise UserError(f"{key}: {run} has format {summary.get('format', 1)}, this version reads {FORMAT}")
+
+
+def resolver_at(run: str | Path, key: str) -> str | None:
+    """The key at which the config of a run calls a resolver, when a value wants it: this one or one it refers to."""
+    node: Any = _read(run, "run")
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, str):
+        return None
+    if "${" in plain.REFERENCE.sub("", node):
+        return key
+    found = (resolver_at(run, reference) for reference in plain.REFERENCE.findall(node))
+    return next((each for each in found if each), None)
+
+
+def _read(run: str | Path, key: str) -> dict[str, Any]:
+    check_format(run, key)
+    path = Path(run) / ".hydra" / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"{key}: {run} is not a run directory (it has no .hydra/config.yaml)")
+    try:
+        config = plain.read(path)
+    except (plain.PlainError, OSError) as error:
+        raise UserError(f"{key}: {path} {error}") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{key}: {path} holds no config")
+    if "hydra" in config or _holds_defaults(config):  # they speak to Hydra, which composes it
+        raise UserError(f"{key}: {path} is not the config of a run (it has a hydra or defaults key)")
+    return config
+
+
+def _holds_defaults(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "defaults" in value or any(_holds_defaults(item) for item in value.values())
+    return isinstance(value, list) and any(_holds_defaults(item) for item in value)
