@@ -1,9 +1,9 @@
 """How good is a model? Each evaluator returns named scores."""
 
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score, as_row
+from ebm_exp.evaluator.base import Against, Direction, Evaluator, Model, Score, as_row
 from ebm_exp.evaluator.classifier import ClassShare
 from ebm_exp.evaluator.frechet import Frechet
 from ebm_exp.evaluator.grid import Grid
 from ebm_exp.evaluator.mmd import MMD
 
-__all__ = ["MMD", "ClassShare", "Direction", "Evaluator", "Frechet", "Grid", "Model", "Score", "as_row"]
+__all__ = ["MMD", "Against", "ClassShare", "Direction", "Evaluator", "Frechet", "Grid", "Model", "Score", "as_row"]

@@ -72,6 +72,14 @@ class Model:
         return Points(x[:n], None if y is None else y[:n])
 
 
+class Against(NamedTuple):
+    """A second trained run that a model is compared with (``against=<run>`` of evaluate.py)."""
+
+    energy: Energy
+    temperature: float
+    name: str
+
+
 class Given(Sampling):
     """Samples that are there already."""
 
