@@ -12,7 +12,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Gaussian
 from ebm_exp.evaluator import Frechet
-from ebm_exp.evaluator import frechet as module
+from ebm_exp.evaluator import features as module
 from tests.evaluator.scoring import scored
 
 energy = Gaussian((2,))  # not called
