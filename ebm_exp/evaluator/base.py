@@ -117,6 +117,14 @@ class Evaluator(Part, ABC):
     def __call__(self, model: Model) -> dict[str, Score]:
         """Scores by name, without the prefix ``eval/`` that logs add."""
 
+    def panels(self, model: Model) -> dict[str, Points]:
+        """Points to look at beside the scores, by title; as a rule none."""
+        return {}
+
+    def histograms(self, model: Model) -> dict[str, dict[str, Tensor]]:
+        """Numbers ``[n]`` to draw beside the scores, by title and then by what they are of; as a rule none."""
+        return {}
+
 
 def check_samples(samples: Batch, event_shape: tuple[int, ...]) -> None:
     """Refuse what no two-sample distance can take.
