@@ -11,6 +11,7 @@ from ebm_exp.config.saved import GROUPS
 from ebm_exp.config.trust import CONF
 
 _NO_CHOICE = re.compile(r"null|true|false|[+-]?(inf|nan|[\d._]+(e[+-]?\d+)?)|[{\[].*", re.IGNORECASE)
+_LIST = re.compile(r"\[([^\[\]]+)\]")
 _EXTRAS = {  # what brings the launchers that are not Hydra's own
     "hydra/launcher/joblib": "joblib",
     "hydra/launcher/submitit_local": "slurm",
@@ -37,6 +38,8 @@ def refuse_no_choices(arguments: Sequence[str]) -> None:
     for argument in arguments:
         key, _, values = argument.lstrip("+~").partition("=")
         group = key.split("@")[0]
+        if group in ("evaluator", "regularization") and (listed := _LIST.fullmatch(values)):  # several, as they merge
+            values = listed[1]
         for value in values.split(",") if group in GROUPS or group.startswith("hydra/") else ():
             if _NO_CHOICE.fullmatch(value.strip()):
                 choices = [
@@ -111,7 +114,7 @@ def node_at(path: str, arguments: list[str], config_name: str) -> dict[str, Any]
 
     stored = {"train": "resumed_run.yaml", "sample": "saved_run.yaml"}[config_name]
     primary = stored if stored in ConfigStore.instance().repo else config_name
-    choices = [a for a in arguments if re.split("[@=]", a.lstrip("+"))[0] in GROUPS and "," not in a]
+    choices = [a for a in arguments if re.split("[@=]", a.lstrip("+"))[0] in GROUPS and ("," not in a or "=[" in a)]
     choices += [f"hydra.searchpath=[{quoted('file://' + str(folder))}]" for folder in config_dirs(arguments)]
     GlobalHydra.instance().clear()
     try:
