@@ -1,0 +1,102 @@
+"""Kernel inception distance: an unbiased distance of distributions in a feature space (Bińkowski et al. 2018, Sec. 4).
+
+KID = E k(x, x′) + E k(y, y′) − 2 E k(x, y),  k(x, y) = (xᵀy/d + 1)³ on features of d components
+
+as the mean over S subsets of m samples and m reference points each, drawn without replacement.
+"""
+
+import math
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from ebm_exp.dataset.base import Dataset
+from ebm_exp.evaluator.base import Evaluator, Model, Score
+from ebm_exp.evaluator.features import FeatureName, FeatureSpace, Split
+from ebm_exp.random import seed_global
+from ebm_exp.types import PositiveInt, Provided
+
+N_REFERENCE = 10_000  # at most so many points of the reference split, evenly spread over it
+
+
+class KID(Evaluator):
+    """``kid_<features>``: unbiased, so negative at times for samples of the data's own distribution; 0 is best.
+
+    Being unbiased, it compares at other numbers of samples too, which a Fréchet distance does not. Its standard error
+    follows from the variance s² between subsets, which share points and so lack what all have in common. For a
+    statistic that is linear in the n points of the smaller set, s² = σ²(1/m − 1/n), while the mean over all subsets has
+    the variance σ²/n: se² = s²(m/(n − m) + 1/S). Near 0 it is degenerate instead, and se errs on the high side.
+
+    Args:
+        dataset: gives the reference points, clean.
+        n_samples: how many samples are compared.
+        features: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``.
+        reference: the split that samples are compared with, at most 10,000 points of it.
+        subsets: S.
+        subset_size: m, at most half of the smaller set.
+        cache_dir: where the classifier is kept.
+        weights: the file of Inception's weights.
+
+    Raises:
+        ValueError: when fewer than four samples are asked for or the reference has fewer than four points, or the
+            features cannot be had.
+    """
+
+    def __init__(
+        self,
+        dataset: Provided[Dataset],
+        n_samples: PositiveInt,
+        features: FeatureName = "pixels",
+        reference: Split = "train",
+        subsets: PositiveInt = 100,
+        subset_size: PositiveInt = 1000,
+        cache_dir: str = "outputs/cache",
+        weights: str | None = None,
+    ) -> None:
+        self.space = FeatureSpace(features, dataset, cache_dir, weights)
+        if n_samples < 4:
+            raise ValueError(f"n_samples must be at least 4, got {n_samples}")
+        if (n := self.space.size(reference)) < 4:
+            raise ValueError(f"reference must hold at least 4 points, the {reference} split has {n}")
+        if subsets < 2 or subset_size < 2:
+            raise ValueError(f"subsets and subset_size must be at least 2, got {subsets} and {subset_size}")
+        self.n_samples, self.reference, self.subsets = n_samples, reference, subsets
+        self.n_reference = min(n, N_REFERENCE)
+        self.subset_size = min(subset_size, n_samples // 2, self.n_reference // 2)
+        self.name = f"kid_{features}"
+        self.produces = {self.name: "lower"}
+        self._reference: Tensor | None = None
+
+    @property
+    def protocol(self) -> str:
+        return (
+            f"{self.space.description}, cubic kernel, {self.subsets:,} subsets of {self.subset_size:,} of "
+            f"{self.n_samples:,} samples against {self.n_reference:,} points of the {self.reference} split"
+        )
+
+    def __call__(self, model: Model) -> dict[str, Score]:
+        """``kid_<features>``; NaN when a sample is not finite. The same subsets each time.
+
+        Raises:
+            ValueError: when there are fewer than two subsets' worth of samples or they are not of the data's shape.
+        """
+        from torchmetrics.image.kid import KernelInceptionDistance  # takes seconds to import
+
+        samples = self.space.of_samples(model, self.n_samples)
+        if samples is None:
+            return {self.name: Score(math.nan, n=self.n_samples)}
+        n, m, size = min(len(samples), self.n_reference), self.subset_size, len(samples)
+        if size < 2 * m:
+            raise ValueError(f"n_samples: {size} samples are too few for subsets of {m}, twice as many are needed")
+        if self._reference is None:
+            self._reference = self.space.reference(self.reference, self.n_reference)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it keeps all features
+            metric = KernelInceptionDistance(nn.Identity(), self.subsets, m, sync_on_compute=False)
+        metric.update(self._reference, real=True)
+        metric.update(samples, real=False)
+        with seed_global("kid", 0), torch.no_grad():
+            mean, std = (float(value) for value in metric.compute())
+        between = std**2 * self.subsets / (self.subsets - 1)  # unbiased
+        return {self.name: Score(mean, math.sqrt(between * (m / (n - m) + 1 / self.subsets)), n=size)}
