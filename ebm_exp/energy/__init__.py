@@ -5,10 +5,12 @@ from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conv import Conv
 from ebm_exp.energy.encoder import Encoder
 from ebm_exp.energy.igebm import IGEBM
+from ebm_exp.energy.joint import Joint
 from ebm_exp.energy.mlp import MLP
 from ebm_exp.energy.multiscale import MultiScale
 from ebm_exp.energy.quadrature import DoubleWell, Ring
 from ebm_exp.energy.unet import UNet
+from ebm_exp.energy.wide_resnet import WideResNet
 
 __all__ = [
     "IGEBM",
@@ -20,8 +22,10 @@ __all__ = [
     "Energy",
     "Funnel",
     "Gaussian",
+    "Joint",
     "Mixture",
     "MultiScale",
     "Ring",
     "UNet",
+    "WideResNet",
 ]

@@ -35,7 +35,7 @@ class Energy(nn.Module, Part, ABC):
 
     Attributes:
         context: what forward needs beside x and must be bound: ``y`` (labels), ``t`` (noise level or time), …
-        optional: what may be bound beside (a joint classifier: ``y``).
+        optional: what may be asked for beside (a joint classifier: ``y``); nothing binds it by itself.
         noised: of an energy of noise levels: the noise process it is fitted to.
         no_label: the y that stands for none, of an energy that is fitted with and without labels.
     """
@@ -60,7 +60,7 @@ class Energy(nn.Module, Part, ABC):
         return "y" in self.context
 
     def bind(self, **available: Tensor | None) -> EnergyFn:
-        """The energy as a function of x alone; of what is available it takes what it names.
+        """The energy as a function of x alone; of what is available it takes what it names in ``context``.
 
         Raises:
             ValueError: when something that it needs is not there (a class-conditional energy on data without labels).
@@ -69,8 +69,7 @@ class Energy(nn.Module, Part, ABC):
         if missing:
             needed = " and ".join(_WORDS.get(name, name) for name in missing)
             raise ValueError(f"{type(self).__name__} needs {needed}, none are given here")
-        names = (*self.context, *(name for name in self.optional if available.get(name) is not None))
-        bound = {name: tensor for name in names if (tensor := available[name]) is not None}
+        bound = {name: tensor for name in self.context if (tensor := available[name]) is not None}
         return Bound(self, bound) if bound else self
 
     def of_data(self) -> "Energy":

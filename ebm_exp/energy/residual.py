@@ -49,18 +49,32 @@ class Conditions(nn.Module):
 
 
 class Block(nn.Module):
-    """h → skip(h) + conv(φ(film(conv(φ(h)), embedding))); without an embedding no film acts."""
+    """h → skip(h) + conv(φ(film(norm(conv(φ(norm(h)))), embedding))); without an embedding no film acts.
 
-    def __init__(self, n_in: int, n_out: int, stride: int, embedded: int | None, activation: nn.Module) -> None:
+    Without ``n_groups`` there are no norms, with it they are of so many groups of channels (Wu & He 2018).
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        stride: int,
+        embedded: int | None,
+        activation: nn.Module,
+        n_groups: int | None = None,
+    ) -> None:
         super().__init__()
         self.activation = activation
+        self.norms = nn.ModuleList([] if n_groups is None else [nn.GroupNorm(n_groups, n) for n in (n_in, n_out)])
         self.first = nn.Conv2d(n_in, n_out, 3, stride, 1)
         self.second = nn.Conv2d(n_out, n_out, 3, 1, 1)
         self.film = None if embedded is None else Film(embedded, n_out)
         self.skip = nn.Identity() if n_in == n_out and stride == 1 else nn.Conv2d(n_in, n_out, 1, stride)
 
     def forward(self, h: Tensor, embedding: Tensor | None) -> Tensor:
-        inner = self.first(self.activation(h))
+        inner = self.first(self.activation(self.norms[0](h) if self.norms else h))
+        if self.norms:
+            inner = self.norms[1](inner)
         if self.film is not None and embedding is not None:  # there is none while sizes are found
             inner = self.film(inner, embedding)
         return self.skip(h) + self.second(self.activation(inner))

@@ -122,6 +122,7 @@ class ContrastiveDivergence(Objective):
             "train/energy_pos": e_pos.mean(),
             "train/energy_neg": e_neg.mean(),
             "train/energy_gap": e_neg.mean() - e_pos.mean(),
+            **now.metrics,
         }
         with torch.no_grad():
             metrics |= {} if chain.info is None else chain.info.metrics()

@@ -6,7 +6,7 @@ to an objective (KL through the chain, entropy).
 
 from abc import ABC
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -53,6 +53,7 @@ class Step:
     negative: Phase | None = None
     end: End | None = None
     buffer: Buffer | None = None
+    metrics: dict[str, Tensor] = field(default_factory=dict)  # takes what a term tells beside its value, full names
 
 
 class Term(Part, ABC):

@@ -98,7 +98,7 @@ class LoadedRun:
             n: number of samples.
             seed: names them.
             watch: see ``Sampling.draw``.
-            label: the class to draw, for a class-conditional energy; several are taken in turn.
+            label: the class to draw, for an energy of classes; several are taken in turn.
             energy: a target made of the run's energy; null: the run's energy itself.
             sampling: null: the run's own.
             more: ``start`` and context, see ``Sampling.draw``.
@@ -109,7 +109,8 @@ class LoadedRun:
         sampling, y = sampling or self.parts["sampling"], None
         if label is not None:
             asked, n_classes = [label] if isinstance(label, int) else list(label), self.parts["dataset"].n_classes
-            if self.energy.conditional and not (asked and all(0 <= k < n_classes for k in asked)):
+            knows = "y" in (*self.energy.context, *self.energy.optional)
+            if knows and not (asked and all(0 <= k < n_classes for k in asked)):
                 raise UserError(f"label: must be classes from 0 to {n_classes - 1}, got {label}")
             y = torch.tensor(asked, device=self.parts["device"]).repeat(-(-n // len(asked)))[:n]
         try:

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.base import Energy
+from ebm_exp.energy.joint import Labelled
 from ebm_exp.engine.base import Engine
 from ebm_exp.engine.target import Target
 from ebm_exp.random import CHUNK, Stream
@@ -47,12 +48,12 @@ class Fresh(Sampling):
     ) -> Points:
         if y is not None and "y" not in (*energy.context, *energy.optional):
             raise ValueError(f"label: {type(energy).__name__} is not class-conditional, it draws no class")
-        energy = self.moved_by(energy)
+        energy = self.moved_by(energy if y is None or energy.conditional else Labelled(energy))
         device = self.dataset.device
         generators = stream.for_chains(device, 0, n)
         begin = self._begin(n, generators, energy.conditional)  # also with a start that is given: noise stays the same
         x = begin.x if start is None else start
-        labels = (y if y is not None else begin.y) if energy.conditional or y is not None else None
+        labels = (y if y is not None else begin.y) if energy.conditional else None
         target = self.engine.target(energy)
         size = CHUNK * max(1, AT_ONCE[device.type] // (CHUNK * prod(self.dataset.event_shape)))
         ends = []

@@ -1,0 +1,60 @@
+"""A joint energy as a classifier alone: the cross-entropy of labels, no chains in training.
+
+What ``objective=jem`` is compared with: the same network, its p(y | x) trained and its p(x) left to itself.
+"""
+
+from typing import Annotated
+
+import torch
+from torch.nn import functional as F
+
+from ebm_exp.energy import Energy
+from ebm_exp.energy.joint import Joint
+from ebm_exp.engine.base import Engine
+from ebm_exp.objective.base import Loss, Objective
+from ebm_exp.objective.cross_entropy import Logits, accuracy, check_classifies
+from ebm_exp.regularization.base import Phase, Step, Term, check_needs
+from ebm_exp.types import From, Points, Positive, Provided
+
+
+class Classification(Objective):
+    """Mean of −log p(y | x), with terms of the data.
+
+    Args:
+        engine: what terms differentiate energies with.
+        regularization: terms beside the loss; of data alone, no samples are drawn.
+        logits: the energy's, which say that it classifies.
+        suggested_temperature: T of its samples, for a kernel that has none of its own.
+
+    Raises:
+        ValueError: when the energy does not classify, or a term needs samples.
+    """
+
+    gives = frozenset({"labels"})
+
+    def __init__(
+        self,
+        engine: Provided[Engine],
+        regularization: Provided[dict[str, Term]],
+        logits: Logits = None,
+        suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
+    ) -> None:
+        super().__init__()
+        check_classifies("classification", logits)
+        check_needs("objective=classification", self.gives, regularization)
+        self.engine, self.terms, self.temperature = engine, regularization, suggested_temperature
+
+    def describe(self) -> dict[str, str]:
+        return {"terms": ", ".join(["cross_entropy", *self.terms])}
+
+    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+        x, y = batch
+        assert isinstance(energy, Joint)  # else refused before training
+        assert y is not None  # a joint energy is built for data with labels alone
+        logits = energy.logits(x)
+        e = -logits.logsumexp(1)
+        now = Step(Phase(x, e, energy, y), self.engine, generator)
+        values = {"cross_entropy": F.cross_entropy(logits, y, reduction="none")}
+        values |= {name: value for name, term in self.terms.items() if (value := term(now)) is not None}
+        metrics = {"train/accuracy": accuracy(logits, y), "train/energy_pos": e.detach().mean(), **now.metrics}
+        return Loss(values, metrics, {"data": e.detach()})
