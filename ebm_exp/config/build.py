@@ -103,7 +103,7 @@ class Parts:
         target = locate(path, node["_target_"])
         parameters = arguments(target)
         values: dict[str, Any] = dict(handed)
-        for key, value in arguments_of(path, node).items():
+        for key, value in arguments_of(path, node, target).items():
             built = self.construct(f"{path}.{key}", value)
             if key in parameters and not isinstance(value, Mapping):
                 try:

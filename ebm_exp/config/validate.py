@@ -70,9 +70,9 @@ def source(name: str, parameter: inspect.Parameter) -> str | None:
     return (marks[0].path or name) if marks else None
 
 
-def arguments_of(path: str, node: Mapping[str, Any]) -> dict[str, Any]:
+def arguments_of(path: str, node: Mapping[str, Any], target: Any) -> dict[str, Any]:
     """What a node gives its constructor, without what a data set suggests to others."""
-    hidden = OWN | SUGGESTED if path == "dataset" else OWN
+    hidden = OWN | SUGGESTED if path == "dataset" or getattr(target, "suggests", False) is True else OWN
     return {key: value for key, value in node.items() if key not in hidden}
 
 
@@ -138,7 +138,7 @@ def _check(path: str, value: Any, errors: list[str]) -> None:
         if unknown:
             errors.append(f"{path}.{unknown[0]}: is not supported; choose from {', '.join(sorted(OWN))}")
             return
-        check_arguments(path + ".", target, arguments_of(path, value), errors, bool(value.get("_partial_")))
+        check_arguments(path + ".", target, arguments_of(path, value, target), errors, bool(value.get("_partial_")))
     elif isinstance(value, Mapping):
         for key, item in value.items():
             _check(f"{path}.{key}", item, errors)

@@ -39,6 +39,8 @@ class Dataset(Part):
             number or range.
     """
 
+    suggests = True  # its node may hold what it suggests to others, and what stands in for it
+
     def __init__(
         self,
         *,
