@@ -24,7 +24,7 @@ OPTIONS = {
     **{"--cfg": "job hydra all", "--info": "all config defaults defaults-tree plugins searchpath"},
     **dict.fromkeys(("--help", "--resolve", "--multirun", "--config-dir", "--package"), ""),
 }
-FILLED = re.compile(r"^(Provided|EventShape|NClasses|Conditional)\b|\bFrom\(")  # from the rest of the experiment
+FILLED = re.compile(r"^(Provided|EventShape|NClasses|Conditional|Logits)\b|\bFrom\(")  # from the rest of the experiment
 RUNS = {"run", "resume", "init_from"}
 OF_HYDRA = {"hydra/launcher": ["basic", "joblib"]}  # choices that are no files of ours
 HYDRA = ("hydra/launcher=", "hydra/sweeper=", "hydra.run.dir=", "hydra.sweep.dir=")

@@ -26,7 +26,7 @@ class Joint(Energy):
         ValueError: when there are fewer than two.
     """
 
-    optional = ("y",)
+    optional: tuple[str, ...] = ("y",)
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()

@@ -45,8 +45,8 @@ class WideResNet(Joint):
         activation: nn.Module | None = None,
         n_classes: NClasses = 0,
     ) -> None:
-        super().__init__(n_classes)
         check_stages("wide_resnet", event_shape, channels, strides)
+        super().__init__(n_classes)
         first = channels[0] if stem_channels is None else stem_channels
         if n_groups is not None and any(n % n_groups for n in (first, *channels)):
             raise ValueError(f"n_groups: must divide all channels, {[first, *channels]}, got {n_groups}")

@@ -1,6 +1,5 @@
 """A joint energy as a classifier: is it right, does it know how sure it may be, and does it stay so under attack?"""
 
-from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -14,7 +13,7 @@ from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
 from ebm_exp.evaluator.pgd import Norm, pgd
 from ebm_exp.evaluator.unlike import held_out
 from ebm_exp.random import generator
-from ebm_exp.types import Batch, Conditional, From, Labels, Positive, PositiveInt, Provided
+from ebm_exp.types import Batch, Conditional, From, Labels, Logits, Positive, PositiveInt, Provided
 
 BLOCK = 256  # points that are classified at once
 N_BINS = 15
@@ -52,7 +51,7 @@ class Classes(Evaluator):
         l2: tuple[PositiveInt, ...] = (64, 128, 256),
         n_steps: PositiveInt = 20,
         temperature: Annotated[Positive, From("temperature")] = 1.0,
-        logits: Annotated[Callable[[Tensor], Tensor] | None, From("energy.logits")] = None,
+        logits: Logits = None,
         conditional: Conditional = False,
     ) -> None:
         if logits is None and not conditional:

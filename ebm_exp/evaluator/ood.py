@@ -13,7 +13,6 @@ threshold which 95 % of the data pass.
 """
 
 import math
-from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -25,7 +24,7 @@ from ebm_exp.energy.joint import Marginal
 from ebm_exp.engine.base import Engine
 from ebm_exp.evaluator.base import Against, Direction, Evaluator, Model, Score
 from ebm_exp.evaluator.unlike import MADE, foreign, held_out, make
-from ebm_exp.types import Batch, Conditional, From, PerSample, Positive, PositiveInt, Provided
+from ebm_exp.types import Batch, Conditional, From, Logits, PerSample, Positive, PositiveInt, Provided
 
 BLOCK = 256  # points whose energies are differentiated at once
 BETTER: dict[str, Direction] = {"auroc": "higher", "aupr": "higher", "fpr95": "lower"}
@@ -61,7 +60,7 @@ class OOD(Evaluator):
         sets: dict[str, Dataset] | None = None,
         temperature: Annotated[Positive, From("temperature")] = 1.0,
         against: Annotated[Against | None, From("against")] = None,
-        logits: Annotated[Callable[[Tensor], Tensor] | None, From("energy.logits")] = None,
+        logits: Logits = None,
         conditional: Conditional = False,
     ) -> None:
         for name, each in (sets or {}).items():

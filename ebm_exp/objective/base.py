@@ -36,6 +36,7 @@ class Objective(nn.Module, Part, ABC):
 
     Attributes:
         temperature: T of the density it trains; kernels without one of their own read it.
+        clamped: T is only an effective temperature: a clamp may act on its chains, which then have no exact target.
         gives: what terms may read of its steps beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
         binds: what it gives to an energy that names it in ``context``.
         of_gradient: it is a loss on ∇E, so that training differentiates twice.
@@ -44,6 +45,7 @@ class Objective(nn.Module, Part, ABC):
     """
 
     temperature: float = 1.0
+    clamped: bool = False
     gives: frozenset[str] = frozenset()
     binds: frozenset[str] = frozenset({"y"})
     of_gradient: bool = False

@@ -12,9 +12,9 @@ from ebm_exp.energy import Energy
 from ebm_exp.energy.joint import Joint
 from ebm_exp.engine.base import Engine
 from ebm_exp.objective.base import Loss, Objective
-from ebm_exp.objective.cross_entropy import Logits, accuracy, check_classifies
+from ebm_exp.objective.cross_entropy import accuracy, check_classifies
 from ebm_exp.regularization.base import Phase, Step, Term, check_needs
-from ebm_exp.types import From, Points, Positive, Provided
+from ebm_exp.types import From, Logits, Points, Positive, Provided
 
 
 class Classification(Objective):

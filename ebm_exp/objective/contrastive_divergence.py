@@ -72,6 +72,7 @@ class ContrastiveDivergence(Objective):
             raise ValueError(f"terms: {twice[0]} is the name of a term of regularization too; rename one")
         self.terms = terms | regularization
         self.temperature = suggested_temperature if sampler.temperature is None else sampler.temperature
+        self.clamped = sampler.clamped
         name = type(self).__name__.lower()
         check_needs(f"objective={name}", self.gives, self.terms)
         for key, term in self.terms.items():

@@ -5,16 +5,13 @@ without chains. As a term of ``pcd`` (``objective=jem``) its weight 1 is the lik
 """
 
 from collections.abc import Callable
-from typing import Annotated
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from ebm_exp.energy.joint import Joint
 from ebm_exp.regularization.base import Step, Term
-from ebm_exp.types import From, Labels, NonNegative, PerSample
-
-Logits = Annotated[Callable[[Tensor], Tensor] | None, From("energy.logits")]  # None: the energy is no classifier
+from ebm_exp.types import Labels, Logits, NonNegative, PerSample
 
 
 class CrossEntropy(Term):

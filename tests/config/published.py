@@ -136,6 +136,11 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "data_noise": 0.03,
         "spectral_norm": None,
         "energy_l2": None,
+        "objective": "PCD",
+        "terms": {"cross_entropy": "CrossEntropy"},
+        "channels": [160, 320, 640],
+        "blocks": 4,
+        "leak": 0.2,
     },
     "anatomy/mnist_convergent": {  # point0bar1/ebm-anatomy
         "K": 500,
