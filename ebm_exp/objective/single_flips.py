@@ -10,6 +10,7 @@ from abc import abstractmethod
 from typing import Annotated
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
@@ -68,7 +69,7 @@ class SingleFlips(Objective):
 
     def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
         (x, y), n, k = batch, len(batch.x), self.n_bits
-        near = self.neighbours(x, generator)
+        near = self.neighbours(x, generator).flatten(0, 1)
         labels = None if y is None else torch.cat([y, y.repeat_interleave(k)])
         e, e_near = energy.bind(y=labels)(torch.cat([x, near])).split([n, n * k])
         u = e.unsqueeze(1) - e_near.view(n, k)
@@ -80,13 +81,13 @@ class SingleFlips(Objective):
         metrics = {"train/energy_pos": e.mean(), "train/energy_neg": e_near.mean()}
         return Loss(values, metrics, {"data": e, "flipped": e_near})
 
-    def neighbours(self, x: Batch, generator: torch.Generator) -> Batch:
-        """x₍ᵢ₎ for k random components i of each point: ``[batch · k, *event]``, those of a point together."""
+    def neighbours(self, x: Batch, generator: torch.Generator) -> Float[Tensor, "batch k *event"]:
+        """x₍ᵢ₎ for k random components i of each point."""
         order = torch.rand(len(x), self.d, generator=generator, device=x.device)
         which = order.topk(self.n_bits, 1).indices.unsqueeze(2)  # [batch, k, 1]
         flat = x.flatten(1).unsqueeze(1).expand(-1, self.n_bits, -1)
         flipped = self.domain.low + self.domain.high - flat.gather(2, which)
-        return flat.scatter(2, which, flipped).view(-1, *x.shape[1:])
+        return flat.scatter(2, which, flipped).view(len(x), self.n_bits, *x.shape[1:])
 
     def signals(self, loss: Loss) -> dict[str, Tensor]:
         return against_chance(loss.terms[self.name], self.d * self.chance)
