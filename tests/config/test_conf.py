@@ -34,6 +34,7 @@ EXPERIMENTS = sorted(
 MODES = [choice for choice in CHOICES if choice.startswith("mode=")]  # of sample.py; tests/cli/test_sample.py runs them
 STARTS = [choice for choice in CHOICES if choice.startswith("start=")]  # of other nodes: start@buffer.start=…
 CHOICES = [choice for choice in CHOICES if choice not in (*EXPERIMENTS, *MODES, *STARTS)]
+OF_BITS = ("energy_discrepancy_binary", "pseudo_likelihood", "ratio_matching")  # objectives for points of two levels
 NO_IMAGES = [choice for choice in EXPERIMENTS if choice.startswith(("experiment=plane", "experiment=binary_digits"))]
 
 
@@ -67,7 +68,7 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return ["dataset=synthetic", "dataset.shape=[3,32,32]"]
     if choice.startswith("energy=multiscale"):  # of 32×32, 128×128
         return [f"dataset={'celeba' if 'large' in choice else 'cifar10'}", f"dataset.root={tmp_path}", "stand_in=true"]
-    if choice == "sampler=gibbs_with_gradients":
+    if choice in ("sampler=gibbs_with_gradients", *(f"objective={name}" for name in OF_BITS)):
         return ["dataset=binary_digits"]
     if choice in ("energy=mixture", "evaluator=grid"):
         return ["dataset=gaussian"]

@@ -30,7 +30,7 @@ from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.report import Report
 from ebm_exp.trainer.update import Update
-from tests.config.test_conf import composed, run_two_steps
+from tests.config.test_conf import OF_BITS, composed, run_two_steps
 
 GROUPS = ("energy", "regularization", "objective", "sampler", "evaluator")
 NODES = {(group, f.stem): yaml.safe_load(f.read_text()) for group in GROUPS for f in CONF.glob(f"{group}/*.yaml")}
@@ -43,6 +43,7 @@ Pair = frozenset[tuple[str, str]]
 SMALL: dict[str, Any] = {
     "n_steps": 2, "n_leapfrog": 2, "n_local": 1, "n_jumps": 1, "n_replicas": 2, "cooling_steps": 2,
     "widths": [16, 16], "width": 16, "blocks": 1, "bank_size": 4, "min_filled": 3, "size": 16, "n_samples": 8, "n": 20,
+    "n_components": 2,
 }  # fmt: skip
 
 
@@ -55,7 +56,8 @@ def needs_plane(run: Run) -> bool:
 
 
 def is_binary(run: Run) -> bool:
-    return bool(getattr(locate("sampler", node(run, "sampler")["_target_"]), "binary", False))
+    sampler = locate("sampler", node(run, "sampler")["_target_"])
+    return bool(getattr(sampler, "binary", False)) or bool({*OF_BITS} & {*run})
 
 
 def refused(run: Run) -> str | None:
@@ -63,6 +65,10 @@ def refused(run: Run) -> str | None:
     energy, conditional = node(run, "energy"), run[-1] == "true"
     if conditional and "conditional" not in energy:
         return r"^energy\.conditional: unknown key"
+    if is_binary(run) and {"nce", "energy_discrepancy"} & {*run}:
+        return "^objective: .* points of a continuous box, the data have two levels"
+    if needs_plane(run) and {*OF_BITS} & {*run}:
+        return r"^objective: flips points of two levels \(dataset=binary_digits\), the data set has others$"
     if is_binary(run) and needs_plane(run):
         return "^sampler: moves points of two levels .*, the data set has others$"
     if needs_plane(run) and "channels" in energy:
