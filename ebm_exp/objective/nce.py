@@ -107,7 +107,7 @@ class NCE(Objective):
 
     def log_ratio(self, x: Batch, e: Tensor) -> Tensor:
         """r ``[batch]``, the log-odds of data against noise at points ``[batch, *event]`` of energies ``[batch]``."""
-        return -e - self.log_z - self.noise.log_prob(x) - math.log(self.n_noise)
+        return -e - self.log_z - self.noise.log_prob(x).to(e.dtype) - math.log(self.n_noise)
 
     def signals(self, loss: Loss) -> dict[str, Tensor]:
         nu = self.n_noise
