@@ -3,21 +3,31 @@
 from ebm_exp.evaluator.base import Against, Direction, Evaluator, Model, Score, as_row
 from ebm_exp.evaluator.classes import Classes
 from ebm_exp.evaluator.classifier import ClassShare
+from ebm_exp.evaluator.drift import Drift
 from ebm_exp.evaluator.frechet import Frechet
 from ebm_exp.evaluator.grid import Grid
+from ebm_exp.evaluator.inception_score import InceptionScore
+from ebm_exp.evaluator.kid import KID
+from ebm_exp.evaluator.manifold import Manifold
+from ebm_exp.evaluator.memorization import Memorization
 from ebm_exp.evaluator.mmd import MMD
 from ebm_exp.evaluator.ood import OOD
 
 __all__ = [
+    "KID",
     "MMD",
     "OOD",
     "Against",
     "ClassShare",
     "Classes",
     "Direction",
+    "Drift",
     "Evaluator",
     "Frechet",
     "Grid",
+    "InceptionScore",
+    "Manifold",
+    "Memorization",
     "Model",
     "Score",
     "as_row",
