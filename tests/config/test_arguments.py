@@ -77,12 +77,15 @@ def test_slurm_is_needed_for_its_launcher(tmp_path: Path, monkeypatch: pytest.Mo
         ("logger=null", "logger: null is no choice; choose from both, default, trackio"),
         ("sampler=hmc,3", "sampler: 3 is no choice; choose from annealed, "),
         ("augmentation@data_augmentation=True", "augmentation@data_augmentation: True is no choice; choose from "),
-        ("+evaluator={}", "evaluator: {} is no choice; choose from classifier, "),
+        ("+evaluator={}", "evaluator: {} is no choice; choose from .*classifier, "),
+        ("evaluator=[frechet,3]", "evaluator: 3 is no choice; choose from "),
+        ("evaluator=[]", r"evaluator: \[\] is no choice; choose from "),
+        ("sampler=[hmc,mala]", r"sampler: \[hmc is no choice; nearest is hmc"),
         ("experiment=null", "experiment: null is no choice; choose from .*, du2019/mnist, "),
     ],
 )
 def test_what_names_no_choice_is_refused(typed: str, line: str) -> None:
-    refuse_no_choices(["sampler=hmc", "device=null"])
+    refuse_no_choices(["sampler=hmc", "device=null", "evaluator=[frechet,kid,manifold]"])
     with pytest.raises(UserError, match=line):
         refuse_no_choices([typed])
 

@@ -72,8 +72,14 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return ["dataset=binary_digits"]
     if choice in ("energy=mixture", "evaluator=grid"):
         return ["dataset=gaussian"]
-    if choice in ("evaluator=classifier", "evaluator=mmd"):  # the metric that is optimized must be one of theirs
-        return ["optimized_metric=eval/" + ("mmd2" if choice == "evaluator=mmd" else "frechet_classifier")]
+    if choice in ("objective=jem", "objective=classification", "evaluator=classes"):
+        return ["energy=joint", "optimized_metric=null"] if choice == "evaluator=classes" else ["energy=joint"]
+    if choice == "evaluator=fid":
+        (tmp_path / "weights.pth").touch()
+        return [f"evaluator.fid.weights={tmp_path / 'weights.pth'}", "optimized_metric=eval/fid"]
+    if choice.startswith("evaluator="):  # the metric that is optimized must be one of theirs
+        held_out = ["dataset.test_share=0.2"] if choice == "evaluator=memorization" else []
+        return [*held_out, "optimized_metric=null"]
     return ["dataset.n_train=500", "dataset.n_test=100"] if "half_width" in node else []
 
 

@@ -8,14 +8,22 @@ from ebm_exp import evaluator
 from ebm_exp.config.errors import UserError
 from ebm_exp.evaluator import Evaluator, Model, Score
 from ebm_exp.evaluator.base import Direction
+from ebm_exp.evaluator.features import Pixels
 from ebm_exp.trainer.build import build, check_metric
 from tests.config.test_conf import CHOICES, composed
 
 SMALL = ("energy.widths=[8]", "sampler.n_steps=2", "sampling.n_steps=2", "optimized_metric=null", "device=cpu")
-IMAGES, PLANE = ("dataset=digits",), ("dataset=two_moons", "dataset.n_train=300")
+IMAGES, PLANE = ("dataset=digits", "dataset.test_share=0.2"), ("dataset=two_moons", "dataset.n_train=300")
+JOINT = ["energy=joint", "energy.channels=[8,8,8]"]
 RUNS = [
-    *([choice, *(PLANE if choice == "evaluator=grid" else IMAGES)] for choice in CHOICES if choice[:9] == "evaluator"),
+    *(
+        [choice, *(PLANE if choice == "evaluator=grid" else IMAGES)]
+        for choice in CHOICES
+        if choice[:9] == "evaluator" and choice != "evaluator=classes"
+    ),
     ["evaluator=classifier", *IMAGES, "energy.conditional=true"],
+    *([f"evaluator={name}", *IMAGES, "energy.conditional=true"] for name in ("classes", "ood")),
+    *([f"evaluator={name}", *IMAGES, *JOINT] for name in ("classes", "ood")),
     ["evaluator=grid", "dataset=table"],  # of no known density
 ]
 
@@ -23,14 +31,19 @@ RUNS = [
 @pytest.mark.parametrize("overrides", RUNS, ids=" ".join)
 def test_it_is_what_comes(overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluator.classifier, "N_STEPS", 5)
+    monkeypatch.setattr(evaluator.features, "Inception", lambda weights, domain, output: Pixels(domain.event_shape))
     if "dataset=table" in overrides:
         (tmp_path / "x.csv").write_text("".join(f"{i % 7},{i * i % 11}\n" for i in range(100)))
         overrides = [*overrides, f"dataset.path={tmp_path / 'x.csv'}"]
-    config = composed(*SMALL, *overrides)
+    small = SMALL[1:] if "energy=joint" in overrides else SMALL
+    config = composed(*small, *overrides)
     for node in config["evaluator"].values():
+        node = node.get("measure", node)
         node |= {"n_samples": 20} if "n_samples" in node else {"n": 20}
-        if overrides[0] == "evaluator=classifier":
+        if node.get("features") == "classifier" or node["_target_"].endswith("ClassShare"):
             node["cache_dir"] = str(tmp_path)
+        if node.get("features") == "inception":
+            node["weights"] = str(Path(__file__))  # not read: pixels take its place
     _, experiment = build(config)
     model = Model(experiment.energy, experiment.sampling, experiment.stream)
     for each in experiment.evaluators.values():

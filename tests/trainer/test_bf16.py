@@ -21,7 +21,8 @@ from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import locate, validate
 from ebm_exp.energy import Energy
 from ebm_exp.energy.base import edges, rest
-from ebm_exp.evaluator import classifier
+from ebm_exp.evaluator import classifier, drift, features
+from ebm_exp.evaluator.features import Pixels
 from ebm_exp.guard.meter import Meter
 from ebm_exp.objective import Loss
 from ebm_exp.run.directory import RunDirectory
@@ -34,6 +35,9 @@ from tests.config.test_conf import OF_BITS, composed, run_two_steps
 
 GROUPS = ("energy", "regularization", "objective", "sampler", "evaluator")
 NODES = {(group, f.stem): yaml.safe_load(f.read_text()) for group in GROUPS for f in CONF.glob(f"{group}/*.yaml")}
+for names in ("drift,inception_score,kid,manifold", "fid,memorization"):  # which do not see each other: fewer runs
+    several = [NODES.pop(("evaluator", name)) for name in names.split(",")]
+    NODES["evaluator", f"[{names}]"] = {name: part for each in several for name, part in each.items()}
 FACTORS = {group: sorted(name for g, name in NODES if g == group) for group in GROUPS}
 FACTORS["conditional"] = ["false", "true"]
 Run = tuple[str, ...]  # one choice for each factor
@@ -79,6 +83,14 @@ def refused(run: Run) -> str | None:
         return r"^energy: channels: must be at most \d widths, got \d: each stage halves images of 8×8, .*"
     if is_binary(run) and "centres" in energy:
         return r"^energy: centres: each must have 64 numbers, got \[2, 2\]$"
+    if {"jem", "classification"} & set(run) and "joint" not in run:
+        return r"^objective\S*: \w+ needs an energy that classifies, as energy=joint does$"
+    if "classes" in run and "joint" not in run and not conditional:
+        return r"^evaluator\.classes: classes needs an energy that knows them: .*"
+    if "memorization" in node(run, "evaluator") and is_binary(run):
+        return r"^evaluator\.memorization: memorization needs held-out points, binary_digits has none"
+    if "fid" in node(run, "evaluator") and "centres" in energy:
+        return r"^evaluator\.fid: features: inception needs images of 1 or 3 channels, the data set has \[2\]$"
     if is_binary(run) and "kl" in node(run, "objective").get("terms", {}):
         return r"^objective: kl: needs a continuous sampler, \w+ is binary$"
     return None
@@ -149,6 +161,8 @@ def small(run: Run, cache: Path) -> dict[str, Any]:
     for each in config["evaluator"].values():
         if each.get("features") == "classifier" or each["_target_"].endswith("ClassShare"):
             each["cache_dir"] = str(cache)
+        if each.get("features") == "inception":
+            each["weights"] = __file__  # not read: pixels take its place
     return config
 
 
@@ -181,6 +195,8 @@ def test_any_two_choices_train_draw_and_evaluate(
     run: Run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(classifier, "N_STEPS", 5)
+    monkeypatch.setattr(drift, "MULTIPLES", (1, 2))
+    monkeypatch.setattr(features, "Inception", lambda weights, domain, output: Pixels(domain.event_shape))
     config = small(run, cache)
     validate(config)
     _, ex = build(config)
