@@ -17,6 +17,7 @@ from ebm_exp.types import Batch, Points, PositiveInt, Provided
 
 QUANTILE = 0.05  # of the held-out distances, below which a sample counts as near
 SHOWN, NEIGHBOURS = 8, 7  # samples of the panel, and training points beside each
+PANEL = "samples, each before its nearest training points"
 
 
 class Memorization(Evaluator):
@@ -84,14 +85,14 @@ class Memorization(Evaluator):
         return {"memorization_share": near, "memorization_auc": probability_nearer(distance, self._held_out)}
 
     def panels(self, model: Model) -> dict[str, Points]:
-        """``nearest_neighbours``: the samples nearest to a training point, each in a row before its 7 nearest ones."""
+        """The 8 samples that are nearest to a training point, each in a row before its 7 nearest ones ``[64, …]``."""
         x = model.samples(self.n_samples).x.to(self.dataset.device)
         features = self.space.of_samples(model, self.n_samples)
         if features is None:
             return {}
         nearest = self._distance(features).topk(min(SHOWN, len(x)), largest=False).indices
         shown, beside = x[nearest], self._nearest(features[nearest], NEIGHBOURS)
-        return {"nearest_neighbours": Points(torch.cat([shown[:, None], beside], 1).flatten(0, 1))}
+        return {PANEL: Points(torch.cat([shown[:, None], beside], 1).flatten(0, 1))}
 
     def _distance(self, features: Tensor) -> Tensor:
         """d of points by their features ``[n, d]``, ``[n]``."""

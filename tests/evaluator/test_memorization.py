@@ -12,7 +12,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import MLP, Gaussian
 from ebm_exp.evaluator import Memorization, Model
 from ebm_exp.evaluator import features as module
-from ebm_exp.evaluator.memorization import probability_nearer, share_near
+from ebm_exp.evaluator.memorization import PANEL, probability_nearer, share_near
 from ebm_exp.types import Points
 from tests.evaluator.scoring import scored
 
@@ -87,7 +87,7 @@ def test_neighbours_are_shown_beside_the_nearest_samples() -> None:
     train = torch.arange(100.0)[:, None].expand(100, 4).reshape(100, 1, 2, 2) / 2
     x = train[:40] + torch.linspace(0.2, 0.001, 40).view(-1, 1, 1, 1)
     evaluator = Memorization(dataset(train, train[:10] + 0.1), 40)
-    panel = evaluator.panels(Model.of(energy, Points(x)))["nearest_neighbours"]
+    panel = evaluator.panels(Model.of(energy, Points(x)))[PANEL]
     rows = panel.x.view(8, 8, 1, 2, 2)
     assert torch.equal(rows[:, 0], x[32:].flip(0))  # nearest first
     first = (rows[0, 1:, 0, 0, 0] * 2).tolist()

@@ -58,6 +58,15 @@ def test_every_evaluator_is_among_them() -> None:
     assert {target.rpartition(".")[2] for target in seen} == there - {"Evaluator"}
 
 
+def test_several_are_chosen_as_a_list() -> None:
+    several = ["frechet", "kid", "inception_score", "manifold", "memorization", "drift", "mmd"]
+    nodes = composed(f"evaluator=[{','.join(several)}]", "optimized_metric=null")["evaluator"]
+    assert list(nodes) == several
+    assert nodes["kid"] == composed("evaluator=kid", "optimized_metric=null")["evaluator"]["kid"]
+    over_an_experiment = composed("experiment=uva/mnist", "evaluator=[kid,manifold]", "optimized_metric=null")
+    assert list(over_an_experiment["evaluator"]) == ["kid", "manifold"]
+
+
 class Says(Evaluator):
     n_samples = 0
     protocol = "none"
