@@ -1,9 +1,10 @@
-"""The commands: train.py and sample.py, installed as ebm-train and ebm-sample.
+"""The commands: train.py, sample.py and evaluate.py, installed as ebm-train, ebm-sample and ebm-evaluate.
 
 What a command needs beside Hydra is imported once the config is found to be right.
 """
 
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ebm_exp.entry import Launch, run_entry_point
@@ -21,6 +22,11 @@ def train() -> None:
 def sample() -> None:
     """Draw from a trained run: ``run=<run directory> [mode=…] [n_samples=64] [key=value …]``."""
     run_entry_point(_sample, "sample")
+
+
+def evaluate() -> None:
+    """Evaluate a trained run: ``run=<run directory> [evaluator=[…]] [against=<another run>] [key=value …]``."""
+    run_entry_point(_evaluate, "evaluate")
 
 
 def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
@@ -117,3 +123,25 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
         print(f"{name:<12}{path}")
     for line in log_drawn(run, launch.run_dir, drawn):
         print(f"dashboard   {line}")
+
+
+def _evaluate(config: dict[str, Any], launch: Launch) -> None:
+    """Load what was trained, let every evaluator see it, and keep, say and log what they found."""
+    from ebm_exp.config.build import set_deterministic
+    from ebm_exp.evaluation import against, evaluate, log_evaluation, tell
+    from ebm_exp.run.loaded import LoadedRun
+
+    set_deterministic(config.get("deterministic", False))
+    chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
+    second = against(config["against"], config["trust"], config["device"], **chosen)
+    seed = config["run_seed"] if config["seed"] is None else config["seed"]
+    own = config | {"seed": config["run_seed"]}
+    of_run = {"allowed": launch.allowed, "trained_by": launch.saved, "needs_data": True, **chosen}
+    run = LoadedRun(config["run"], own, **of_run, **second)
+    run.parts["logger"]  # refuses its settings before anything is drawn
+    evaluation = evaluate(run, run.parts["evaluator"], seed, launch.run_dir, {**chosen, "against": config["against"]})
+    tell(evaluation)
+    for line in log_evaluation(run, evaluation):
+        print(f"dashboard   {line}")
+    if evaluation.failed:  # what was found is kept
+        sys.exit(1)

@@ -28,7 +28,7 @@ from ebm_exp.config.arguments import (
 from ebm_exp.config.errors import UserError, out_of_memory
 from ebm_exp.config.explain import explain, node_at, refuse_no_choices, with_defaults
 from ebm_exp.config.run_config import RunConfig
-from ebm_exp.config.saved import LOOKING, notes_on, resumed, sampled, trusted
+from ebm_exp.config.saved import LOOKING, notes_on, opened, resumed, trusted
 from ebm_exp.config.trust import ANY, CONF, Allowed, allowed_by
 from ebm_exp.files import disk_problem
 from ebm_exp.run.directory import is_sweep
@@ -37,11 +37,13 @@ _SMALLER = {  # what helps where memory runs out
     "train": "smaller: trainer.batch_size (or accumulate_steps=2, 4, …), buffer.size, sampler.n_steps of terms that go "
     "through chains, the energy's widths; engine.precision=bf16",
     "sample": "smaller: n_samples",
+    "evaluate": "smaller: the n_samples or n_chains of the evaluator",
 }
 _ELSEWHERE = {  # where a disk lets nothing be written
     "train": "another place: hydra.run.dir=…",
     "resume": "a run goes on where it lies; a copy of it can be elsewhere",
     "sample": "another place: output_dir=…",
+    "evaluate": "another place: output_dir=…",
 }
 
 
@@ -71,7 +73,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
 
     Args:
         main: gets the resolved, validated config as a plain dict.
-        config_name: ``train`` or ``sample``.
+        config_name: ``train``, ``sample`` or ``evaluate``.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach us: Hydra's own report is a page long
     remember(sys.argv[1:])
@@ -114,7 +116,7 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
                 refuse_used_directory(arguments, directory)
             if not {directory, "hydra.sweep.dir", "resume"} & {a.split("=")[0] for a in arguments}:
                 os.environ["EBM_RUN_STAMP"] = claim_stamp()
-        primary, saved = (resumed if config_name == "train" else sampled)(arguments)
+        primary, saved = resumed(arguments) if config_name == "train" else opened(arguments, config_name)
         known, notes = _of_run(arguments, primary, saved)
         arguments += _dropped_defaults(arguments, config_name)
         if primary == "train":
@@ -252,5 +254,5 @@ def _dropped_defaults(arguments: list[str], config_name: str) -> list[str]:
 def _composed(typed: list[str], config_name: str) -> dict[str, Any]:
     """The config by a command line that is not finished, for completion."""
     with contextlib.suppress(UserError):
-        (resumed if config_name == "train" else sampled)(typed := [*typed])
+        resumed(typed := [*typed]) if config_name == "train" else opened(typed := [*typed], config_name)
     return node_at("", typed, config_name)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from ebm_exp.config.errors import UserError
 
-_PATHS = re.compile(r"(resume|init_from|run|output_dir|hydra\.(run|sweep)\.dir|([\w.]+\.)?(root|path|cache_dir|dir))")
+_PATHS = re.compile(
+    r"(resume|init_from|run|against|output_dir|hydra\.(run|sweep)\.dir|([\w.]+\.)?(root|path|cache_dir|dir))"
+)
 _PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
 _WITH_VALUE = {  # options of Hydra
     *("--cfg", "-c", "--info", "-i", "--package", "-p", "--config-dir", "-cd"),
@@ -57,7 +59,7 @@ def refuse_empty_paths(arguments: Sequence[str]) -> None:
     """
     for argument in arguments:
         key, given, value = argument.lstrip("+").partition("=")
-        if key in ("resume", "run", "init_from") and "${" in value:
+        if key in ("resume", "run", "against", "init_from") and "${" in value:
             raise UserError(f"{key}: a run directory whose name holds ${{ cannot be given; rename {value}")
         if given and not value.strip(" '\"") and _PATHS.fullmatch(key):
             raise UserError(f"{key}: is empty (unset variable?)")
@@ -157,7 +159,7 @@ def refuse_names_outside(arguments: Sequence[str]) -> None:
 
 
 def command(name: str) -> str:
-    """``python train.py``, or ``ebm-train`` where that was what started this process; the same for ``sample``."""
+    """``python train.py``, or ``ebm-train`` where that was what started this process; the same for the others."""
     return f"ebm-{name}" if Path(sys.argv[0]).name.startswith("ebm-") else f"python {name}.py"
 
 
@@ -168,7 +170,8 @@ def remember(arguments: Sequence[str]) -> None:
 
 def typed() -> list[str]:
     """The command that started this process, as it was typed."""
-    return [*command("train").split(), *_typed]
+    script = Path(sys.argv[0]).stem.removeprefix("ebm-")
+    return [*command(script if script in ("sample", "evaluate") else "train").split(), *_typed]
 
 
 def hold_back(arguments: Sequence[str]) -> list[str]:

@@ -25,7 +25,12 @@ OPTIONS = {
     **dict.fromkeys(("--help", "--resolve", "--multirun", "--config-dir", "--package"), ""),
 }
 FILLED = re.compile(r"^(Provided|EventShape|NClasses|Conditional|Logits)\b|\bFrom\(")  # from the rest of the experiment
-RUNS = {"run", "resume", "init_from"}
+RUNS = {"run", "against", "resume", "init_from"}
+_LEVELS = {
+    "train": "ebm_exp.config.top.SampleLevel",
+    "sample": "ebm_exp.config.top.SampleLevel",
+    "evaluate": "ebm_exp.config.top.EvaluateLevel",
+}
 OF_HYDRA = {"hydra/launcher": ["basic", "joblib"]}  # choices that are no files of ours
 HYDRA = ("hydra/launcher=", "hydra/sweeper=", "hydra.run.dir=", "hydra.sweep.dir=")
 
@@ -36,7 +41,7 @@ _ebm_complete() {
     read -ra words <<< "$line"
     command=("${words[0]/#\~/$HOME}")
     if [[ ${words[0]##*/} == python* ]]; then
-        [[ ${words[1]##*/} =~ ^(train|sample)\.py$ && -f ${words[1]} ]] || return
+        [[ ${words[1]##*/} =~ ^(train|sample|evaluate)\.py$ && -f ${words[1]} ]] || return
         command+=("${words[1]}")
     fi
     mapfile -t COMPREPLY < <(COMP_LINE=$line "${command[@]}" -sc query=bash 2> /dev/null)
@@ -45,9 +50,9 @@ _ebm_complete() {
     COMPREPLY=("${COMPREPLY[@]#"$before"}")
     [[ ${COMPREPLY[*]} == *[=./] ]] && compopt -o nospace
 }
-complete -o default -F _ebm_complete python python3 ebm-train ebm-sample
+complete -o default -F _ebm_complete python python3 ebm-train ebm-sample ebm-evaluate
 """
-UNINSTALL = "complete -r python python3 ebm-train ebm-sample; unset -f _ebm_complete"
+UNINSTALL = "complete -r python python3 ebm-train ebm-sample ebm-evaluate; unset -f _ebm_complete"
 
 
 def answer(arguments: Sequence[str], config_name: str, compose: Compose) -> bool:
@@ -112,8 +117,9 @@ def _keys(begun: str, words: list[str], config_name: str, compose: Compose) -> l
     keys = [f"{path}{dot}{key}" + ("." if isinstance(value, dict) else "=") for key, value in node.items()]
     if dot:
         return [key for key in keys if "._" not in key] + [f"{path}.{p}=" for p in _parameters(node) if p not in node]
-    if config_name == "sample":
-        groups = ["mode", "start", *(key for key in node if key in GROUPS)]
+    if config_name != "train":
+        extra = ["mode", "start"] if config_name == "sample" else []
+        groups = [*extra, *(key for key in node if key in GROUPS)]
     else:
         groups = re.findall(r"^  - ([\w@]+):", (CONF / "train.yaml").read_text(encoding="utf-8"), re.MULTILINE)
         groups = [group for group in groups if group != "hydra" and (CONF / group.split("@")[0]).is_dir()]
@@ -132,7 +138,7 @@ def _values(key: str, begun: str, words: list[str], config_name: str, compose: C
         return [choice for choice in choices if not choice.startswith("shared/")]  # what data sets inherit
     path, _, name = key.rpartition(".")
     node = _at(compose(words), path)
-    parameters = _parameters(node if path else {"_target_": "ebm_exp.config.top.SampleLevel"})
+    parameters = _parameters(node if path else {"_target_": _LEVELS[config_name]})
     allowed, value = parameters.get(name, []), node.get(name)
     if isinstance(value, bool):
         return ["true", "false"]

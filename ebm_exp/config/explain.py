@@ -112,7 +112,7 @@ def node_at(path: str, arguments: list[str], config_name: str) -> dict[str, Any]
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    stored = {"train": "resumed_run.yaml", "sample": "saved_run.yaml"}[config_name]
+    stored = "resumed_run.yaml" if config_name == "train" else "saved_run.yaml"
     primary = stored if stored in ConfigStore.instance().repo else config_name
     choices = [a for a in arguments if re.split("[@=]", a.lstrip("+"))[0] in GROUPS and ("," not in a or "=[" in a)]
     choices += [f"hydra.searchpath=[{quoted('file://' + str(folder))}]" for folder in config_dirs(arguments)]

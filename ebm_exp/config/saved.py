@@ -1,4 +1,5 @@
-"""Configs that lie in a run directory, as Hydra's primary config: ``train.py resume=<run>``, ``sample.py run=<run>``.
+"""Configs that lie in a run directory, as Hydra's primary config: ``train.py resume=<run>``, ``sample.py run=<run>``,
+``evaluate.py run=<run>``.
 
 The arguments are looked at before Hydra composes anything.
 """
@@ -92,8 +93,12 @@ def _next_attempt(saved: dict[str, Any], arguments: list[str]) -> bool:
     return True
 
 
-def sampled(arguments: list[str]) -> tuple[str, RunConfig | None]:
+def opened(arguments: list[str], config_name: str) -> tuple[str, RunConfig | None]:
     """Let every group of the saved config of ``run=<run>`` stand as the choice that the command line may replace.
+
+    Args:
+        arguments: as typed; what stands for something else is replaced.
+        config_name: ``sample`` or ``evaluate``, whose own keys come on top.
 
     Returns:
         The name of the primary config, and what the run says; None where help is asked for.
@@ -103,15 +108,15 @@ def sampled(arguments: list[str]) -> tuple[str, RunConfig | None]:
     if run is None:
         if not LOOKING & {a.split("=")[0] for a in arguments}:
             raise UserError("run: is required, e.g. run=outputs/digits/2026-11-23_12-00-00")
-        return "sample", None
+        return config_name, None
     import yaml
     from hydra.core.config_store import ConfigStore
 
     found = read_run_config(run, trusted(arguments), live=("logger",))
     saved = copy.deepcopy(found.values)
-    own = yaml.safe_load((CONF / "sample.yaml").read_text(encoding="utf-8"))
-    defaults: list[Any] = [{"mode": "grid"}]
-    own.pop("defaults")
+    own = yaml.safe_load((CONF / f"{config_name}.yaml").read_text(encoding="utf-8"))
+    of_own = [each for each in own.pop("defaults") if each != "_self_"]
+    defaults: list[Any] = [each for each in of_own if "hydra" not in each]
     store = ConfigStore.instance()
     for i, argument in enumerate(arguments):  # start=… is sampling.start, a choice of its own
         if argument.startswith("start="):
@@ -131,7 +136,7 @@ def sampled(arguments: list[str]) -> tuple[str, RunConfig | None]:
             group = NESTED[path]
             store.store(group=group, name=f"saved_{path.replace('.', '_')}", node=part)
             defaults.append({f"{group}@{path}": f"saved_{path.replace('.', '_')}"})
-    defaults += [{"hydra": "sample"}, "_self_"]
+    defaults += [{"hydra": config_name}, "_self_"]
     for key in ("resume", "init_from", "defaults", "hydra"):
         saved.pop(key, None)
     node = {"defaults": defaults, **saved, **own, "run_seed": saved.get("seed", 0)}

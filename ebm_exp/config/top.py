@@ -1,7 +1,8 @@
-"""The keys at the top of train.yaml and sample.yaml, which belong to no part."""
+"""The keys at the top of train.yaml, sample.yaml and evaluate.yaml, which belong to no part."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ebm_exp.types import NonNegativeInt, PositiveInt
 
@@ -26,17 +27,36 @@ class TopLevel:
 
 
 @dataclass(frozen=True)
-class SampleLevel(TopLevel):
-    """The keys of sample.yaml, beside those of the run that it starts from."""
+class RunLevel(TopLevel):
+    """The keys that sample.yaml and evaluate.yaml have beside those of the run that they start from."""
 
     run: str = ""
+    weights: Literal["ema", "online"] = "ema"
+    checkpoint: Literal["latest", "best"] = "latest"
+    output_dir: str = ""
+    run_seed: NonNegativeInt = 0
+
+
+@dataclass(frozen=True)
+class SampleLevel(RunLevel):
+    """The keys of sample.yaml."""
+
     others: tuple[str, ...] = ()
     n_samples: PositiveInt = 64
     n_steps: PositiveInt | None = None
     start: str | None = None
     label: int | tuple[int, ...] | None = None
-    weights: Literal["ema", "online"] = "ema"
-    checkpoint: Literal["latest", "best"] = "latest"
     mask: str = "left"
-    output_dir: str = ""
-    run_seed: NonNegativeInt = 0
+
+
+@dataclass(frozen=True)
+class EvaluateLevel(RunLevel):
+    """The keys of evaluate.yaml."""
+
+    seed: NonNegativeInt | None  # type: ignore[assignment]
+    against: str | None = None
+
+
+def level(config: Mapping[str, Any]) -> type[TopLevel]:
+    """Which keys a config has at its top."""
+    return EvaluateLevel if "against" in config else SampleLevel if "run" in config else TopLevel

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from ebm_exp.config.errors import UserError, nearest
-from ebm_exp.config.top import SampleLevel, TopLevel
+from ebm_exp.config.top import level
 from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.part import Part
 from ebm_exp.types import From
@@ -112,7 +112,7 @@ def validate(config: Mapping[str, Any], allowed: Allowed = OURS) -> None:
     allowed.check(config)
     errors: list[str] = []
     own = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
-    check_arguments("", SampleLevel if "run" in config else TopLevel, own, errors)
+    check_arguments("", level(config), own, errors)
     for key, value in config.items():
         if key in PARTS and not _is_part(value):
             errors.append(f"{key}: must be a part with a _target_, got {value!r:.80}")

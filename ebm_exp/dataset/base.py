@@ -94,6 +94,11 @@ class Dataset(Part):
         return x.is_meta or bool(((x == self.domain.low) | (x == self.domain.high)).all())
 
     @property
+    def continuous(self) -> bool:
+        """Whether they have other levels than these two; what has no values (meta) passes for both."""
+        return self._train.is_meta or not self.binary
+
+    @property
     def n_train(self) -> int:
         return len(self._train)
 
@@ -108,6 +113,12 @@ class Dataset(Part):
     def test(self, n: int | None = None) -> Tensor:
         """The first n held-out points ``[n, *event]`` (all by default), without noise."""
         return self._decode(self._test[:n].to(self.device))
+
+    def held_out(self, generator: torch.Generator) -> Tensor:
+        """All held-out points ``[n, *event]`` as a density sees them: levels dequantized where training ones are."""
+        x = self._test.to(self.device)
+        levels = torch.rand(x.shape, generator=generator, device=x.device) if self.dequantize else None
+        return self._decode(x, levels)
 
     def blocks(self, split: Literal["train", "test"], size: int) -> Iterator[Points]:
         """A whole split in order, without noise, at most ``size`` points ``[size, *event]`` decoded at once."""

@@ -1,5 +1,6 @@
 """How good is a model? Each evaluator returns named scores."""
 
+from ebm_exp.evaluator.ais import AIS
 from ebm_exp.evaluator.base import Against, Direction, Evaluator, Model, Score, as_row
 from ebm_exp.evaluator.classes import Classes
 from ebm_exp.evaluator.classifier import ClassShare
@@ -14,6 +15,7 @@ from ebm_exp.evaluator.mmd import MMD
 from ebm_exp.evaluator.ood import OOD
 
 __all__ = [
+    "AIS",
     "KID",
     "MMD",
     "OOD",

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,23 @@ def about(
         config=kept,
         in_sweep=bool(job) or multirun,
     )
+
+
+def beside(directory: RunDirectory, config: Mapping[str, Any], step: int, folder: Path, job_type: str) -> About:
+    """What is made of a run later says of itself: samples, an evaluation.
+
+    Args:
+        directory: the run's.
+        config: resolved, of what is made now.
+        step: of the checkpoint it is made of.
+        folder: where the new files are.
+        job_type: ``sample`` or ``evaluate``.
+    """
+    _, typed, _ = composed(folder)
+    trained = about(directory, config, directory.summary().get("group"))
+    name = " ".join(["/".join(directory.path.resolve().parts[-2:]), folder.name, *short(typed)])
+    kept = dict(trained.config) | {"parent": origin(directory, step), "overrides": typed, "run_dir": str(folder)}
+    return replace(trained, name=name, run_dir=folder, config=kept, job_type=job_type, in_sweep=False)
 
 
 def composed(run_dir: Path) -> tuple[dict[str, str], list[str], bool]:

@@ -24,7 +24,7 @@ class About:
         tags: beside those that a user gives.
         notes: of a user.
         config: what it was made of.
-        job_type: ``train`` or ``sample``.
+        job_type: ``train``, ``sample`` or ``evaluate``.
         in_sweep: whether it is one of several that a single command started.
     """
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.logger import Files, Logger, Picture
-from ebm_exp.logger.about import about, composed, origin, short
+from ebm_exp.logger.about import beside
 from ebm_exp.logger.base import Value
 from ebm_exp.part import Part
 from ebm_exp.run.loaded import LoadedRun
@@ -66,17 +66,14 @@ def log_drawn(run: LoadedRun, folder: Path, drawn: "Drawn") -> list[str]:
         drawn: its numbers and images are logged as ``samples/<name>``.
     """
     logger: Logger = run.parts["logger"]
-    source = origin(run.directory, run.step)
-    _, typed, _ = composed(folder)
-    trained = about(run.directory, run.config, run.directory.summary().get("group"))
-    name = " ".join(["/".join(run.path.resolve().parts[-2:]), folder.name, *short(typed)])
-    what = dict(trained.config) | {"parent": source, "overrides": typed, "run_dir": str(folder)}
-    logger.start(replace(trained, name=name, run_dir=folder, config=what, job_type="sample", in_sweep=False))
+    told = beside(run.directory, run.config, run.step, folder, "sample")
+    logger.start(told)
     values: dict[str, Value] = {f"samples/{key}": value for key, value in drawn.metrics.items()}
     values |= {f"samples/{k}": Picture(path) for k, path in drawn.files.items() if path.suffix in (".png", ".gif")}
     logger.log(values, run.step)
     if logger.keeps:
-        logger.keep(Files("samples", "samples", tuple(drawn.files.values()), source | {"drawn": typed}))
+        came = told.config["parent"] | {"drawn": told.config["overrides"]}
+        logger.keep(Files("samples", "samples", tuple(drawn.files.values()), came))
     logger.finish(0)
     return logger.hint()
 

@@ -36,6 +36,9 @@ class LoadedRun:
         checkpoint: ``latest``, ``best`` or a step that was kept.
         allowed: what of the config may be built.
         trained_by: the config as the run has it; null: ``config``.
+        needs_data: refuse a run whose data set is not there; else its shape and labels are known without.
+        key: the command-line key that gave the directory, for messages.
+        given: parts that exist already, by name.
 
     Attributes:
         directory: its files.
@@ -53,17 +56,19 @@ class LoadedRun:
         checkpoint: Literal["latest", "best"] | int = "latest",
         allowed: Allowed = OURS,
         trained_by: Mapping[str, Any] | None = None,
+        needs_data: bool = False,
+        key: str = "run",
+        **given: Any,
     ) -> None:
         self.directory, self.config = RunDirectory(path), config
-        state, summary = read_state(self.directory, checkpoint), self.directory.summary()
+        state, summary = read_state(self.directory, checkpoint, key), self.directory.summary()
         averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
         kept = state["parts"] | averaged
         if trained_by is not None and trained_by.get("sampler") != config["sampler"]:
             kept.pop("sampler", None)  # one that is chosen now has learned nothing; all else must fit what it became
         self.temperature: float = summary.get("temperature", 1.0)
-        self.parts = Parts(
-            config, state=kept, absent=summary.get("data"), allowed=allowed, temperature=self.temperature
-        )
+        absent = None if needs_data else summary.get("data")
+        self.parts = Parts(config, state=kept, absent=absent, allowed=allowed, temperature=self.temperature, **given)
         self.energy: Energy = self.parts["energy"].eval().requires_grad_(False)
         self.step: int = state["step"]
 
@@ -126,7 +131,9 @@ class LoadedRun:
         return torch.cat([self.energy.density(y=None if y is None else y[b])(samples.x[b]) for b in blocks])
 
 
-def load_run(path: str | Path, trust: bool = False, device: str = "auto", **choices: Any) -> LoadedRun:
+def load_run(
+    path: str | Path, trust: bool = False, device: str = "auto", key: str = "run", **choices: Any
+) -> LoadedRun:
     """A trained run by its directory; see ``LoadedRun`` for the choices (weights, checkpoint).
 
     Raises:
@@ -134,10 +141,10 @@ def load_run(path: str | Path, trust: bool = False, device: str = "auto", **choi
     """
     from ebm_exp.config.validate import validate
 
-    allowed = ANY if trust else allowed_by(path)
-    config = read_run_config(path, trust).values | {"device": str(choose_device(device))}
+    allowed = ANY if trust else allowed_by(path, key=key)
+    config = read_run_config(path, trust, key).values | {"device": str(choose_device(device))}
     validate(config, allowed)
-    return LoadedRun(path, config, allowed=allowed, **choices)
+    return LoadedRun(path, config, allowed=allowed, key=key, **choices)
 
 
 def load_initial_weights(energy: nn.Module, run: str) -> None:

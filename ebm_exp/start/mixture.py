@@ -8,6 +8,7 @@ from torch import Tensor
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.precision import full_precision
 from ebm_exp.random import derive_seed
+from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start
 from ebm_exp.types import Batch, Conditional, PerSample, Points, PositiveInt, Provided
 
@@ -40,7 +41,7 @@ class Mixture(Start):
         from sklearn.mixture import GaussianMixture
 
         self.dataset, self.domain, self.conditional = dataset, dataset.domain, conditional
-        points = dataset.train(N_POINTS).flatten(1).double().cpu().numpy()
+        points = _points(dataset).flatten(1).double().cpu().numpy()
         fit = GaussianMixture(n_components, random_state=derive_seed("proposal", dataset.name) % 2**32).fit(points)
         covariances = torch.from_numpy(fit.covariances_)
         self.register_buffer("means", torch.from_numpy(fit.means_).float())
@@ -73,3 +74,10 @@ class Mixture(Start):
         gaussians = torch.logsumexp(self.log_peak - z.square().sum(2) / 2, 1) + math.log(1 - UNIFORM_SHARE)
         uniform = math.log(UNIFORM_SHARE) - flat.shape[1] * math.log(self.domain.high - self.domain.low)
         return torch.logaddexp(gaussians, torch.full_like(gaussians, uniform))
+
+
+def _points(dataset: Dataset) -> Tensor:
+    """Training points ``[n, *event]``; with their noise where it is what gives them a density."""
+    if not dataset.dequantize:
+        return dataset.train(N_POINTS)
+    return dataset.noisy(N_POINTS, derived_generator(dataset.device, "proposal", dataset.name)).x

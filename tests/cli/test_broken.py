@@ -41,7 +41,7 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 @pytest.mark.parametrize("text", ["{", '"text"', "[1]", "\x00", "[" * 100_000])
 def test_a_damaged_summary(text: str, cli: Cli, run: Path) -> None:
     (run / "summary.json").write_text(text)
-    for script, key in (("train.py", "resume"), ("sample.py", "run")):
+    for script, key in (("train.py", "resume"), ("sample.py", "run"), ("evaluate.py", "run")):
         assert said(cli(script, f"{key}={run}")).startswith(f"{key}: {run}/summary.json ")
     with pytest.raises(UserError, match=r"summary\.json"):
         load_run(run, device="cpu")

@@ -18,7 +18,7 @@ from ebm_exp.run import load_run
 from tests.warm import ROOT, SMALL, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-WAYS = ("sample", "resume", "init_from", "load_run")
+WAYS = ("sample", "evaluate", "resume", "init_from", "load_run")
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def through(way: str, cli: Cli, run: Path, *more: str) -> tuple[int, str]:
         return 0, ""
     commands = {
         "sample": ("sample.py", f"run={run}", "n_samples=4", f"output_dir={run.parent}/drawn"),
+        "evaluate": ("evaluate.py", f"run={run}", "evaluator=mmd", f"output_dir={run.parent}/evaluated"),
         "resume": ("train.py", f"resume={run}", "trainer.max_steps=5"),
         "init_from": ("train.py", *SMALL, f"init_from={run}", f"hydra.run.dir={run.parent}/new"),
     }
@@ -130,7 +131,8 @@ def test_a_door_costs_little(door: str, command: tuple[str, ...], stranger: Path
 @pytest.mark.parametrize(
     "place",
     ["metrics.jsonl", "summary.json", "train.log", ".lock", "report.html", "wandb.json", "samples", "checkpoints",
-     "draws", ".hydra/config.yaml", "samples/step_00000005.png", "checkpoints/step_00000005.pt", "x/y/anything"],
+     "draws", "evaluation.json", "evaluations", ".hydra/config.yaml",
+     "samples/step_00000005.png", "checkpoints/step_00000005.pt", "x/y/anything"],
 )  # fmt: skip
 def test_no_link_is_followed(place: str, way: str, cli: Cli, stranger: Path, canary: Path) -> None:
     at = stranger / place
@@ -142,7 +144,7 @@ def test_no_link_is_followed(place: str, way: str, cli: Cli, stranger: Path, can
         at.unlink(missing_ok=True)
         at.symlink_to(canary / "secret.txt")
     code, said = through(way, cli, stranger)
-    key = {"sample": "run", "load_run": "run"}.get(way, way)
+    key = {"sample": "run", "evaluate": "run", "load_run": "run"}.get(way, way)
     assert (code, said) == (
         2, f"{key}: {at} is a link, and a run may not lead out of itself; trust=true follows it\n"
     )  # fmt: skip
@@ -221,6 +223,9 @@ def test_a_run_of_any_name_passes_everywhere_and_what_is_printed_can_be_pasted(
     draw = cli(*printed["draw"], "n_samples=4")
     assert draw.returncode == 0, draw.stderr
     assert list(run.glob("draws/*/samples.*"))
+    judged = cli("evaluate.py", *shlex.split(override("run", run)), "evaluator=mmd", "evaluator.mmd.n_samples=16")
+    assert judged.returncode == 0, judged.stderr
+    assert (run / "evaluation.json").is_file()
     more = cli(*printed["train"], *SMALL, f"hydra.run.dir={tmp_path}/new")
     assert more.returncode == 0, more.stderr
     assert load_run(run, device="cpu").step == 4
@@ -228,7 +233,12 @@ def test_a_run_of_any_name_passes_everywhere_and_what_is_printed_can_be_pasted(
 
 def test_the_name_of_a_run_is_no_reference(cli: Cli, trained: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained, tmp_path / "${name}")
-    for script, key in (("train.py", "resume"), ("train.py", "init_from"), ("sample.py", "run")):
+    for script, key in (
+        ("train.py", "resume"),
+        ("train.py", "init_from"),
+        ("sample.py", "run"),
+        ("evaluate.py", "run"),
+    ):
         done = cli(script, *shlex.split(override(key, run)))
         assert done.returncode == 2
         assert done.stderr.startswith(f"{key}: a run directory whose name holds ${{ cannot be given; rename ")

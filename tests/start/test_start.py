@@ -8,7 +8,7 @@ import torch
 from ebm_exp.buffer import FromBuffer, InPlace
 from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.random import generator
-from ebm_exp.start import Data, Mix, Mixture, Normal, Uniform
+from ebm_exp.start import Data, Independent, Mix, Mixture, Normal, Truncated, Uniform
 
 CPU = torch.device("cpu")
 BOX = Domain(-2, 3, (2,))
@@ -17,7 +17,16 @@ DATA = Dataset(name="points", domain=BOX, train=TRAIN, test=TRAIN, train_labels=
 N = 40_000
 
 
-@pytest.mark.parametrize("start", [Uniform(DATA), Mixture(DATA, 3), Mix({"a": Uniform(DATA), "b": Mixture(DATA, 2)})])
+@pytest.mark.parametrize(
+    "start",
+    [
+        Uniform(DATA),
+        Independent(DATA),
+        Mixture(DATA, 3),
+        Truncated(Mixture(DATA, 3), DATA),
+        Mix({"a": Uniform(DATA), "b": Mixture(DATA, 2)}),
+    ],
+)
 def test_a_density_integrates_to_one_and_is_drawn_from(start) -> None:
     edges = torch.linspace(-2, 3, 401)
     middle = (edges[1:] + edges[:-1]) / 2

@@ -1,0 +1,170 @@
+"""Likelihood on a domain of any dimension, with log Z by annealed importance sampling, from below and from above.
+
+NLL = mean E(x)/T + log Z over held-out points. Forward weights bound log Z from below, so their NLL is optimistic;
+reverse ones bound it from above where they begin at exact samples (Burda et al. 2015; Grosse et al. 2015). A trained
+model has none: there they begin at the ends of long Metropolis chains, and the bound holds as far as these have
+reached their target. For levels that are dequantized, log P(level) ≥ mean log p(x) + d log(width of a level), so
+
+    bits per dimension = (NLL − d log width)/(d log 2)                                 (Theis et al. 2016, section 3.1).
+"""
+
+import math
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from ebm_exp.dataset.base import Dataset
+from ebm_exp.energy.analytic import Analytic
+from ebm_exp.engine import Engine
+from ebm_exp.evaluator.annealing import Path, anneal, effective_size, log_mean, pilot, reverse
+from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
+from ebm_exp.random import generator
+from ebm_exp.sampler.chain import run_chain, start_control
+from ebm_exp.sampler.diagnostics import mixing
+from ebm_exp.sampler.hamiltonian import Hamiltonian
+from ebm_exp.start import Start
+from ebm_exp.types import Batch, Conditional, EnergyFn, From, NonNegative, NonNegativeInt, PositiveInt, Provided
+
+BLOCK = 2**12  # points whose energies are computed at once
+KEPT = 200  # steps of the long chains whose energies are kept
+
+
+class AIS(Evaluator):
+    """``ais_log_z``, ``ais_nll`` and, for dequantized levels, ``ais_bpd``, from forward weights; ``…_reverse`` likewise
+    from reverse ones. ``ais_gap``: reverse less forward log Z. Nats, but for bits per dimension.
+
+    The evidence: ``ais_ess``, the effective number of the forward chains; of the chains that reverse weights begin
+    at, ``ais_r_hat`` of their energies (near 1: they agree with each other) and ``ais_drift``, how much their mean E/T
+    still moved from the second quarter of their length to the last, in nats, with its standard error.
+
+    Args:
+        dataset: gives held-out points and the domain.
+        engine: gives the energy at rest.
+        kernel: moves chains, Hamiltonian or MALA; the pilot finds its step size. Its ``n_steps`` are those at each β.
+        start: q, where the path begins, of known density.
+        temperature: T of the density exp(−E/T)/Z.
+        n_chains: in each direction.
+        n_betas: steps of the path.
+        n_equilibrate: steps of the chains that reverse weights begin at, from held-in data; 0: no reverse weights. An
+            energy with exact samples takes those.
+        conditional: whether the energy takes labels, so that it is no function of the point alone.
+        clamped: whether T is an effective temperature only.
+
+    Raises:
+        ValueError: when the start has no density, the kernel a temperature of its own, the energy takes labels, T is 0,
+            or a clamp acts in training.
+    """
+
+    n_samples = 0
+
+    def __init__(
+        self,
+        dataset: Provided[Dataset],
+        engine: Provided[Engine],
+        kernel: Hamiltonian,
+        start: Start,
+        temperature: Annotated[NonNegative, From("temperature")] = 1.0,
+        n_chains: PositiveInt = 256,
+        n_betas: PositiveInt = 1000,
+        n_equilibrate: NonNegativeInt = 1000,
+        conditional: Conditional = False,
+        clamped: Annotated[bool, From("objective.clamped")] = False,
+    ) -> None:
+        remove = "; remove it with ~evaluator.ais"
+        if conditional:
+            raise ValueError(f"ais needs an energy of the point alone, this one takes labels{remove}")
+        if clamped:
+            raise ValueError(
+                "ais needs a density exp(−E/T)/Z, and a clamp acts on the chains of this run, so that its T is only an "
+                f"effective temperature (sampler.clamp=false sampler.gradient_clamp=null train one){remove}"
+            )
+        if temperature <= 0:
+            raise ValueError(f"ais needs a density exp(−E/T)/Z, and T is 0 here: chains without noise{remove}")
+        if kernel.temperature is not None:
+            raise ValueError(f"kernel.temperature: must be null, the path says it, got {kernel.temperature:g}")
+        if not start.has_density:
+            raise ValueError(f"start: needs a known density, {start.name} has none; try independent or uniform")
+        self.dataset, self.engine, self.kernel, self.start = dataset, engine, kernel, start
+        self.temperature, self.n_chains, self.n_betas = temperature, n_chains, n_betas
+        self.n_equilibrate = n_equilibrate
+        names = ("nll", "bpd") if dataset.dequantize else ("nll",)
+        self.produces: dict[str, Direction] = {f"ais_{name}{of}": "lower" for of in self._ways() for name in names}
+
+    def _ways(self) -> tuple[str, ...]:
+        return ("", "_reverse") if self.n_equilibrate else ("",)
+
+    @property
+    def protocol(self) -> str:
+        kernel, split = type(self.kernel).__name__, "test split" if self.dataset.holds_out else "training data"
+        upper = f"reverse from {self.n_equilibrate:,} steps from data (an upper bound only if equilibrated)"
+        return (
+            f"{self.n_chains:,} chains, {self.n_betas:,} β × {self.kernel.n_steps} {kernel} from {self.start.name}, "
+            f"{upper if self.n_equilibrate else 'forward only'}, {self.dataset.n_test:,} points of the {split}"
+            f"{', levels dequantized' if self.dataset.dequantize else ''}, T = {self.temperature:g}"
+        )
+
+    @torch.no_grad()
+    def __call__(self, model: Model) -> dict[str, Score]:
+        """The scores of the energy; the same seed gives the same."""
+        device, seed = self.engine.device, model.stream.seed
+        energy = self.engine.target(model.energy).energy.density()
+        path = Path(energy, self.temperature, self.start)
+        begin = self.start.draw(self.n_chains, generator(device, "ais", "pilot", seed)).x
+        schedule = pilot(self.kernel, path, begin, self.n_betas, generator(device, "ais", "pilot chains", seed))
+        g = generator(device, "ais", "forward", seed)
+        log_w = anneal(self.kernel, path, schedule, self.start.draw(self.n_chains, g).x, g).log_w
+        surprise = self._surprise(energy, seed)
+        lower = log_mean(log_w)
+        scores = self._scores("", lower, surprise) | {"ais_ess": Score(effective_size(log_w), better=None)}
+        if self.n_equilibrate:
+            x, evidence = self._equilibrated(model, energy, seed)
+            g = generator(device, "ais", "reverse", seed)
+            log_inverse = log_mean(anneal(self.kernel, path, reverse(schedule), x, g).log_w)
+            upper = log_inverse._replace(value=-log_inverse.value)
+            gap = Score(upper.value - lower.value, math.hypot(upper.se or 0, lower.se or 0), better=None)
+            scores |= self._scores("_reverse", upper, surprise) | {"ais_gap": gap} | evidence
+        return scores
+
+    def _surprise(self, energy: EnergyFn, seed: int) -> Tensor:
+        """E/T of held-out points ``[n]``, float64."""
+        x = self.dataset.held_out(generator(self.dataset.device, "ais", "held out", seed))
+        return torch.cat([energy(block).double() for block in x.split(BLOCK)]) / self.temperature
+
+    def _scores(self, way: str, log_z: Score, surprise: Tensor) -> dict[str, Score]:
+        mean = Score.mean(surprise, "lower")
+        nll = mean._replace(value=mean.value + log_z.value, se=math.hypot(mean.se or 0, log_z.se or 0))
+        scores = {f"ais_log_z{way}": log_z, f"ais_nll{way}": nll}
+        if self.dataset.dequantize:
+            domain, d = self.dataset.domain, math.prod(self.dataset.event_shape)
+            width, bits = (domain.high - domain.low) / self.dataset.n_levels, d * math.log(2)
+            value, se = (nll.value - d * math.log(width)) / bits, (nll.se or 0) / bits
+            scores[f"ais_bpd{way}"] = nll._replace(value=value, se=se)
+        return scores
+
+    def _equilibrated(self, model: Model, energy: EnergyFn, seed: int) -> tuple[Batch, dict[str, Score]]:
+        """Points near the model's density, and what tells how near."""
+        device = self.engine.device
+        exact = model.energy
+        if isinstance(exact, Analytic) and self.temperature == 1:
+            return exact.sample(self.n_chains, generator(device, "ais", "exact", seed)), {}
+        g = generator(device, "ais", "equilibrate", seed)
+        x = self.dataset.noisy(self.n_chains, g).x
+        trace: list[Tensor] = []
+        half = self.n_equilibrate // 2
+        every = max(1, self.n_equilibrate // KEPT)
+
+        def watch(step: int, energy: EnergyFn, state: object, info: object) -> None:
+            if step % every == 0:
+                trace.append(state.e.double() / self.temperature)  # type: ignore[attr-defined]
+
+        control = start_control(self.kernel, self.temperature, device)
+        chain = run_chain(self.kernel, energy, x, g, control, self.n_equilibrate, watch, n_adapt=half // 2)
+        kept = torch.stack(trace)  # [steps, chains]
+        quarter = len(kept) // 4
+        moved = kept[3 * quarter :].mean(0) - kept[quarter : 2 * quarter].mean(0)
+        evidence = {
+            "ais_r_hat": Score(mixing(kept[len(kept) // 2 :]).r_hat, better=None),
+            "ais_drift": Score.mean(moved, None),
+        }
+        return chain.x, evidence
