@@ -91,5 +91,3 @@ def test_what_is_refused() -> None:
     for objective in ("jem", "classification"):
         with pytest.raises(UserError, match="needs an energy that classifies, as energy=joint does"):
             build(composed(f"objective={objective}"))
-    with pytest.raises(UserError, match="energy: a joint energy needs labels of 2 classes at least"):
-        build(composed("energy=joint", "dataset=gaussian", "objective=jem"))
