@@ -105,7 +105,7 @@ class OOD(Evaluator):
         energy = self._energy(model.energy)
         with torch.no_grad():
             values = {name: torch.cat([energy(b) for b in x.split(BLOCK)]) for name, x in self._points().items()}
-        return {"energies of data and other sets": values}
+        return {"energies": values}
 
     def _points(self) -> dict[str, Batch]:
         data, domain = held_out(self.dataset, self.n).x, self.dataset.domain
