@@ -11,7 +11,7 @@ from ebm_exp.energy.joint import Marginal
 from ebm_exp.engine.base import Engine
 from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
 from ebm_exp.evaluator.pgd import Norm, pgd
-from ebm_exp.evaluator.unlike import held_out
+from ebm_exp.evaluator.unlike import spread
 from ebm_exp.random import generator
 from ebm_exp.types import Batch, Conditional, From, Labels, Logits, Positive, PositiveInt, Provided
 
@@ -89,7 +89,7 @@ class Classes(Evaluator):
             "accuracy": _share(probability.argmax(1) == labels),
             "ece": Score(float(ece), n=len(labels)),
         }
-        x, y = held_out(self.dataset, self.n)
+        x, y = spread(self.dataset, self.n)
         assert y is not None
         for name, (norm, radius) in self.attacks.items():
             found[name] = _share(self._withstood(energy, x, y, norm, radius))

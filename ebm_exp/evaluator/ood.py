@@ -23,7 +23,7 @@ from ebm_exp.energy import Energy, Joint
 from ebm_exp.energy.joint import Marginal
 from ebm_exp.engine.base import Engine
 from ebm_exp.evaluator.base import Against, Direction, Evaluator, Model, Score
-from ebm_exp.evaluator.unlike import MADE, foreign, held_out, make
+from ebm_exp.evaluator.unlike import MADE, foreign, make, spread
 from ebm_exp.types import Batch, Conditional, From, Logits, PerSample, Positive, PositiveInt, Provided
 
 BLOCK = 256  # points whose energies are differentiated at once
@@ -47,7 +47,8 @@ class OOD(Evaluator):
         conditional: whether the energy takes labels.
 
     Raises:
-        ValueError: when a set has points of another shape or the name of one that is made, or T is 0 where it divides.
+        ValueError: when there are fewer than two points, a set has points of another shape or the name of one that is
+            made, or T is 0 where it divides.
     """
 
     n_samples = 0
@@ -63,8 +64,10 @@ class OOD(Evaluator):
         logits: Logits = None,
         conditional: Conditional = False,
     ) -> None:
+        if n < 2 or dataset.n_test < 2:
+            raise ValueError(f"n: needs at least 2 held-out points, there are {min(n, dataset.n_test)}")
         for name, each in (sets or {}).items():
-            if name in MADE:
+            if name in (*MADE, "test"):
                 raise ValueError(f"sets: {name} is the name of a set that is made of the data; choose another")
             if each.event_shape != dataset.event_shape:
                 theirs, ours = ("×".join(map(str, shape)) for shape in (each.event_shape, dataset.event_shape))
@@ -102,30 +105,30 @@ class OOD(Evaluator):
 
     def histograms(self, model: Model) -> dict[str, dict[str, Tensor]]:
         """Energies of the sets."""
-        energy = self._energy(model.energy)
+        energy = self._energy(model.energy, self.temperature)
         with torch.no_grad():
             values = {name: torch.cat([energy(b) for b in x.split(BLOCK)]) for name, x in self._points().items()}
         return {"energies": values}
 
     def _points(self) -> dict[str, Batch]:
-        data, domain = held_out(self.dataset, self.n).x, self.dataset.domain
+        data, domain = spread(self.dataset, self.n).x, self.dataset.domain
         made = {name: make(name, data, domain) for name in MADE}
         return {"test": data} | made | {name: foreign(each, domain, self.n) for name, each in self.sets.items()}
 
-    def _energy(self, energy: Energy) -> Energy:
+    def _energy(self, energy: Energy, temperature: float) -> Energy:
         """At rest, of points alone."""
         resting = self.engine.target(energy.of_data()).energy
-        return Marginal(resting, self.dataset.n_classes, self.temperature) if resting.conditional else resting
+        return Marginal(resting, self.dataset.n_classes, temperature) if resting.conditional else resting
 
     def _scores(self, energy: Energy, x: Batch) -> dict[str, PerSample]:
-        energy, values = self._energy(energy), {}
+        energy, values = self._energy(energy, self.temperature), {}
         blocks = x.split(BLOCK)
         with torch.no_grad():
             e = torch.cat([energy(block) for block in blocks]).double()
             if isinstance(energy, Joint):
                 values["confidence"] = torch.cat([energy.logits(block).double().softmax(1).amax(1) for block in blocks])
             if self.against is not None:
-                other = self.against.energy.density()
+                other = self._energy(self.against.energy, self.against.temperature)
                 theirs = torch.cat([other(block) for block in blocks]).double()
                 values["ratio"] = theirs / self.against.temperature - e / self.temperature
         slope = torch.cat([self.engine.gradient(energy, block).flatten(1).norm(dim=1) for block in blocks])
@@ -141,7 +144,7 @@ def detection(data: Tensor, other: Tensor) -> dict[str, Score]:
     if not values.isfinite().all():
         return {measure: Score(math.nan, better=better, n=n) for measure, better in BETTER.items()}
     is_data = torch.arange(n) < len(data)
-    false, true, _ = roc_curve(is_data, values)
+    false, true, _ = roc_curve(is_data, values, drop_intermediate=False)
     return {
         "auroc": Score(float(roc_auc_score(is_data, values)), auroc_error(data, other), "higher", n),
         "aupr": Score(float(average_precision_score(is_data, values)), None, "higher", n),

@@ -53,7 +53,7 @@ def make(name: str, x: Batch, domain: Domain) -> Batch:
     return MADE[name](x, domain, generator(x.device, "out of distribution", name))
 
 
-def held_out(dataset: Dataset, n: int) -> Points:
+def spread(dataset: Dataset, n: int) -> Points:
     """n points ``[n, *event]`` of the test split, evenly spread over it, with their labels; all when it has fewer."""
     x, y = dataset.test(), dataset.test_labels
     index = torch.arange(min(n, len(x)), device=x.device) * len(x) // min(n, len(x))
@@ -62,5 +62,5 @@ def held_out(dataset: Dataset, n: int) -> Points:
 
 def foreign(dataset: Dataset, domain: Domain, n: int) -> Tensor:
     """n test points ``[n, *event]`` of another data set, its range of values moved to a domain."""
-    x, own = held_out(dataset, n).x, dataset.domain
+    x, own = spread(dataset, n).x, dataset.domain
     return domain.centre + (x - own.centre) * (domain.half_width / own.half_width)

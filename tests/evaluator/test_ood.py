@@ -142,6 +142,8 @@ def test_energies_of_all_sets_are_drawn() -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(ValueError, match="sets: uniform is the name of a set that is made of the data"):
         OOD(DATA, ENGINE, 10, {"uniform": DATA})
+    with pytest.raises(ValueError, match="n: needs at least 2 held-out points, there are 1"):
+        OOD(DATA, ENGINE, 1)
     images = Synthetic("images", CPU, 0)
     with pytest.raises(ValueError, match="sets: images has points of 1×8×8, the data of 2; choose others"):
         OOD(DATA, ENGINE, 10, {"images": images})

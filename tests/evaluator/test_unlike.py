@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ebm_exp.dataset import Gaussian, Synthetic
-from ebm_exp.evaluator.unlike import MADE, foreign, held_out, make
+from ebm_exp.evaluator.unlike import MADE, foreign, make, spread
 from tests.energy.test_joint import CPU
 
 DATA = Synthetic("images", CPU, 0, shape=(3, 8, 8), classes=4, value_range=(0.0, 1.0))
@@ -57,10 +57,10 @@ def test_interpolations_are_means_of_two_different_images() -> None:
 
 
 def test_points_are_spread_over_the_split() -> None:
-    x, y = held_out(DATA, 4)
+    x, y = spread(DATA, 4)
     assert torch.equal(x, DATA.test()[[0, 128, 256, 384]])
     assert torch.equal(y, DATA.test_labels[[0, 128, 256, 384]])
-    assert len(held_out(DATA, 10_000).x) == DATA.n_test
+    assert len(spread(DATA, 10_000).x) == DATA.n_test
 
 
 def test_the_range_of_other_data_is_moved_to_ours() -> None:
