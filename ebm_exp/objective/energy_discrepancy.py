@@ -100,7 +100,7 @@ class EnergyDiscrepancy(Discrepancy):
     Args:
         engine, regularization, domain, n_negatives, stabilizer: see ``Discrepancy``.
         scale: √t in half widths of the domain, about the distance of modes.
-        data_are_binary: whether the data have two levels.
+        data_are_continuous: whether the data have more than two levels, as they must.
 
     Raises:
         ValueError: when the data have two levels, or a term needs chains.
@@ -116,11 +116,13 @@ class EnergyDiscrepancy(Discrepancy):
         n_negatives: PositiveInt = 4,
         scale: Positive = 0.5,
         stabilizer: NonNegative = 1.0,
-        data_are_binary: Annotated[bool, From("dataset.binary")] = False,
+        data_are_continuous: Annotated[bool, From("dataset.continuous")] = True,
     ) -> None:
         super().__init__(engine, regularization, domain, n_negatives, stabilizer)
-        if data_are_binary:
-            raise ValueError("noises points of a continuous box, the data have two levels; energy_discrepancy_binary")
+        if not data_are_continuous:
+            raise ValueError(
+                "moves points of a continuous box, the data have two levels (objective=energy_discrepancy_binary)"
+            )
         self.scale = scale
 
     def perturb(self, x: Batch, generator: torch.Generator) -> Batch:

@@ -40,7 +40,7 @@ class NCE(Objective):
         domain: of the data.
         n_noise: ν, noise points for each point of data.
         lr_log_z: learning rate of c.
-        data_are_binary: whether the data have two levels, where a density on the box means nothing.
+        data_are_continuous: whether the data have more than two levels: on two, a density on the box means nothing.
 
     Raises:
         ValueError: when the density of the noise is not known, the data have two levels, or a term needs chains.
@@ -57,10 +57,10 @@ class NCE(Objective):
         domain: Annotated[Domain, From("dataset.domain")],
         n_noise: PositiveInt = 1,
         lr_log_z: Positive = 0.01,
-        data_are_binary: Annotated[bool, From("dataset.binary")] = False,
+        data_are_continuous: Annotated[bool, From("dataset.continuous")] = True,
     ) -> None:
         super().__init__()
-        if data_are_binary:
+        if not data_are_continuous:
             raise ValueError("needs points of a continuous box, the data have two levels (objective=pseudo_likelihood)")
         if not start.has_density:
             raise ValueError(f"start: needs a known density (mixture, uniform), that of {start.name} is not known")
