@@ -2,6 +2,7 @@
 
 from ebm_exp.evaluator.ais import AIS
 from ebm_exp.evaluator.base import Against, Direction, Evaluator, Model, Score, as_row
+from ebm_exp.evaluator.chain_health import ChainHealth
 from ebm_exp.evaluator.classes import Classes
 from ebm_exp.evaluator.classifier import ClassShare
 from ebm_exp.evaluator.drift import Drift
@@ -20,6 +21,7 @@ __all__ = [
     "MMD",
     "OOD",
     "Against",
+    "ChainHealth",
     "ClassShare",
     "Classes",
     "Direction",

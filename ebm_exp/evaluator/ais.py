@@ -20,9 +20,9 @@ from ebm_exp.engine import Engine
 from ebm_exp.evaluator.annealing import Path, anneal, effective_size, log_mean, pilot, reverse
 from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
 from ebm_exp.random import generator
+from ebm_exp.sampler.base import Info, Sampler, State
 from ebm_exp.sampler.chain import run_chain, start_control
 from ebm_exp.sampler.diagnostics import mixing
-from ebm_exp.sampler.hamiltonian import Hamiltonian
 from ebm_exp.start import Start
 from ebm_exp.types import Batch, Conditional, EnergyFn, From, NonNegative, NonNegativeInt, PositiveInt, Provided
 
@@ -41,7 +41,8 @@ class AIS(Evaluator):
     Args:
         dataset: gives held-out points and the domain.
         engine: gives the energy at rest.
-        kernel: moves chains, Hamiltonian or MALA; the pilot finds its step size. Its ``n_steps`` are those at each β.
+        kernel: moves chains, and leaves a density exactly as it is (``hmc``, ``mala``, ``jump`` around one of them);
+            the pilot finds its step size. Its ``n_steps`` are those at each β.
         start: q, where the path begins, of known density.
         temperature: T of the density exp(−E/T)/Z.
         n_chains: in each direction.
@@ -62,7 +63,7 @@ class AIS(Evaluator):
         self,
         dataset: Provided[Dataset],
         engine: Provided[Engine],
-        kernel: Hamiltonian,
+        kernel: Sampler,
         start: Start,
         temperature: Annotated[NonNegative, From("temperature")] = 1.0,
         n_chains: PositiveInt = 256,
@@ -81,6 +82,9 @@ class AIS(Evaluator):
             )
         if temperature <= 0:
             raise ValueError(f"ais needs a density exp(−E/T)/Z, and T is 0 here: chains without noise{remove}")
+        if not kernel.adjusted or kernel.binary:
+            name = type(kernel).__name__
+            raise ValueError(f"kernel: must leave a continuous density as it is (hmc, mala, jump), {name} does not")
         if kernel.temperature is not None:
             raise ValueError(f"kernel.temperature: must be null, the path says it, got {kernel.temperature:g}")
         if not start.has_density:
@@ -154,17 +158,16 @@ class AIS(Evaluator):
         half = self.n_equilibrate // 2
         every = max(1, self.n_equilibrate // KEPT)
 
-        def watch(step: int, energy: EnergyFn, state: object, info: object) -> None:
+        def watch(step: int, energy: EnergyFn, state: State, info: Info) -> None:
             if step % every == 0:
-                trace.append(state.e.double() / self.temperature)  # type: ignore[attr-defined]
+                trace.append(energy(state.x).double() / self.temperature)
 
         control = start_control(self.kernel, self.temperature, device)
         chain = run_chain(self.kernel, energy, x, g, control, self.n_equilibrate, watch, n_adapt=half // 2)
         kept = torch.stack(trace)  # [steps, chains]
         quarter = len(kept) // 4
         moved = kept[3 * quarter :].mean(0) - kept[quarter : 2 * quarter].mean(0)
-        evidence = {
-            "ais_r_hat": Score(mixing(kept[len(kept) // 2 :]).r_hat, better=None),
-            "ais_drift": Score.mean(moved, None),
-        }
+        evidence = {"ais_drift": Score.mean(moved, None)}
+        if len(kept) >= 8:
+            evidence["ais_r_hat"] = Score(mixing(kept[len(kept) // 2 :]).r_hat, better=None)
         return chain.x, evidence

@@ -17,17 +17,17 @@ import torch
 from torch import Tensor
 
 from ebm_exp.evaluator.base import Score
-from ebm_exp.sampler.base import Control
-from ebm_exp.sampler.hamiltonian import Hamiltonian
+from ebm_exp.sampler.base import Control, Info, Sampler
 from ebm_exp.start import Start
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
 STEEPNESS = 4.0  # of the pilot's β: a sigmoid, dense at both ends (Grosse et al. 2015, section 5)
+ACCEPTANCE = 0.65  # that the pilot looks for: best for Hamiltonian kernels in many dimensions (Beskos et al. 2013)
 GAIN = 0.3  # of the pilot's step size: change of its logarithm per unit of acceptance
 
 
 class Path:
-    """−log f as a function of β, in float64: its changes are differences of large numbers.
+    """−log f as a function of β, in float64.
 
     Args:
         energy: E, context bound, at rest.
@@ -46,6 +46,10 @@ class Path:
 
         return energy
 
+    def slope(self, x: Batch) -> PerSample:
+        """d log f/dβ = −E/T − log q ``[batch]``: what a change of β adds to log w, per unit."""
+        return -self.energy(x).double() / self.temperature - self.base.log_prob(x).double()
+
 
 class Schedule(NamedTuple):
     """The β of a path from 0 to 1, and how large the kernel's steps are at each."""
@@ -63,30 +67,29 @@ class Annealed(NamedTuple):
 
 
 @torch.no_grad()
-def anneal(kernel: Hamiltonian, path: Path, schedule: Schedule, x: Batch, generator: torch.Generator) -> Annealed:
+def anneal(kernel: Sampler, path: Path, schedule: Schedule, x: Batch, generator: torch.Generator) -> Annealed:
     """Walk a path from β of ``schedule.betas[0]``, where x ``[batch, *event]`` is distributed, to its last.
 
-    ``kernel.n_steps`` transitions are made at each β between.
+    ``kernel.n_steps`` transitions are made at each β between; the kernel must leave its target exactly as it is.
     """
     state = kernel.init(path.at(schedule.betas[0]), x)
     log_w = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     one, acceptance = torch.ones((), device=x.device), torch.zeros((), device=x.device)
     n = len(schedule.betas) - 1
     for k in range(1, n + 1):
-        target = path.at(schedule.betas[k])
-        moved = kernel.relocate(target, state, state.x)
-        log_w += state.e - moved.e
-        state = moved
+        log_w += (schedule.betas[k] - schedule.betas[k - 1]) * path.slope(state.x)
         if k == n:
             break
+        target = path.at(schedule.betas[k])
+        state = kernel.relocate(target, state, state.x)
         for _ in range(kernel.n_steps):
             state, info = kernel.step(target, state, kernel.draw(generator, state.x), Control(one, schedule.scales[k]))
-            acceptance += info.acceptance.mean() / (kernel.n_steps * max(n - 1, 1))
+        acceptance += _accepted(info) / max(n - 1, 1)
     return Annealed(state.x, log_w, acceptance)
 
 
 @torch.no_grad()
-def pilot(kernel: Hamiltonian, path: Path, x: Batch, n: int, generator: torch.Generator) -> Schedule:
+def pilot(kernel: Sampler, path: Path, x: Batch, n: int, generator: torch.Generator) -> Schedule:
     """The schedule of n steps that a walk from x ~ q suggests.
 
     Step sizes follow the acceptance of all chains. Half of the β are as the sigmoid has them, half such that each step
@@ -101,10 +104,10 @@ def pilot(kernel: Hamiltonian, path: Path, x: Batch, n: int, generator: torch.Ge
     lengths, log_scales = [], [log_scale]
     for k in range(1, n + 1):
         target = path.at(betas[k])
+        lengths.append((betas[k] - betas[k - 1]) * path.slope(state.x).std())
         moved = kernel.relocate(target, state, state.x)
-        lengths.append((moved.e - state.e).std())
         state, info = kernel.step(target, moved, kernel.draw(generator, x), Control(one, log_scale.exp()))
-        log_scale = log_scale + GAIN * (info.acceptance.mean() - kernel.target_acceptance)
+        log_scale = log_scale + GAIN * (_accepted(info) - ACCEPTANCE)
         log_scales.append(log_scale)
     walked = torch.cat([torch.zeros_like(betas[:1]), torch.stack(lengths).cumsum(0)])
     total = walked[-1].clamp(min=torch.finfo(torch.float64).tiny)
@@ -131,6 +134,11 @@ def log_mean(log_w: Tensor) -> Score:
 def effective_size(log_w: Tensor) -> float:
     """(Σw)²/Σw² of weights ``[n]``: as good as so many equal ones."""
     return float((2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0)).exp())
+
+
+def _accepted(info: Info) -> Tensor:
+    """The mean acceptance of a transition."""
+    return info.metrics()["chain/acceptance"]
 
 
 def _interpolated(at: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start, concatenate
 from ebm_exp.types import Batch, PerSample, Points, Provided
 
-N_MASS = 2**20  # draws that the mass is counted by: its logarithm is known to a few thousandths
-BLOCK = 2**14  # draws at once
+N_MASS = 2**17  # draws that the mass is counted by: its logarithm is known to a few thousandths
+BLOCK = 2**12  # draws at once
 LEAST = 1e-3  # a mass that rejection still finds
 
 
@@ -35,7 +35,7 @@ class Truncated(Start):
         mass = float(inside) / N_MASS
         if mass < LEAST:
             raise ValueError(f"start: {mass:.2%} of {start.name} lie within the box, too few to draw from it")
-        self.log_mass = math.log(mass)
+        self.mass, self.log_mass = mass, math.log(mass)
 
     def _inside(self, x: Batch) -> torch.Tensor:
         domain = self.dataset.domain
@@ -45,7 +45,8 @@ class Truncated(Start):
         """n independent points ``[n, *event]`` of the box."""
         found, n_found = [], 0
         while n_found < n:
-            points = self.start.draw(BLOCK if n > 64 else 4 * n, generator)
+            enough = int((n - n_found) / self.mass * 1.1) + 8
+            points = self.start.draw(min(enough, BLOCK), generator)
             inside = self._inside(points.x)
             found.append(Points(points.x[inside], None if points.y is None else points.y[inside]))
             n_found += int(inside.sum())
