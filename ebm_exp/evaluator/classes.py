@@ -1,5 +1,6 @@
 """A joint energy as a classifier: is it right, does it know how sure it may be, and does it stay so under attack?"""
 
+import math
 from typing import Annotated
 
 import torch
@@ -37,7 +38,7 @@ class Classes(Evaluator):
         conditional: whether the energy takes labels.
 
     Raises:
-        ValueError: when the energy knows no classes, or T is 0 where it divides.
+        ValueError: when the energy knows no classes, held-out points have no labels, or T is 0 where it divides.
     """
 
     n_samples = 0
@@ -59,6 +60,8 @@ class Classes(Evaluator):
                 "classes needs an energy that knows them: energy=joint, or energy.conditional=true; "
                 "remove it with ~evaluator.classes"
             )
+        if dataset.test_labels is None:
+            raise ValueError(f"classes needs labels of held-out points, {dataset.name} has none; ~evaluator.classes")
         if conditional and temperature <= 0:
             raise ValueError("classes of a conditional energy need a density exp(−E/T), and T is 0 here")
         self.dataset, self.engine, self.n, self.n_steps = dataset, engine, n, n_steps
@@ -75,15 +78,17 @@ class Classes(Evaluator):
         return f"{self.dataset.n_test:,} points ({split}), {n:,} under PGD of {self.n_steps} steps, radii in 255ths"
 
     def __call__(self, model: Model) -> dict[str, Score]:
-        """Scores as described above; accuracies with their binomial standard errors."""
+        """Scores as described above, accuracies with their binomial standard errors; NaN where class scores are."""
         from torchmetrics.functional.classification import multiclass_calibration_error  # takes seconds to import
 
         energy = self._joint(model)
         labels = self.dataset.test_labels
-        assert labels is not None  # else no energy of classes was built
+        assert labels is not None  # else refused
         with torch.no_grad():
             blocks = self.dataset.blocks("test", BLOCK)
             probability = torch.cat([energy.logits(x).softmax(1) for x, _ in blocks])
+        if not probability.isfinite().all():
+            return {name: Score(math.nan, better=better) for name, better in self.produces.items()}
         ece = multiclass_calibration_error(probability, labels, self.dataset.n_classes, n_bins=N_BINS)
         found = {
             "accuracy": _share(probability.argmax(1) == labels),

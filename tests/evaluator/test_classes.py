@@ -85,6 +85,13 @@ def test_a_conditional_energy_has_classes_too() -> None:
     assert half["ece"] == pytest.approx(joint["ece"], abs=1e-6)
 
 
+def test_a_nan_is_no_class() -> None:
+    energy = Logistic(math.nan)
+    values = scored(Classes(data(1.0), ENGINE, 10, logits=energy.logits), energy)
+    assert len(values) == 8
+    assert all(math.isnan(value) for value in values.values())
+
+
 def test_what_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"energy=joint, or energy.conditional=true; remove it with ~evaluator.classes"
