@@ -9,6 +9,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -38,7 +39,7 @@ RACE = {
 BINARY = {  # energies of an update for each point: a chain's gradients count as one each
     "PCD": (("objective=pcd",), 43),
     "energy discrepancy": (("objective=energy_discrepancy_binary",), 33),
-    "energy discrepancy, ε .05": (("objective=energy_discrepancy_binary", "objective.flip_probability=0.05"), 33),
+    "energy discrepancy, ε .1": (("objective=energy_discrepancy_binary", "objective.flip_probability=0.1"), 33),
     "pseudo-likelihood": (("objective=pseudo_likelihood", "objective.n_bits=32"), 33),
     "ratio matching": (("objective=ratio_matching", "objective.n_bits=32"), 33),
 }
@@ -160,15 +161,11 @@ if __name__ == "__main__":
     jobs: list[tuple[str, Callable[[], dict[str, Any]]]] = []
     for seed in asked.seeds:
         if "race" in asked.kinds:
-            jobs += [
-                (f"race/{name}/{n}/{seed}", lambda name=name, n=n, seed=seed: race(name, seed, n))
-                for n in (1000, 2000) for name in RACE
-            ]  # fmt: skip
+            jobs += [(f"race/{name}/{n}/{seed}", partial(race, name, seed, n)) for n in (1000, 2000) for name in RACE]
         if "nce" in asked.kinds:
-            sets = ("two_moons", "eight_gaussians")
-            jobs += [(f"nce/{name}/{seed}", lambda name=name, seed=seed: of_nce(name, seed)) for name in sets]
+            jobs += [(f"nce/{name}/{seed}", partial(of_nce, name, seed)) for name in ("two_moons", "eight_gaussians")]
         if "binary" in asked.kinds:
-            jobs += [(f"binary/{name}/{seed}", lambda name=name, seed=seed: binary(name, seed)) for name in BINARY]
+            jobs += [(f"binary/{name}/{seed}", partial(binary, name, seed)) for name in BINARY]
     for key, job in jobs:
         row = job()
         print(key, row, flush=True)

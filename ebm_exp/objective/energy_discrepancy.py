@@ -135,7 +135,7 @@ class BinaryEnergyDiscrepancy(Discrepancy):
 
     Args:
         engine, regularization, domain, n_negatives, stabilizer: see ``Discrepancy``.
-        flip_probability: ε.
+        flip_probability: ε; where many components flip, points are told too easily to teach much.
         data_are_binary: whether the data have two levels, as they must.
 
     Raises:
@@ -150,7 +150,7 @@ class BinaryEnergyDiscrepancy(Discrepancy):
         regularization: Provided[dict[str, Term]],
         domain: Annotated[Domain, From("dataset.domain")],
         n_negatives: PositiveInt = 32,
-        flip_probability: Probability = 0.1,
+        flip_probability: Probability = 0.02,
         stabilizer: NonNegative = 1.0,
         data_are_binary: Annotated[bool, From("dataset.binary")] = True,
     ) -> None:
