@@ -40,7 +40,7 @@ Provided = Annotated[T, From()]  # sampler: Provided[Sampler] is the experiment'
 EventShape = Annotated[tuple[int, ...], From("dataset.event_shape")]
 NClasses = Annotated[int, From("dataset.n_classes")]
 Conditional = Annotated[bool, From("energy.conditional")]  # whether chains run under labels
-Logits = Annotated[Callable[[Tensor], Tensor] | None, From("energy.logits")]  # class scores, of an energy that has them
+Classifies = Annotated[bool, From("energy.classifies")]  # whether the energy has class scores
 
 
 class Points(NamedTuple):

@@ -38,12 +38,14 @@ class Energy(nn.Module, Part, ABC):
         optional: what may be asked for beside (a joint classifier: ``y``); nothing binds it by itself.
         noised: of an energy of noise levels: the noise process it is fitted to.
         no_label: the y that stands for none, of an energy that is fitted with and without labels.
+        classifies: it has class scores, ``logits(x)`` (``joint.Joint``).
     """
 
     context: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     noised: Noised | None = None
     no_label: int | None = None
+    classifies: bool = False
 
     @abstractmethod
     def forward(self, x: Batch, **context: Tensor) -> PerSample:

@@ -27,6 +27,7 @@ class Joint(Energy):
     """
 
     optional: tuple[str, ...] = ("y",)
+    classifies = True
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
 from ebm_exp.evaluator.pgd import Norm, pgd
 from ebm_exp.evaluator.unlike import spread
 from ebm_exp.random import generator
-from ebm_exp.types import Batch, Conditional, From, Labels, Logits, Positive, PositiveInt, Provided
+from ebm_exp.types import Batch, Classifies, Conditional, From, Labels, Positive, PositiveInt, Provided
 
 BLOCK = 256  # points that are classified at once
 N_BINS = 15
@@ -34,7 +34,7 @@ class Classes(Evaluator):
         linf, l2: radii of the attacks, in 255ths of the domain's width: those of images of 256 levels.
         n_steps: of an attack.
         temperature: T, of a class-conditional energy.
-        logits: the energy's class scores, if it has them.
+        classifies: whether the energy has class scores.
         conditional: whether the energy takes labels.
 
     Raises:
@@ -52,10 +52,10 @@ class Classes(Evaluator):
         l2: tuple[PositiveInt, ...] = (64, 128, 256),
         n_steps: PositiveInt = 20,
         temperature: Annotated[Positive, From("temperature")] = 1.0,
-        logits: Logits = None,
+        classifies: Classifies = False,
         conditional: Conditional = False,
     ) -> None:
-        if logits is None and not conditional:
+        if not classifies and not conditional:
             raise ValueError(
                 "classes needs an energy that knows them: energy=joint, or energy.conditional=true; "
                 "remove it with ~evaluator.classes"

@@ -24,7 +24,7 @@ from ebm_exp.energy.joint import Marginal
 from ebm_exp.engine.base import Engine
 from ebm_exp.evaluator.base import Against, Direction, Evaluator, Model, Score
 from ebm_exp.evaluator.unlike import MADE, foreign, make, spread
-from ebm_exp.types import Batch, Conditional, From, Logits, PerSample, Positive, PositiveInt, Provided
+from ebm_exp.types import Batch, Classifies, Conditional, From, PerSample, Positive, PositiveInt, Provided
 
 BLOCK = 256  # points whose energies are differentiated at once
 BETTER: dict[str, Direction] = {"auroc": "higher", "aupr": "higher", "fpr95": "lower"}
@@ -43,7 +43,7 @@ class OOD(Evaluator):
         sets: other data sets of the same shape, by name; their range of values is moved to the data's.
         temperature: T.
         against: the run that a likelihood ratio is taken against; None: no ratio.
-        logits: the energy's class scores, if it has them.
+        classifies: whether the energy has class scores.
         conditional: whether the energy takes labels.
 
     Raises:
@@ -61,7 +61,7 @@ class OOD(Evaluator):
         sets: dict[str, Dataset] | None = None,
         temperature: Annotated[Positive, From("temperature")] = 1.0,
         against: Annotated[Against | None, From("against")] = None,
-        logits: Logits = None,
+        classifies: Classifies = False,
         conditional: Conditional = False,
     ) -> None:
         if n < 2 or dataset.n_test < 2:
@@ -77,7 +77,7 @@ class OOD(Evaluator):
         self.dataset, self.engine, self.n, self.sets = dataset, engine, n, sets or {}
         self.temperature, self.against, self.conditional = temperature, against, conditional
         self.scores = ["energy", "gradient"]
-        self.scores += ["confidence"] * (logits is not None or conditional) + ["ratio"] * (against is not None)
+        self.scores += ["confidence"] * (classifies or conditional) + ["ratio"] * (against is not None)
         self.produces = {
             f"ood_{measure}_{name}_{score}": better
             for measure, better in BETTER.items()

@@ -14,7 +14,7 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.cross_entropy import accuracy, check_classifies
 from ebm_exp.regularization.base import Phase, Step, Term, check_needs
-from ebm_exp.types import From, Logits, Points, Positive, Provided
+from ebm_exp.types import Classifies, From, Points, Positive, Provided
 
 
 class Classification(Objective):
@@ -23,7 +23,7 @@ class Classification(Objective):
     Args:
         engine: what terms differentiate energies with.
         regularization: terms beside the loss; of data alone, no samples are drawn.
-        logits: the energy's, which say that it classifies.
+        classifies: whether the energy has class scores.
         suggested_temperature: T of its samples, for a kernel that has none of its own.
 
     Raises:
@@ -36,11 +36,11 @@ class Classification(Objective):
         self,
         engine: Provided[Engine],
         regularization: Provided[dict[str, Term]],
-        logits: Logits = None,
+        classifies: Classifies = False,
         suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
     ) -> None:
         super().__init__()
-        check_classifies("classification", logits)
+        check_classifies("classification", classifies)
         check_needs("objective=classification", self.gives, regularization)
         self.engine, self.terms, self.temperature = engine, regularization, suggested_temperature
 

@@ -4,14 +4,12 @@ log p(x, y) = log p(x) + log p(y | x): contrastive divergence trains the first, 
 without chains. As a term of ``pcd`` (``objective=jem``) its weight 1 is the likelihood of both.
 """
 
-from collections.abc import Callable
-
 from torch import Tensor
 from torch.nn import functional as F
 
 from ebm_exp.energy.joint import Joint
 from ebm_exp.regularization.base import Step, Term
-from ebm_exp.types import Labels, Logits, NonNegative, PerSample
+from ebm_exp.types import Classifies, Labels, NonNegative, PerSample
 
 
 class CrossEntropy(Term):
@@ -19,16 +17,16 @@ class CrossEntropy(Term):
 
     Args:
         weight: w.
-        logits: the energy's, which say that it classifies.
+        classifies: whether the energy has class scores.
 
     Raises:
-        ValueError: when it does not.
+        ValueError: when it has none.
     """
 
     needs = frozenset({"labels"})
 
-    def __init__(self, weight: NonNegative = 1.0, logits: Logits = None) -> None:
-        check_classifies("cross_entropy", logits)
+    def __init__(self, weight: NonNegative = 1.0, classifies: Classifies = False) -> None:
+        check_classifies("cross_entropy", classifies)
         self.weight = weight
 
     def __call__(self, now: Step) -> PerSample:
@@ -45,11 +43,11 @@ def accuracy(logits: Tensor, y: Labels) -> Tensor:
     return (logits.detach().argmax(1) == y).float().mean()
 
 
-def check_classifies(what: str, logits: Callable[[Tensor], Tensor] | None) -> None:
+def check_classifies(what: str, classifies: bool) -> None:
     """Refuse an energy without class scores.
 
     Raises:
         ValueError: naming what needs them and an energy that has them.
     """
-    if logits is None:
+    if not classifies:
         raise ValueError(f"{what} needs an energy that classifies, as energy=joint does")

@@ -49,14 +49,14 @@ def data(a: float) -> Dataset:
 def test_accuracy_and_calibration(a: float) -> None:
     """The true classifier is calibrated, and right with the mean of σ(a |x|) = log cosh(a/2)/(a/2)/2 + ½."""
     energy, labelled = Logistic(a), data(a)
-    values = scored(Classes(labelled, ENGINE, 10, logits=energy.logits), energy)
+    values = scored(Classes(labelled, ENGINE, 10, classifies=True), energy)
     expected = 0.5 + math.log(math.cosh(a / 2)) / a
     error = math.sqrt(expected * (1 - expected) / N)
     assert abs(values["accuracy"] - expected) < 5 * error
     assert values["accuracy_se"] == pytest.approx(error, rel=0.05)
     assert values["ece"] < 5 * math.sqrt(15 / N / 4)
     # Twice as sure as it may be: ECE is the mean of σ(2a|x|) − σ(a|x|).
-    sure = scored(Classes(labelled, ENGINE, 10, logits=energy.logits), Logistic(2 * a))
+    sure = scored(Classes(labelled, ENGINE, 10, classifies=True), Logistic(2 * a))
     twice = 0.5 + math.log(math.cosh(a)) / (2 * a)
     assert sure["accuracy"] == values["accuracy"]
     assert sure["ece"] == pytest.approx(twice - expected, abs=5 * error)
@@ -66,7 +66,7 @@ def test_accuracy_under_attack() -> None:
     """In L∞ and in L2 the class changes where x₀ = 0: points within the radius of it fall, those beyond stand."""
     a = 4.0
     labelled, energy = data(a), Logistic(a)
-    evaluator = Classes(labelled, ENGINE, N, (16, 64), (32,), logits=energy.logits)
+    evaluator = Classes(labelled, ENGINE, N, (16, 64), (32,), classifies=True)
     values = scored(evaluator, energy)
     x, right = labelled.test()[:, 0], energy.logits(labelled.test()).argmax(1) == labelled.test_labels
     for name, levels in (("linf_16", 16), ("linf_64", 64), ("l2_32", 32)):
@@ -78,7 +78,7 @@ def test_accuracy_under_attack() -> None:
 
 def test_a_conditional_energy_has_classes_too() -> None:
     labelled, energy = data(4.0), Logistic(4.0)
-    joint = scored(Classes(labelled, ENGINE, 200, logits=energy.logits), energy)
+    joint = scored(Classes(labelled, ENGINE, 200, classifies=True), energy)
     conditional = scored(Classes(labelled, ENGINE, 200, conditional=True), Labelled(energy))
     assert conditional == pytest.approx(joint, abs=1e-6)
     half = scored(Classes(labelled, ENGINE, 10, conditional=True, temperature=0.5), Labelled(Logistic(2.0)))
@@ -87,7 +87,7 @@ def test_a_conditional_energy_has_classes_too() -> None:
 
 def test_a_nan_is_no_class() -> None:
     energy = Logistic(math.nan)
-    values = scored(Classes(data(1.0), ENGINE, 10, logits=energy.logits), energy)
+    values = scored(Classes(data(1.0), ENGINE, 10, classifies=True), energy)
     assert len(values) == 8
     assert all(math.isnan(value) for value in values.values())
 

@@ -119,7 +119,7 @@ def test_a_ratio_is_against_the_other_run() -> None:
 def test_confidence_is_that_of_the_most_likely_class() -> None:
     data = Synthetic("points", CPU, 0, shape=(2,), classes=3, n_test=300, value_range=(-4.0, 4.0))
     energy = bumps()
-    values = scored(OOD(data, ENGINE, 300, logits=energy.logits), energy)
+    values = scored(OOD(data, ENGINE, 300, classifies=True), energy)
     both = torch.cat([data.test(), make("uniform", data.test(), data.domain)])
     labels = [1] * 300 + [0] * 300
     top = energy.logits(both).detach().double().softmax(1).amax(1)

@@ -33,7 +33,7 @@ def gradients(energy: WideResNet, loss: torch.Tensor) -> list[torch.Tensor]:
 def test_it_is_minus_log_p_of_the_labels() -> None:
     energy = network()
     buffer = InPlace(32, Uniform(DATA), DATA.domain, CPU, 0)
-    objective = PCD(ENGINE, LANGEVIN, buffer, {}, DATA.domain, {"cross_entropy": CrossEntropy(2.0, energy.logits)})
+    objective = PCD(ENGINE, LANGEVIN, buffer, {}, DATA.domain, {"cross_entropy": CrossEntropy(2.0, True)})
     batch = DATA.batch(0, 16, 0)
     loss = objective(energy, batch, 0, torch.Generator().manual_seed(0))
     p = energy.logits(batch.x).softmax(1)[torch.arange(16), batch.y]
@@ -60,7 +60,7 @@ def test_chains_run_without_labels(kind: type) -> None:
 
 def test_alone_it_is_a_classifier_with_the_same_gradient() -> None:
     energy, batch = network(), DATA.batch(0, 16, 0)
-    objective = Classification(ENGINE, {"energy_l2": EnergyL2(0.1)}, energy.logits)
+    objective = Classification(ENGINE, {"energy_l2": EnergyL2(0.1)}, True)
     loss = objective(energy, batch, 0, torch.Generator())
     expected = F.cross_entropy(energy.logits(batch.x), batch.y) + 0.1 * energy(batch.x).square().mean()
     torch.testing.assert_close(loss.total(), expected)
@@ -71,7 +71,7 @@ def test_alone_it_is_a_classifier_with_the_same_gradient() -> None:
 
 def test_a_classifier_learns() -> None:
     energy = network()
-    objective, optimizer = Classification(ENGINE, {}, energy.logits), torch.optim.Adam(energy.parameters(), 3e-3)
+    objective, optimizer = Classification(ENGINE, {}, True), torch.optim.Adam(energy.parameters(), 3e-3)
     for step in range(60):
         loss = objective(energy, DATA.batch(step, 64, 0), step, torch.Generator())
         optimizer.zero_grad()
@@ -87,7 +87,10 @@ def test_what_is_refused() -> None:
         Classification(ENGINE, {})
     penalty = {"gradient_penalty": GradientPenalty(1.0, "between")}
     with pytest.raises(ValueError, match="gradient_penalty: needs samples; objective=classification has labels"):
-        Classification(ENGINE, penalty, network().logits)
+        Classification(ENGINE, penalty, True)
+    config = composed("objective=jem", "energy=mixture", "dataset=gaussian")  # its logits are those of weights
+    with pytest.raises(UserError, match="needs an energy that classifies, as energy=joint does"):
+        build(config)
     for objective in ("jem", "classification"):
         with pytest.raises(UserError, match="needs an energy that classifies, as energy=joint does"):
             build(composed(f"objective={objective}"))
