@@ -39,6 +39,7 @@ RACE = {
 BINARY = {  # energies of an update for each point: a chain's gradients count as one each
     "PCD": (("objective=pcd",), 43),
     "energy discrepancy": (("objective=energy_discrepancy_binary",), 33),
+    "energy discrepancy, ε .02": (("objective=energy_discrepancy_binary", "objective.flip_probability=0.02"), 33),
     "energy discrepancy, ε .1": (("objective=energy_discrepancy_binary", "objective.flip_probability=0.1"), 33),
     "pseudo-likelihood": (("objective=pseudo_likelihood", "objective.n_bits=32"), 33),
     "ratio matching": (("objective=ratio_matching", "objective.n_bits=32"), 33),

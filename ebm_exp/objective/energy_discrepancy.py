@@ -150,7 +150,7 @@ class BinaryEnergyDiscrepancy(Discrepancy):
         regularization: Provided[dict[str, Term]],
         domain: Annotated[Domain, From("dataset.domain")],
         n_negatives: PositiveInt = 32,
-        flip_probability: Probability = 0.02,
+        flip_probability: Probability = 0.005,
         stabilizer: NonNegative = 1.0,
         data_are_binary: Annotated[bool, From("dataset.binary")] = True,
     ) -> None:
