@@ -24,9 +24,7 @@ OPTIONS = {
     **{"--cfg": "job hydra all", "--info": "all config defaults defaults-tree plugins searchpath"},
     **dict.fromkeys(("--help", "--resolve", "--multirun", "--config-dir", "--package"), ""),
 }
-FILLED = re.compile(
-    r"^(Provided|EventShape|NClasses|Conditional|Classifies)\b|\bFrom\("
-)  # from the rest of the experiment
+FILLED = re.compile(r"^(Provided|EventShape|NClasses|Conditional|Classifies)\b|\bFrom\(")  # by other parts
 RUNS = {"run", "against", "resume", "init_from"}
 _LEVELS = {
     "train": "ebm_exp.config.top.SampleLevel",
