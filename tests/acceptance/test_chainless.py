@@ -22,7 +22,7 @@ def test_eight_gaussians_are_learned_within_a_thousand_updates(name: str) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pseudo-likelihood", "ratio matching"])
+@pytest.mark.parametrize("name", ["energy discrepancy", "pseudo-likelihood", "ratio matching"])
 def test_binary_digits_are_learned_without_chains(name: str) -> None:
     row = binary(name, 10)
     print(name, row)
