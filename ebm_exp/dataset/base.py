@@ -99,11 +99,6 @@ class Dataset(Part):
         return self._train.is_meta or not self.binary
 
     @property
-    def continuous(self) -> bool:
-        """Whether they have other levels than these two; what has no values (meta) passes for both."""
-        return self._train.is_meta or not self.binary
-
-    @property
     def n_train(self) -> int:
         return len(self._train)
 

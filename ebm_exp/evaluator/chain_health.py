@@ -5,6 +5,7 @@ acceptance that a Metropolis correction of the training kernel's step would have
 how far unadjusted chains are from their density: near 1 its bias is small, near 0 the step is too long for the energy.
 """
 
+from math import nan
 from typing import Annotated
 
 import torch
@@ -75,11 +76,7 @@ class ChainHealth(Evaluator):
 
     @torch.no_grad()
     def __call__(self, model: Model) -> dict[str, Score]:
-        """The scores of the chains.
-
-        Raises:
-            ValueError: when chains are too short for a trace.
-        """
+        """The scores of the chains; R̂ and effective size are NaN where half of them has fewer than four steps."""
         trace: list[Tensor] = []
         half = self.sampling.n_steps // 2
 
@@ -89,11 +86,11 @@ class ChainHealth(Evaluator):
 
         ends = model.sampling.draw(model.energy, self.n_chains, model.stream, watch=watch)
         kept = torch.stack(trace)
-        found = mixing(kept)
+        found = mixing(kept) if len(kept) >= 4 else None  # too short for either number
         data = self.dataset.train(max(self.n_chains, 1000))
         scores = {
-            "chain_r_hat": Score(found.r_hat, better="lower", n=kept.shape[1]),
-            "chain_ess": Score(found.ess / kept.shape[1], better="higher", n=kept.shape[1]),
+            "chain_r_hat": Score(found.r_hat if found else nan, better="lower", n=kept.shape[1]),
+            "chain_ess": Score(found.ess / kept.shape[1] if found else nan, better="higher", n=kept.shape[1]),
             "chain_saturated": Score(self._saturated(ends.x) - self._saturated(data), better=None, n=self.n_chains),
         }
         if isinstance(self.sampler, Langevin) and self.temperature > 0:

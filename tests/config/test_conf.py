@@ -78,8 +78,8 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         (tmp_path / "weights.pth").touch()
         return [f"evaluator.fid.weights={tmp_path / 'weights.pth'}", "optimized_metric=eval/fid"]
     if choice.startswith("evaluator="):  # the metric that is optimized must be one of theirs
-        held_out = ["dataset.test_share=0.2"] if choice == "evaluator=memorization" else []
-        return [*held_out, "optimized_metric=null"]
+        own = {"evaluator=memorization": ["dataset.test_share=0.2"], "evaluator=ais": ["sampler=mala"]}
+        return [*own.get(choice, []), "optimized_metric=null"]
     return ["dataset.n_train=500", "dataset.n_test=100"] if "half_width" in node else []
 
 

@@ -12,12 +12,16 @@ from ebm_exp.evaluator.features import Pixels
 from ebm_exp.trainer.build import build, check_metric
 from tests.config.test_conf import CHOICES, composed
 
-SMALL = ("energy.widths=[8]", "sampler.n_steps=2", "sampling.n_steps=2", "optimized_metric=null", "device=cpu")
+SMALL = ("energy.widths=[8]", "sampler.n_steps=2", "sampling.n_steps=10", "optimized_metric=null", "device=cpu")
 IMAGES, PLANE = ("dataset=digits", "dataset.test_share=0.2"), ("dataset=two_moons", "dataset.n_train=300")
 JOINT = ["energy=joint", "energy.channels=[8,8,8]"]
 RUNS = [
     *(
-        [choice, *(PLANE if choice == "evaluator=grid" else IMAGES)]
+        [
+            choice,
+            *(PLANE if choice == "evaluator=grid" else IMAGES),
+            *(["sampler=mala"] if choice[10:] == "ais" else []),
+        ]
         for choice in CHOICES
         if choice[:9] == "evaluator" and choice != "evaluator=classes"
     ),
@@ -39,7 +43,8 @@ def test_it_is_what_comes(overrides: list[str], tmp_path: Path, monkeypatch: pyt
     config = composed(*small, *overrides)
     for node in config["evaluator"].values():
         node = node.get("measure", node)
-        node |= {"n_samples": 20} if "n_samples" in node else {"n": 20}
+        few = {"n_samples": 20, "n": 20, "n_chains": 8, "n_betas": 4, "n_equilibrate": 40}
+        node |= {key: value for key, value in few.items() if key in node}
         if node.get("features") == "classifier" or node["_target_"].endswith("ClassShare"):
             node["cache_dir"] = str(tmp_path)
         if node.get("features") == "inception":
