@@ -1,4 +1,4 @@
-"""``experiment=digits_ml``: fewer bits per dimension than densities fitted to the same digits, known from both sides."""
+"""``experiment=digits_ml``: fewer bits per dimension than densities fitted to the same digits, from both sides."""
 
 import json
 import subprocess
