@@ -51,10 +51,11 @@ class AIS(Evaluator):
             energy with exact samples takes those.
         conditional: whether the energy takes labels, so that it is no function of the point alone.
         clamped: whether T is an effective temperature only.
+        data_are_continuous: whether the data have more than two levels.
 
     Raises:
         ValueError: when the start has no density, the kernel a temperature of its own, the energy takes labels, T is 0,
-            or a clamp acts in training.
+            a clamp acts in training, or the data have two levels.
     """
 
     n_samples = 0
@@ -71,10 +72,13 @@ class AIS(Evaluator):
         n_equilibrate: NonNegativeInt = 1000,
         conditional: Conditional = False,
         clamped: Annotated[bool, From("objective.clamped")] = False,
+        data_are_continuous: Annotated[bool, From("dataset.continuous")] = True,
     ) -> None:
         remove = "; remove it with ~evaluator.ais"
         if conditional:
             raise ValueError(f"ais needs an energy of the point alone, this one takes labels{remove}")
+        if not data_are_continuous:
+            raise ValueError(f"ais needs a density on a box, the data have two levels{remove}")
         if clamped:
             raise ValueError(
                 "ais needs a density exp(−E/T)/Z, and a clamp acts on the chains of this run, so that its T is only an "

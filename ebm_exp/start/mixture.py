@@ -1,6 +1,8 @@
 """A density near the data's: Gaussians fitted to it, with a tenth of uniform points on the box."""
 
+import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,11 +40,8 @@ class Mixture(Start):
         self, dataset: Provided[Dataset], n_components: PositiveInt = 32, conditional: Conditional = False
     ) -> None:
         super().__init__()
-        from sklearn.mixture import GaussianMixture
-
         self.dataset, self.domain, self.conditional = dataset, dataset.domain, conditional
-        points = _points(dataset).flatten(1).double().cpu().numpy()
-        fit = GaussianMixture(n_components, random_state=derive_seed("proposal", dataset.name) % 2**32).fit(points)
+        fit = _fitted(_Fitted(dataset), n_components)
         covariances = torch.from_numpy(fit.covariances_)
         self.register_buffer("means", torch.from_numpy(fit.means_).float())
         self.register_buffer("cholesky", torch.linalg.cholesky(covariances).float())
@@ -74,6 +73,29 @@ class Mixture(Start):
         gaussians = torch.logsumexp(self.log_peak - z.square().sum(2) / 2, 1) + math.log(1 - UNIFORM_SHARE)
         uniform = math.log(UNIFORM_SHARE) - flat.shape[1] * math.log(self.domain.high - self.domain.low)
         return torch.logaddexp(gaussians, torch.full_like(gaussians, uniform))
+
+
+class _Fitted:
+    """A data set as what a mixture is fitted to: equal where the points are."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.key = (dataset.name, dataset.fingerprint(), dataset.domain, dataset.dequantize, dataset.noise_std)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Fitted) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@functools.lru_cache(maxsize=4)  # one experiment may ask for it in several places: starts, proposals, a base
+def _fitted(to: _Fitted, n_components: int) -> Any:
+    from sklearn.mixture import GaussianMixture
+
+    points = _points(to.dataset).flatten(1).double().cpu().numpy()
+    seed = derive_seed("proposal", to.dataset.name) % 2**32
+    return GaussianMixture(n_components, random_state=seed).fit(points)
 
 
 def _points(dataset: Dataset) -> Tensor:

@@ -9,7 +9,7 @@ from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start, concatenate
 from ebm_exp.types import Batch, PerSample, Points, Provided
 
-N_MASS = 2**17  # draws that the mass is counted by: its logarithm is known to a few thousandths
+N_MASS = 2**16  # draws that the mass is counted by: its logarithm is known to a few thousandths
 BLOCK = 2**12  # draws at once
 LEAST = 1e-3  # a mass that rejection still finds
 

@@ -35,7 +35,10 @@ from tests.config.test_conf import OF_BITS, composed, run_two_steps
 
 GROUPS = ("energy", "regularization", "objective", "sampler", "evaluator")
 NODES = {(group, f.stem): yaml.safe_load(f.read_text()) for group in GROUPS for f in CONF.glob(f"{group}/*.yaml")}
-for names in ("drift,inception_score,kid,manifold", "fid,memorization"):  # which do not see each other: fewer runs
+for names in (
+    "chain_health,drift,inception_score,kid,manifold,ood",
+    "fid,frechet,memorization",
+):  # which do not see each other: fewer runs
     several = [NODES.pop(("evaluator", name)) for name in names.split(",")]
     NODES["evaluator", f"[{names}]"] = {name: part for each in several for name, part in each.items()}
 FACTORS = {group: sorted(name for g, name in NODES if g == group) for group in GROUPS}
@@ -47,7 +50,7 @@ Pair = frozenset[tuple[str, str]]
 SMALL: dict[str, Any] = {
     "n_steps": 2, "n_leapfrog": 2, "n_local": 1, "n_jumps": 1, "n_replicas": 2, "cooling_steps": 2,
     "widths": [16, 16], "width": 16, "blocks": 1, "bank_size": 4, "min_filled": 3, "size": 16, "n_samples": 8, "n": 20,
-    "n_components": 2,
+    "n_components": 2, "n_chains": 8, "n_betas": 4, "n_equilibrate": 4,
 }  # fmt: skip
 
 
@@ -62,6 +65,12 @@ def needs_plane(run: Run) -> bool:
 def is_binary(run: Run) -> bool:
     sampler = locate("sampler", node(run, "sampler")["_target_"])
     return bool(getattr(sampler, "binary", False)) or bool({*OF_BITS} & {*run})
+
+
+def has_clamps(run: Run) -> bool:
+    """Whether chains of training are clamped, as the data set of images suggests."""
+    of_chains = "PCD" in str(node(run, "objective")) or {"cd", "short_run"} & {*run}
+    return bool(of_chains) and "clamp" in str(node(run, "sampler"))
 
 
 def refused(run: Run) -> str | None:
@@ -85,6 +94,12 @@ def refused(run: Run) -> str | None:
         return r"^energy: centres: each must have 64 numbers, got \[2, 2\]$"
     if {"jem", "classification"} & set(run) and "joint" not in run:
         return r"^objective\S*: \w+ needs an energy that classifies, as energy=joint does$"
+    if "ais" in run and conditional:
+        return r"^evaluator\.ais: ais needs an energy of the point alone, this one takes labels; "
+    if "ais" in run and is_binary(run):
+        return r"^evaluator\.ais: ais needs a density on a box, the data have two levels; "
+    if "ais" in run and has_clamps(run):
+        return r"^evaluator\.ais: ais needs a density exp\(−E/T\)/Z, and a clamp acts on the chains of this run, "
     if "classes" in run and "joint" not in run and not conditional:
         return r"^evaluator\.classes: classes needs an energy that knows them: .*"
     if "memorization" in node(run, "evaluator") and is_binary(run):
@@ -158,6 +173,7 @@ def small(run: Run, cache: Path) -> dict[str, Any]:
         config["energy"]["conditional"] = True
     for group in (*GROUPS, "sampling", "buffer"):
         shrink(config[group])
+    config["sampling"]["n_steps"] = 8  # a trace of energies needs some
     for each in config["evaluator"].values():
         if each.get("features") == "classifier" or each["_target_"].endswith("ClassShare"):
             each["cache_dir"] = str(cache)
