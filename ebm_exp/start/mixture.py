@@ -1,8 +1,8 @@
 """A density near the data's: Gaussians fitted to it, with a tenth of uniform points on the box."""
 
-import functools
 import math
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from ebm_exp.types import Batch, Conditional, PerSample, Points, PositiveInt, Pr
 
 UNIFORM_SHARE = 0.1  # keeps p/q bounded where the Gaussians are low
 N_POINTS = 10_000  # training points that are looked at
+_FITS: WeakKeyDictionary[Dataset, dict[int, Any]] = WeakKeyDictionary()  # by number of components
 
 
 class Mixture(Start):
@@ -41,7 +42,7 @@ class Mixture(Start):
     ) -> None:
         super().__init__()
         self.dataset, self.domain, self.conditional = dataset, dataset.domain, conditional
-        fit = _fitted(_Fitted(dataset), n_components)
+        fit = _fitted(dataset, n_components)
         covariances = torch.from_numpy(fit.covariances_)
         self.register_buffer("means", torch.from_numpy(fit.means_).float())
         self.register_buffer("cholesky", torch.linalg.cholesky(covariances).float())
@@ -54,11 +55,13 @@ class Mixture(Start):
 
     def draw(self, n: int, generator: torch.Generator) -> Points:
         """n independent points ``[n, *event]``; some may lie outside the box."""
-        device = self.means.device
+        device, (n_components, d) = self.means.device, self.means.shape
         k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        z = torch.randn(n, self.means.shape[1], 1, generator=generator, device=device)
+        z = torch.randn(n, d, generator=generator, device=device)
         with full_precision(device):  # chains that begin or jump inside of an autocast draw from the same density
-            z = (self.cholesky[k] @ z).squeeze(2)
+            # Lz of every component at once: a matrix for each point would be d/n_components times as much to move.
+            every = (z @ self.cholesky.permute(2, 0, 1).reshape(d, -1)).view(n, n_components, d)
+            z = every.gather(1, k.view(-1, 1, 1).expand(-1, 1, d)).squeeze(1)
         x = (self.means[k] + z).view(n, *self.domain.event_shape)
         uniform = torch.rand(n, generator=generator, device=device) < UNIFORM_SHARE
         box = self.domain.uniform(n, generator, device)
@@ -75,31 +78,23 @@ class Mixture(Start):
         return torch.logaddexp(gaussians, torch.full_like(gaussians, uniform))
 
 
-class _Fitted:
-    """A data set as what a mixture is fitted to: equal where the points are."""
+def _fitted(dataset: Dataset, n_components: int) -> Any:
+    """The fit to a data set; one experiment may ask for it in several places: starts, proposals, a base."""
+    fits = _FITS.setdefault(dataset, {})
+    if n_components not in fits:
+        from sklearn.mixture import GaussianMixture
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        self.key = (dataset.name, dataset.fingerprint(), dataset.domain, dataset.dequantize, dataset.noise_std)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Fitted) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-
-@functools.lru_cache(maxsize=4)  # one experiment may ask for it in several places: starts, proposals, a base
-def _fitted(to: _Fitted, n_components: int) -> Any:
-    from sklearn.mixture import GaussianMixture
-
-    points = _points(to.dataset).flatten(1).double().cpu().numpy()
-    seed = derive_seed("proposal", to.dataset.name) % 2**32
-    return GaussianMixture(n_components, random_state=seed).fit(points)
+        seed = derive_seed("proposal", dataset.name) % 2**32
+        fits[n_components] = GaussianMixture(n_components, random_state=seed).fit(_points(dataset).numpy())
+    return fits[n_components]
 
 
 def _points(dataset: Dataset) -> Tensor:
-    """Training points ``[n, *event]``; with their noise where it is what gives them a density."""
+    """Training points ``[n, d]`` in float64; levels are dequantized, as often as it takes."""
+    x = dataset.train(N_POINTS).flatten(1).double().cpu()
     if not dataset.dequantize:
-        return dataset.train(N_POINTS)
-    return dataset.noisy(N_POINTS, derived_generator(dataset.device, "proposal", dataset.name)).x
+        return x
+    low, width, n_levels = dataset.domain.low, dataset.domain.high - dataset.domain.low, dataset.n_levels
+    x = x.repeat(-(-N_POINTS // len(x)), 1)[:N_POINTS]
+    u = torch.rand(x.shape, generator=derived_generator("cpu", "proposal", dataset.name), dtype=x.dtype)
+    return low + ((x - low) * (n_levels - 1) / width + u) * width / n_levels
