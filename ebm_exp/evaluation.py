@@ -121,8 +121,8 @@ def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) ->
     return {
         **begin(RunDirectory(folder)),
         "run": str(run.path),
-        **origin(run.directory, run.step),
         **chosen,
+        **origin(run.directory, run.step),
         "seed": seed,
         "temperature": run.temperature,
         "samples": ": ".join(filter(None, (sampling.kernel(), sampling.describe()))),

@@ -36,7 +36,7 @@ def test_numbers_are_kept_with_what_made_them(cli: Cli, run: Path) -> None:
     assert (
         made["samples"] == "Langevin, effective temperature (approximate: clamped) 0.0002: 5 steps from uniform noise"
     )
-    assert (made["step"], made["weights"], made["checkpoint"], made["seed"]) == (3, "ema", "latest", 0)
+    assert (made["step"], made["weights"], made["checkpoint"], made["seed"]) == (3, "ema", "step_00000003.pt", 0)
     assert made["temperature"] == pytest.approx(2e-4)
     assert len(made["sha256"]) == 64
     assert made["command"].startswith(f"python evaluate.py run={run} 'evaluator=[frechet,mmd]'")
