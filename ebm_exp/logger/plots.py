@@ -14,6 +14,7 @@ from ebm_exp.logger.base import Histogram
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
 _DATA, _MODEL, _DPI = "#1f6fb4", "#d9662b", 120
+_MORE = ("#2e8b57", "#7b4fa6", "#b0a11e", "#c2255c", "#5c4a3d", "#1a9aa8")  # of further sets
 _CELL, _SIDE = 40, 480  # pixels: least longer side of one image, side of a whole mosaic to aim at
 _SEPARATOR = (84, 120, 156)  # tinted, so that no grey value of an image passes for it
 _MAX_FRAMES = 60
@@ -114,7 +115,7 @@ def energy_histogram(path: Path, energies: dict[str, PerSample], title: str) -> 
     figure.set_layout_engine("none")  # it draws all twice; here is room enough for counts
     axes = figure.add_axes((0.1, 0.16, 0.88, 0.75))
     for i, (name, e) in enumerate(shown.items()):
-        color = (_DATA, _MODEL)[i] if i < 2 else None
+        color = (_DATA, _MODEL, *_MORE)[i % (2 + len(_MORE))]
         axes.hist(e, edges, histtype="stepfilled", alpha=0.6, color=color, label=f"{name}, mean {e.mean():.3g}")
     axes.set(xlabel="energy E(x)", ylabel="samples of the batch", title=title)
     axes.legend(frameon=False, fontsize=9)
