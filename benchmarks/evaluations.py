@@ -86,10 +86,11 @@ def told(title: str, entry: dict[str, Any]) -> str:
         call = calls[name]
         how = f"{call['samples']}; {call['weights']} weights, seed {call['seed']}, {call['precision']}"
         lines += [f"`{call['command']}`: {how}.", ""]
-    for evaluator in dict.fromkeys(score["evaluator"] for score in scores.values()):
-        own = {name: score for name, score in scores.items() if score["evaluator"] == evaluator}
-        lines += [f"*{evaluator}*: {next(iter(own.values()))['protocol']}.", ""]
-        lines += [_matrix(own) if evaluator == "ood" else _rows(own), ""]
+    protocols = {score["evaluator"]: score["protocol"] for score in scores.values()}
+    lines += ["; ".join(f"*{name}*: {protocol}" for name, protocol in protocols.items()) + ".", ""]
+    single = {name: score for name, score in scores.items() if not _OOD.fullmatch(name)}
+    lines += [_rows(single), ""] if single else []
+    lines += [_matrix(scores), ""] if len(single) < len(scores) else []
     return "\n".join(lines)
 
 

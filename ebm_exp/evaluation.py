@@ -198,8 +198,8 @@ def tell(evaluation: Evaluation) -> None:
     for name, reason in evaluation.failed.items():
         print(f"{name} failed: {reason}")
     for name, path in evaluation.pictures.items():
-        print(f"{name:<12}{path}")
-    print(f"kept        {Path(evaluation.made['run']) / NAME}, {evaluation.folder / NAME}")
+        print(f"{name:<20} {path}")
+    print(f"{'kept':<20} {Path(evaluation.made['run']) / NAME}, {evaluation.folder / NAME}")
 
 
 def written(value: float, se: float | None) -> str:
