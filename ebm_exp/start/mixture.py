@@ -1,4 +1,4 @@
-"""A density near the data's: Gaussians fitted to it, with a share of uniform points on the box."""
+"""A density near the data's: Gaussians fitted to it, with a tenth of uniform points on the box."""
 
 import math
 from typing import Any
@@ -12,8 +12,9 @@ from ebm_exp.precision import full_precision
 from ebm_exp.random import derive_seed
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start
-from ebm_exp.types import Batch, Conditional, PerSample, Points, PositiveInt, Probability, Provided
+from ebm_exp.types import Batch, Conditional, PerSample, Points, PositiveInt, Provided
 
+UNIFORM_SHARE = 0.1  # keeps p/q bounded where the Gaussians are low
 N_POINTS = 10_000  # training points that are looked at
 _FITS: WeakKeyDictionary[Dataset, dict[int, Any]] = WeakKeyDictionary()  # by number of components
 
@@ -25,7 +26,6 @@ class Mixture(Start):
         dataset: gives training points and box.
         n_components: number of Gaussians, each with a covariance of its own.
         conditional: draw labels of the data's distribution too.
-        uniform_share: of points that are uniform on the box, which keeps p/q bounded where the Gaussians are low.
     """
 
     name = "a mixture fitted to the data"
@@ -38,15 +38,10 @@ class Mixture(Start):
     log_peak: Tensor  # [components]
 
     def __init__(
-        self,
-        dataset: Provided[Dataset],
-        n_components: PositiveInt = 32,
-        conditional: Conditional = False,
-        uniform_share: Probability = 0.1,
+        self, dataset: Provided[Dataset], n_components: PositiveInt = 32, conditional: Conditional = False
     ) -> None:
         super().__init__()
         self.dataset, self.domain, self.conditional = dataset, dataset.domain, conditional
-        self.uniform_share = uniform_share
         fit = _fitted(dataset, n_components)
         covariances = torch.from_numpy(fit.covariances_)
         self.register_buffer("means", torch.from_numpy(fit.means_).float())
@@ -68,7 +63,7 @@ class Mixture(Start):
             every = (z @ self.cholesky.permute(2, 0, 1).reshape(d, -1)).view(n, n_components, d)
             z = every.gather(1, k.view(-1, 1, 1).expand(-1, 1, d)).squeeze(1)
         x = (self.means[k] + z).view(n, *self.domain.event_shape)
-        uniform = torch.rand(n, generator=generator, device=device) < self.uniform_share
+        uniform = torch.rand(n, generator=generator, device=device) < UNIFORM_SHARE
         box = self.domain.uniform(n, generator, device)
         x = torch.where(uniform.view(-1, *[1] * (x.dim() - 1)), box, x)
         return Points(x, self.dataset.random_labels(n, generator) if self.conditional else None)
@@ -78,11 +73,8 @@ class Mixture(Start):
         flat = x.flatten(1)
         with full_precision(x.device):
             z = (flat @ self.whiten).view(len(flat), *self.whitened_means.shape) - self.whitened_means
-        gaussians = torch.logsumexp(self.log_peak - z.square().sum(2) / 2, 1)
-        if not self.uniform_share:
-            return gaussians
-        gaussians = gaussians + math.log1p(-self.uniform_share)
-        uniform = math.log(self.uniform_share) - flat.shape[1] * math.log(self.domain.high - self.domain.low)
+        gaussians = torch.logsumexp(self.log_peak - z.square().sum(2) / 2, 1) + math.log(1 - UNIFORM_SHARE)
+        uniform = math.log(UNIFORM_SHARE) - flat.shape[1] * math.log(self.domain.high - self.domain.low)
         return torch.logaddexp(gaussians, torch.full_like(gaussians, uniform))
 
 

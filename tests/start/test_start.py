@@ -24,7 +24,6 @@ N = 40_000
         Independent(DATA),
         Mixture(DATA, 3),
         Truncated(Mixture(DATA, 3), DATA),
-        Mixture(DATA, 2, uniform_share=0.0),
         Mix({"a": Uniform(DATA), "b": Mixture(DATA, 2)}),
     ],
 )
