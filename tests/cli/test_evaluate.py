@@ -1,6 +1,8 @@
 """evaluate.py as a user starts it."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -108,3 +110,24 @@ def test_help_and_completion(cli: Cli, run: Path) -> None:
     assert cli("evaluate.py", f"run={run}", "--cfg", "job").returncode == 0
     done = cli("evaluate.py", "--help")
     assert done.returncode == 0, done.stderr
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^python evaluate\.py.*$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_readme_run(command: str, cli: Cli, run: Path) -> None:
+    """As printed, on a run that is there; few samples, short chains."""
+    words = [re.sub(r"outputs/digits/<.*>$", str(run), word) for word in shlex.split(command, comments=True)[2:]]
+    if not any(word.startswith("evaluator=") for word in words):
+        words.append("evaluator=mmd")  # this run has none of its own
+    if not any(word.startswith("sampling.n_steps=") for word in words):
+        words.append("sampling.n_steps=10")
+    done = cli("evaluate.py", *words, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert kept(run)["scores"]
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(COMMANDS) >= 4
