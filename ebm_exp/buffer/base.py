@@ -72,7 +72,7 @@ class Buffer(nn.Module, Part, ABC):
         self.augmentation = augmentation or Identity()
         self.start, self.reinit_probability, self.storage = start, reinit_probability, storage
         memory.refuse("size", size * math.prod(domain.event_shape) * 4, device)  # drawn in float32
-        x, y = start.draw(size, derived_generator(device, "buffer", seed))
+        x, y = start.to(device).draw(size, derived_generator(device, "buffer", seed))
         self.register_buffer("x", self._encode(x))
         self.register_buffer("y", y if conditional else None)
         self.register_buffer("age", torch.zeros(size, dtype=torch.int32, device=device))

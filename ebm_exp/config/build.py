@@ -127,7 +127,11 @@ class Parts:
         except ValueError as error:
             raise UserError(f"{path}: {error}") from error
         if isinstance(part, nn.Module):
-            _disown(part, provided)
+            _disown(part, provided)  # whoever holds it moves it to the device
+            return part
+        for value in values.values():
+            if isinstance(value, nn.Module):
+                value.to(self["device"])
         return part
 
     def _find(self, where: str) -> Any:

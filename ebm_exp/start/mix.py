@@ -1,7 +1,7 @@
 """Several starts together, e.g. half data and half noise."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ebm_exp.start.base import Start, concatenate
 from ebm_exp.types import Batch, PerSample, Points, Positive
@@ -18,6 +18,8 @@ class Mix(Start):
         ValueError: when there is no start, or the numbers of starts and weights differ.
     """
 
+    weights: Tensor  # [starts]
+
     def __init__(self, starts: dict[str, Start], weights: tuple[Positive, ...] | None = None) -> None:
         super().__init__()
         if not starts:
@@ -26,14 +28,14 @@ class Mix(Start):
         if len(weights) != len(starts):
             raise ValueError(f"weights: needs one for each of the {len(starts)} starts, got {list(weights)}")
         self.starts = nn.ModuleDict(starts)
-        self.weights = torch.tensor(weights) / sum(weights)
+        self.register_buffer("weights", torch.tensor(weights) / sum(weights), persistent=False)
         shares = zip(self.weights.tolist(), starts.values(), strict=True)
         self.name = " + ".join(f"{share:.0%} {start.name}" for share, start in shares)
 
     def draw(self, n: int, generator: torch.Generator) -> Points:
         each: list[Points] = [start.draw(n, generator) for start in self.starts.values()]  # type: ignore[operator]
         device = each[0].x.device
-        which = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)
+        which = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         everything = concatenate(each, n * len(each))
         rows = which * n + torch.arange(n, device=device)
         return Points(everything.x[rows], None if everything.y is None else everything.y[rows])
@@ -45,4 +47,4 @@ class Mix(Start):
     def log_prob(self, x: Batch) -> PerSample:
         """log Σ w_i p_i(x) ``[batch]``."""
         parts = torch.stack([start.log_prob(x) for start in self.starts.values()], 1)  # type: ignore[operator]
-        return torch.logsumexp(parts + self.weights.to(x.device).log(), 1)
+        return torch.logsumexp(parts + self.weights.log(), 1)

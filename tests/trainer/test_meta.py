@@ -4,6 +4,7 @@ On that device ``.item()``, ``bool(tensor)``, ``nonzero`` and a tensor that was 
 synchronisations and device mismatches would be on CUDA.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from ebm_exp.augmentation import Images
 from ebm_exp.config.build import Parts
 from ebm_exp.dataset import Dataset
+from ebm_exp.part import Part
 from ebm_exp.random import Stream
 from tests.config.test_conf import EXPERIMENTS, composed
 
@@ -47,3 +49,43 @@ def test_a_step_and_a_draw_ask_the_device_for_nothing(
     samples = parts["sampling"].draw(energy, 8, Stream(0))
     assert samples.x.shape == (8, *dataset.event_shape)
     assert samples.x.device == META
+
+
+def tensors(part: object, seen: set[int]) -> Iterator[tuple[str, torch.Tensor]]:
+    """All that a part holds by itself, in whatever it keeps it."""
+    if id(part) in seen or isinstance(part, Dataset):
+        return
+    seen.add(id(part))
+    if isinstance(part, torch.Tensor):
+        yield "", part
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            yield from ((f".{key}{name}", each) for name, each in tensors(value, seen))
+    elif isinstance(part, Part | torch.nn.Module):
+        yield from tensors(vars(part), seen)
+
+
+DENSE = ("mixture", "truncated")  # starts of known density that hold numbers
+AIS = ("sampler=mala", "evaluator=ais", "sampler@evaluator.ais.kernel=jump")
+WITH_STARTS = [
+    ["experiment=digits_ml"],
+    ["start@buffer.start=mix", "start@sampling.start=mix"],
+    *([*AIS, *(f"start@{at}.start={start}" for at in ("buffer", "sampling", "evaluator.ais"))] for start in DENSE),
+]
+
+
+@pytest.mark.parametrize("overrides", WITH_STARTS, ids=" ".join)
+def test_starts_are_where_their_chains_run(overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start with a density of the data, in a buffer, in fresh chains, in an evaluator's."""
+    monkeypatch.setattr(Dataset, "train", lambda self, n=None: torch.rand(500, *self.event_shape))
+    config = composed(*overrides, "debug=smoke")
+    parts = Parts(config, device=META)
+    held = {
+        name + key: each.device
+        for name in ("buffer", "sampling", "evaluator", "sampler", "objective")
+        for key, each in tensors(parts[name], set())
+    }
+    assert held
+    assert {key: device for key, device in held.items() if device != META} == {}
+    x = parts["sampling"].draw(parts["energy"], 8, Stream(0)).x
+    assert x.device == META
