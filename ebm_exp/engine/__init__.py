@@ -2,6 +2,7 @@
 
 from ebm_exp.engine.base import Engine
 from ebm_exp.engine.eager import Eager
+from ebm_exp.engine.graphs import Graphs
 from ebm_exp.engine.target import Target
 
-__all__ = ["Eager", "Engine", "Target"]
+__all__ = ["Eager", "Engine", "Graphs", "Target"]

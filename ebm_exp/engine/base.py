@@ -1,7 +1,8 @@
 """What every engine does: freeze energies, run chains on them, and differentiate them, in one precision."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
@@ -80,6 +81,27 @@ class Engine(Part, ABC):
             through: so many last steps carry a graph to the parameters of the live energy.
             through_chains: of so many chains, the first ones; None: of all.
             context: of the energy (labels, …), each ``[batch, …]``; it takes what it names.
+        """
+
+    @abstractmethod
+    def repeat(
+        self,
+        work: Callable[[Any, torch.Generator], Any],
+        given: Any,
+        generator: torch.Generator,
+        changes: Iterable[Tensor] = (),
+    ) -> Any:
+        """``work(given, generator)``, which is called again and again, and may be recorded.
+
+        Args:
+            work: the same callable each time; its values follow from the numbers of the inputs, from weights and from
+                the generator alone, never from anything that Python remembers or counts.
+            given: inputs, tensors in tuples and mappings.
+            generator: that work draws from; afterwards nobody does.
+            changes: tensors beside its inputs that work changes in place.
+
+        Returns:
+            What work returns; the next call may write over its tensors.
         """
 
     @abstractmethod

@@ -1,5 +1,8 @@
 """PyTorch as it is: one kernel launch after another."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -7,7 +10,7 @@ from ebm_exp.energy.base import energy_gradient, rest
 from ebm_exp.engine.base import Engine
 from ebm_exp.engine.target import Target
 from ebm_exp.precision import autocast
-from ebm_exp.sampler.base import Sampler
+from ebm_exp.sampler.base import Control, Sampler
 from ebm_exp.sampler.chain import Chain, Generators, Watch, draw_noise, run_chain, run_through, start_control
 from ebm_exp.types import Batch, EnergyFn
 
@@ -39,8 +42,7 @@ class Eager(Engine):
             return {name: None if each is None else each[rows] for name, each in context.items()}
 
         with autocast(self.device, self.precision == "bf16" and sampler.gradient_only):
-            frozen = target.bind(**context)
-            chain = run_chain(sampler, frozen, x, generators, control, length - through, watch, n_adapt)
+            chain = self._chain(sampler, target, x, generators, control, length - through, watch, n_adapt, context)
             if not through:
                 return chain
             noises = [draw_noise(sampler, generators, x) for _ in range(through)]
@@ -50,6 +52,30 @@ class Eager(Engine):
                 return run_through(
                     sampler, lambda rows: target.bind(**bind(rows)), live, chain, noises, control, n_through
                 )
+
+    def _chain(
+        self,
+        sampler: Sampler,
+        target: Target,
+        x: Batch,
+        generators: Generators,
+        control: Control,
+        n_steps: int,
+        watch: Watch | None,
+        n_adapt: int,
+        context: dict[str, Tensor | None],
+    ) -> Chain:
+        """Chains without a graph, see ``run_chain``; the context is bound to the target."""
+        return run_chain(sampler, target.bind(**context), x, generators, control, n_steps, watch, n_adapt)
+
+    def repeat(
+        self,
+        work: Callable[[Any, torch.Generator], Any],
+        given: Any,
+        generator: torch.Generator,
+        changes: Iterable[Tensor] = (),
+    ) -> Any:
+        return work(given, generator)
 
     def gradient(self, energy: EnergyFn, x: Batch, create_graph: bool = False) -> Batch:
         with torch.set_grad_enabled(create_graph):

@@ -40,6 +40,8 @@ class Objective(nn.Module, Part, ABC):
         gives: what terms may read of its steps beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
         binds: what it gives to an energy that names it in ``context``.
         of_gradient: it is a loss on ∇E, so that training differentiates twice.
+        pure: its ``loss`` follows from weights, inputs and generator alone, never from what it or a part remembers: an
+            engine may record it.
         drops_labels: it shows points without their label too, to an energy that takes ``no_label``.
         rules: what its signals are in a healthy training.
     """
@@ -49,12 +51,29 @@ class Objective(nn.Module, Part, ABC):
     gives: frozenset[str] = frozenset()
     binds: frozenset[str] = frozenset({"y"})
     of_gradient: bool = False
+    pure: bool = False
     drops_labels: bool = False
     rules: tuple[Rule, ...] = ()
 
-    @abstractmethod
     def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
         """The loss of one batch ``[batch, *event]``; all randomness comes from the generator."""
+        given, kept = self.gather(energy, batch, step, generator)
+        return self.settle(kept, self.loss(energy, given, generator))
+
+    def gather(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> tuple[Any, Any]:
+        """What a loss is computed of, tensors in tuples (by default the batch), and what is kept for ``settle``.
+
+        Here chains run, and whatever is remembered from step to step is read.
+        """
+        return batch, None
+
+    @abstractmethod
+    def loss(self, energy: Energy, given: Any, generator: torch.Generator) -> Loss:
+        """The loss of what was gathered."""
+
+    def settle(self, kept: Any, loss: Loss) -> Loss:
+        """Take in what is remembered, once the loss is known; the loss with what there is to tell of it."""
+        return loss
 
     def signals(self, loss: Loss) -> dict[str, Tensor]:
         """Scalars on the device by which a guard tells a healthy step, always the same ones."""

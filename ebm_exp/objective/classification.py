@@ -31,6 +31,7 @@ class Classification(Objective):
     """
 
     gives = frozenset({"labels"})
+    pure = True
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class Classification(Objective):
     def describe(self) -> dict[str, str]:
         return {"terms": ", ".join(["cross_entropy", *self.terms])}
 
-    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
         x, y = batch
         assert isinstance(energy, Joint)  # else refused before training
         assert y is not None  # a joint energy is built for data with labels alone

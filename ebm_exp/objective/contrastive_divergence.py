@@ -84,6 +84,7 @@ class ContrastiveDivergence(Objective):
                 )
         reading = [term for term in self.terms.values() if "end" in term.needs]
         self.through = max((sampler.n_steps if t.through is None else t.through for t in reading), default=0)
+        self.pure = not reading and all("buffer" not in term.needs for term in self.terms.values())
         chains = [term.through_chains for term in reading]
         self.through_chains = None if None in chains or not chains else max(n for n in chains if n is not None)
 
@@ -102,7 +103,9 @@ class ContrastiveDivergence(Objective):
         """Take in where the chains ended, once the loss is known; returns metrics."""
         return {}
 
-    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+    def gather(
+        self, energy: Energy, batch: Points, step: int, generator: torch.Generator
+    ) -> tuple[tuple[Points, Points, End | None], tuple[Points | BufferDraw, Chain]]:
         start = self.start(batch, generator)
         target = self.engine.target(energy)
         chain = self.engine.run(
@@ -111,8 +114,12 @@ class ContrastiveDivergence(Objective):
         )  # fmt: skip
         if chain.info is not None:
             self.sampler.learn(chain.info)
-        pos, neg = self._phases(energy, batch, Points(chain.x, start.y))
-        now = Step(pos, self.engine, generator, neg, self._end(target, chain, start.y), self.buffer)
+        return (batch, Points(chain.x, start.y), self._end(target, chain, start.y)), (start, chain)
+
+    def loss(self, energy: Energy, given: tuple[Points, Points, End | None], generator: torch.Generator) -> Loss:
+        batch, negatives, end = given
+        pos, neg = self._phases(energy, batch, negatives)
+        now = Step(pos, self.engine, generator, neg, end, self.buffer)
         values = {"cd": pos.e - neg.e}
         for name, term in self.terms.items():
             value = term(now)
@@ -125,11 +132,14 @@ class ContrastiveDivergence(Objective):
             "train/energy_gap": e_neg.mean() - e_pos.mean(),
             **now.metrics,
         }
-        with torch.no_grad():
-            metrics |= {} if chain.info is None else chain.info.metrics()
-            metrics |= self.store(start, chain.x)
-        points = {"data": batch.x, "begins": start.x, "negatives": chain.x}
+        points = {"data": batch.x, "negatives": negatives.x}
         return Loss(values, metrics, {"data": e_pos, "negatives": e_neg}, points)
+
+    @torch.no_grad()
+    def settle(self, kept: tuple[Points | BufferDraw, Chain], loss: Loss) -> Loss:
+        start, chain = kept
+        metrics = loss.metrics | ({} if chain.info is None else chain.info.metrics()) | self.store(start, chain.x)
+        return loss._replace(metrics=metrics, points={**loss.points, "begins": start.x})
 
     def signals(self, loss: Loss) -> dict[str, Tensor]:
         if self._of_start is None and (start := self.begins_at()) is not None:
@@ -183,11 +193,13 @@ class PCD(ContrastiveDivergence):
             if least >= buffer.size:
                 raise ValueError(f"{name}: waits for more than {least} held points, but buffer.size is {buffer.size}")
 
-    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+    def gather(
+        self, energy: Energy, batch: Points, step: int, generator: torch.Generator
+    ) -> tuple[tuple[Points, Points, End | None], tuple[Points | BufferDraw, Chain]]:
         assert self.buffer is not None
         if self.buffer.first_passage_steps and not self.buffer.n_stored:
             self._first_passage(self.buffer, energy, generator)
-        return super().forward(energy, batch, step, generator)
+        return super().gather(energy, batch, step, generator)
 
     def _first_passage(self, buffer: Buffer, energy: Energy, generator: torch.Generator) -> None:
         target = self.engine.target(energy)

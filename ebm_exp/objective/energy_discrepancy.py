@@ -46,6 +46,7 @@ class Discrepancy(Objective):
     """
 
     gives = frozenset({"negative", "labels"})
+    pure = True
     rules = CHANCE_RULES
     name: str
 
@@ -69,7 +70,7 @@ class Discrepancy(Objective):
     def perturb(self, x: Batch, generator: torch.Generator) -> Batch:
         """One draw of q(· | x) for each point ``[batch, *event]``."""
 
-    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
         (x, y), n, m = batch, len(batch.x), self.n_negatives
         x_neg = self.perturb(self.perturb(x, generator).repeat_interleave(m, 0), generator)
         labels = None if y is None else torch.cat([y, y.repeat_interleave(m)])

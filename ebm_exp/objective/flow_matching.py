@@ -86,11 +86,12 @@ class FlowMatching(Objective):
         self.engine, self.noise, self.terms = engine, noise, regularization
         self.pairs, self.target, self.temperature = pairs, target, temperature
         self.label_dropping, self.drops_labels = label_dropping, label_dropping > 0
+        self.pure = pairs == "random"  # others are found on the host
 
     def describe(self) -> dict[str, str]:
         return {"terms": ", ".join(["flow_matching", *self.terms])}
 
-    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
         x, y = batch.x, self._labels(energy, batch, generator)
         z = paired(normal_like(x, generator), x, self.pairs)
         t = self.noise.sample_t(len(x), generator, x.device).to(x.dtype)

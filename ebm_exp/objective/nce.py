@@ -47,6 +47,7 @@ class NCE(Objective):
     """
 
     gives = frozenset({"negative", "labels"})
+    pure = True
     rules = CHANCE_RULES
 
     def __init__(
@@ -81,7 +82,7 @@ class NCE(Objective):
     def panels(self, n: int) -> dict[str, Points]:
         return {"noise": self.noise.draw(n, derived_generator(self.log_z.device, "panel of noise"))}
 
-    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
         x, n = batch.x, len(batch.x)
         noise = self.noise.draw(n * self.n_noise, generator)
         y = None if batch.y is None or noise.y is None else torch.cat([batch.y, noise.y])

@@ -38,6 +38,7 @@ class SingleFlips(Objective):
     """
 
     gives = frozenset({"labels"})
+    pure = True
     rules = CHANCE_RULES
     name: str
     chance: float  # ℓ(0)
@@ -67,7 +68,7 @@ class SingleFlips(Objective):
     def of_flip(self, u: Tensor) -> Tensor:
         """ℓ(u), element by element."""
 
-    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
         (x, y), n, k = batch, len(batch.x), self.n_bits
         near = self.neighbours(x, generator).flatten(0, 1)
         labels = None if y is None else torch.cat([y, y.repeat_interleave(k)])

@@ -57,10 +57,9 @@ class Muon(torch.optim.Adam, Part):
         gradients = []
         for group in self.param_groups:
             matrices = [(p, p.grad) for p in group["params"] if p.grad is not None] if group["matrices"] else []
-            turned = orthogonal([self._averaged(p, gradient) for p, gradient in matrices], self.n_iterations)
-            for (p, _), direction in zip(matrices, turned, strict=True):
-                n_out, n_in = direction.shape
-                p.add_(direction.view_as(p), alpha=-group["lr"] * max(1.0, n_out / n_in) ** 0.5)
+            if matrices:
+                self._turn([p for p, _ in matrices], [gradient for _, gradient in matrices], group["lr"])
+            for p, _ in matrices:
                 p.grad = None  # Adam passes it by
             gradients += matrices
         result = super().step(closure)
@@ -68,13 +67,21 @@ class Muon(torch.optim.Adam, Part):
             p.grad = gradient
         return result
 
-    def _averaged(self, p: nn.Parameter, gradient: Tensor) -> Tensor:
-        """The Nesterov momentum as a matrix."""
-        state = self.state[p]
-        if not state:
-            state |= {"momentum": torch.zeros_like(p), "step": torch.zeros(())}  # Adam looks for a step as it loads
-        mean = state["momentum"].lerp_(gradient, 1 - self.momentum)
-        return gradient.lerp(mean, self.momentum).flatten(1)
+    def _turn(self, params: list[Tensor], gradients: list[Tensor], lr: float) -> None:
+        """Move matrices along their Nesterov momentum, orthogonalised."""
+        for p in params:
+            if not self.state[p]:  # Adam looks for a step as it loads
+                self.state[p] |= {"momentum": torch.zeros_like(p), "step": torch.zeros(())}
+        means = [self.state[p]["momentum"] for p in params]
+        torch._foreach_lerp_(means, gradients, 1 - self.momentum)
+        ahead = torch._foreach_lerp(gradients, means, self.momentum)
+        turned = orthogonal([each.flatten(1) for each in ahead], self.n_iterations)
+        of_scale: dict[float, list[int]] = {}
+        for i, (n_out, n_in) in enumerate(each.shape for each in turned):
+            of_scale.setdefault(max(1.0, n_out / n_in) ** 0.5, []).append(i)
+        for scale, same in of_scale.items():
+            directions = [turned[i].view_as(params[i]) for i in same]
+            torch._foreach_add_([params[i] for i in same], directions, alpha=-lr * scale)
 
 
 def orthogonal(matrices: Sequence[Tensor], n_iterations: int = 5) -> list[Tensor]:
@@ -83,26 +90,36 @@ def orthogonal(matrices: Sequence[Tensor], n_iterations: int = 5) -> list[Tensor
     X ← (a + b XXᵀ + c (XXᵀ)²) X, repeated. All its powers are polynomials of one small matrix XXᵀ, so the iteration
     runs on that, for all matrices of its size at once, and touches X twice.
     """
-    wide = [_scaled(matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) for matrix in matrices]
-    of_size: dict[int, list[int]] = {}
+    wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
+    tiny = torch.finfo(wide[0].dtype).tiny ** 0.5  # a zero stays
+    norms = torch._foreach_add(torch._foreach_norm(wide), tiny)
+    of_size: dict[int, dict[int, list[int]]] = {}  # by rows, by columns
     for i, x in enumerate(wide):
-        of_size.setdefault(len(x), []).append(i)
-    a, b, c = COEFFICIENTS
-    for same in of_size.values():
-        gram = torch.stack([wide[i] @ wide[i].T for i in same])
-        one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-        product = one
-        for _ in range(n_iterations):
-            step = a * one + b * gram + c * (gram @ gram)
-            product, gram = step @ product, step @ gram @ step
-        for i, turn in zip(same, product, strict=True):
-            wide[i] = turn @ wide[i]
+        of_size.setdefault(len(x), {}).setdefault(x.shape[1], []).append(i)
+    for of_columns in of_size.values():
+        stacks = [
+            torch.stack([wide[i] for i in same]) / torch.stack([norms[i] for i in same]).view(-1, 1, 1)
+            for same in of_columns.values()
+        ]
+        polynomial = _polynomial(torch.cat([x @ x.mT for x in stacks]), n_iterations)
+        counts = [len(x) for x in stacks]
+        for same, x, turn in zip(of_columns.values(), stacks, polynomial.split(counts), strict=True):
+            for i, each in zip(same, (turn @ x).unbind(), strict=True):
+                wide[i] = each
     return [x if x.shape == matrix.shape else x.T for x, matrix in zip(wide, matrices, strict=True)]
 
 
-def _scaled(matrix: Tensor) -> Tensor:
-    """Singular values of at most 1; a zero stays."""
-    return matrix / (matrix.norm() + torch.finfo(matrix.dtype).tiny ** 0.5)
+def _polynomial(gram: Tensor, n_iterations: int) -> Tensor:
+    """What X is multiplied by in all iterations together, of XXᵀ ``[k, n, n]``."""
+    a, b, c = COEFFICIENTS
+    constant = a * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    product: Tensor | None = None
+    for _ in range(n_iterations):
+        step = torch.baddbmm(torch.add(constant, gram, alpha=b), gram, gram, alpha=c)
+        product = step if product is None else step @ product
+        gram = step @ gram @ step
+    assert product is not None
+    return product
 
 
 def _groups(params: Iterable[nn.Parameter] | Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

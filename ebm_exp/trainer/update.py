@@ -1,6 +1,10 @@
 """One optimizer step of an experiment."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
+from torch.nn.modules.dropout import _DropoutNd
 
 from ebm_exp.guard.meter import Meter
 from ebm_exp.objective.base import Loss
@@ -36,6 +40,10 @@ class Update:
         self.batch_size, self.accumulate_steps, self.n_batches = batch_size, accumulate_steps, n_batches
         self.gradient_norm_clip = gradient_norm_clip
         self.params = [p for group in experiment.optimizer.param_groups for p in group["params"]]
+        modules = [*experiment.energy.modules(), *experiment.objective.modules()]
+        drops = any(isinstance(module, _DropoutNd) and module.p for module in modules)
+        self.repeats = experiment.objective.pure and accumulate_steps == 1 and not drops
+        self.changes = [buffer for module in modules for buffer in module.buffers(recurse=False)]
 
     def __call__(self, step: int) -> Loss:
         """Take optimizer step ``step`` (from 0); returns the loss of its last part."""
@@ -56,12 +64,19 @@ class Update:
             rows = slice(i * size, (i + 1) * size)
             part = batch._replace(x=batch.x[rows], y=None if batch.y is None else batch.y[rows])
             # Dropout reads torch's global generators: it too shall draw the same numbers when a run is repeated.
-            with seed_global("dropout", noise.initial_seed(), device=device), ex.engine.autocast():
-                loss = ex.objective(ex.energy, part, step, noise)
-                total = loss.total()
-            (total / self.accumulate_steps).backward()
-            means = {f"train/{name}": term.detach().mean() for name, term in loss.terms.items()}
-            self.meter.add(step + 1, {"train/loss": total.detach()} | means | loss.metrics)
+            with seed_global("dropout", noise.initial_seed(), device=device):
+                with ex.engine.autocast():
+                    given, kept = ex.objective.gather(ex.energy, part, step, noise)
+                if self.repeats:
+                    loss, total, gradients = ex.engine.repeat(self._anew, given, noise, self.changes)
+                    for p, gradient in zip(self.params, gradients, strict=True):
+                        p.grad = gradient
+                else:
+                    loss, total = self._backward(given, noise)
+                with ex.engine.autocast():
+                    loss = ex.objective.settle(kept, loss)
+            means = {f"train/{name}": term.mean() for name, term in loss.terms.items()}
+            self.meter.add(step + 1, {"train/loss": total} | means | loss.metrics)
         if ex.guard.due(step + 1):
             with torch.no_grad():
                 ex.guard.look(step + 1, ex.objective.signals(loss))
@@ -70,3 +85,19 @@ class Update:
         ex.optimizer.step()
         self.ema.update()
         return loss
+
+    def _backward(self, given: Any, noise: torch.Generator) -> tuple[Loss, Tensor]:
+        """Add to the gradients; the loss and its total, without a graph."""
+        ex = self.experiment
+        with ex.engine.autocast():
+            loss = ex.objective.loss(ex.energy, given, noise)
+            total = loss.total()
+        (total / self.accumulate_steps).backward()
+        return loss._replace(terms={name: term.detach() for name, term in loss.terms.items()}), total.detach()
+
+    def _anew(self, given: Any, noise: torch.Generator) -> tuple[Loss, Tensor, list[Tensor | None]]:
+        """The same with the gradients, which begin at nothing: a function of weights, inputs and noise."""
+        for p in self.params:
+            p.grad = None
+        loss, total = self._backward(given, noise)
+        return loss, total, [p.grad for p in self.params]

@@ -47,8 +47,8 @@ def test_a_network_with_dropout_repeats_itself(energy: str) -> None:
 class Quadratic(Objective):
     """No randomness: the mean of (E(x) − 1)²."""
 
-    def forward(self, energy, batch, step, generator) -> Loss:
-        return Loss({"square": (energy(batch.x) - 1).square()}, {}, {})
+    def loss(self, energy, given, generator) -> Loss:
+        return Loss({"square": (energy(given.x) - 1).square()}, {}, {})
 
 
 def test_a_batch_in_parts_is_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:

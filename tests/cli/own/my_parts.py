@@ -50,7 +50,7 @@ class DenoisingScoreMatching(Objective):
         super().__init__()
         self.engine, self.regularization, self.sigma = engine, regularization, sigma
 
-    def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
         bound = energy.bind(y=batch.y)
         z = torch.empty_like(batch.x).normal_(generator=generator)
         gradient = self.engine.gradient(bound, batch.x + self.sigma * z, create_graph=True)

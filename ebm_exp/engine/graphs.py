@@ -1,0 +1,205 @@
+"""CUDA graphs: what a training repeats is recorded once and replayed, so that the device waits for no launch.
+
+The kernels of a small network take some ten microseconds each, and a step of its chain launches fifty of them: one
+after another, the launches take most of the time. A replay is one launch, and computes the same numbers.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ebm_exp.engine.eager import Eager
+from ebm_exp.engine.target import Target
+from ebm_exp.sampler.base import Control, Sampler
+from ebm_exp.sampler.chain import Chain, Generators, Watch, draw_noise
+from ebm_exp.types import Batch, Provided
+
+log = logging.getLogger(__name__)
+
+KEPT = 12  # recordings, the latest used; each holds the memory of one call
+_WARM_UPS = 2  # libraries set themselves up in the first calls, which cannot be recorded
+
+
+class Graphs(Eager):
+    """Records a step of chains, and whatever is ``repeat``-ed (see ``Engine``).
+
+    Elsewhere than on CUDA, for chains that somebody watches, and for what CUDA cannot record (told once), it is the
+    eager engine.
+    """
+
+    def __init__(
+        self, device: Provided[torch.device], precision: Literal["float32", "bf16", "auto"] = "float32"
+    ) -> None:
+        super().__init__(device, precision)
+        self.records = device.type == "cuda"
+        self._recordings: OrderedDict[Hashable, _Recording | None] = OrderedDict()  # None: cannot be recorded
+
+    @torch.no_grad()
+    def _chain(
+        self,
+        sampler: Sampler,
+        target: Target,
+        x: Batch,
+        generators: Generators,
+        control: Control,
+        n_steps: int,
+        watch: Watch | None,
+        n_adapt: int,
+        context: dict[str, Tensor | None],
+    ) -> Chain:
+        if self.records and watch is None and n_steps:
+            state = sampler.init(target.bind(**context), x, n_adapt)
+            noise = draw_noise(sampler, _others(generators), x)  # as an example; the chain's own come one by one
+
+            def step(inputs: Any) -> Any:
+                before, numbers, settings, bound = inputs
+                after, info = sampler.step(target.bind(**bound), before, numbers, settings)
+                info, after = _apart((info, after), inputs)
+                _set(before, after)
+                return info
+
+            given = (state, noise, control, context)
+            recording = self._recorded("a chain", ("chain", target, sampler), step, given)
+            if recording is not None:
+                recording.take(given)
+                for _ in range(n_steps):
+                    _set(recording.inputs[1], draw_noise(sampler, generators, x))
+                    recording.replay()
+                state, info = pytree.tree_map(_copy, (recording.inputs[0], recording.result))
+                return Chain(state.x, state, info)
+        return super()._chain(sampler, target, x, generators, control, n_steps, watch, n_adapt, context)
+
+    def repeat(
+        self,
+        work: Callable[[Any, torch.Generator], Any],
+        given: Any,
+        generator: torch.Generator,
+        changes: Iterable[Tensor] = (),
+    ) -> Any:
+        if self.records:
+            numbers = torch.Generator(self.device)
+            of_inputs = lambda inputs: work(inputs, numbers)  # noqa: E731
+            recording = self._recorded("a loss", ("work", work), of_inputs, given, numbers, list(changes))
+            if recording is not None:
+                recording.take(given)
+                recording.replay(generator)
+                return recording.result
+        return super().repeat(work, given, generator, changes)
+
+    def _recorded(
+        self,
+        name: str,
+        key: tuple[Hashable, ...],
+        work: Callable[[Any], Any],
+        given: Any,
+        generator: torch.Generator | None = None,
+        changes: Iterable[Tensor] = (),
+    ) -> "_Recording | None":
+        """The recording of work on inputs like these, made when it is first asked for; None: it cannot be made."""
+        leaves, spec = pytree.tree_flatten(given)
+        shapes = [(leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        key = (*key, *shapes, str(spec), torch.is_autocast_enabled(self.device.type))
+        if key not in self._recordings:
+            try:
+                self._recordings[key] = _Recording(work, given, generator, changes)
+            except RuntimeError as error:
+                log.warning("engine=graphs: %s is not recorded and runs eagerly (%s)", name, str(error).split("\n")[0])
+                self._recordings[key] = None
+        self._recordings.move_to_end(key)
+        while len(self._recordings) > KEPT:
+            self._recordings.popitem(last=False)
+        return self._recordings[key]
+
+
+class _Recording:
+    """Work on inputs of its own, recorded.
+
+    Args:
+        work: to be recorded; it may write to its inputs.
+        given: an example of the inputs.
+        generator: that work draws from, if any.
+        changes: what work changes beside its inputs, and is to change at a replay only.
+
+    Attributes:
+        inputs: like the example; a replay reads them.
+        result: what work returned; a replay writes it.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Any], Any],
+        given: Any,
+        generator: torch.Generator | None,
+        changes: Iterable[Tensor],
+    ) -> None:
+        self.inputs, self.generator = pytree.tree_map(_copy, given), generator
+        before = [(tensor, tensor.clone()) for tensor in changes]
+        try:
+            self.result, self._replay = record(lambda: work(self.inputs), generator)
+        finally:
+            with torch.no_grad():
+                for tensor, value in before:
+                    tensor.copy_(value)
+
+    def take(self, given: Any) -> None:
+        """Put numbers into the inputs."""
+        _set(self.inputs, given)
+
+    def replay(self, generator: torch.Generator | None = None) -> None:
+        """Compute the result anew; work draws what it would draw from the generator, which stays as it is."""
+        if self.generator is not None and generator is not None:
+            self.generator.set_state(generator.get_state())
+        self._replay()
+
+
+def record(work: Callable[[], Any], generator: torch.Generator | None) -> tuple[Any, Callable[[], None]]:
+    """What work returns, in storage that the second, called, fills anew."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(_WARM_UPS):
+            work()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    if generator is not None:
+        graph.register_generator_state(generator)
+    with torch.cuda.graph(graph):
+        result = work()
+    return result, graph.replay
+
+
+def _others(generators: Generators) -> Generators:
+    """As many generators as these, which stay untouched."""
+    if isinstance(generators, torch.Generator):
+        return torch.Generator(generators.device)
+    return [torch.Generator(each.device) for each in generators]
+
+
+def _copy(leaf: Any) -> Any:
+    return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
+
+
+def _set(own: Any, given: Any) -> None:
+    """Copy numbers over, leaf by leaf."""
+    with torch.no_grad():
+        for to, value in zip(pytree.tree_leaves(own), pytree.tree_leaves(given), strict=True):
+            if isinstance(to, Tensor) and to is not value:
+                to.copy_(value)
+
+
+def _apart(results: Any, inputs: Any) -> Any:
+    """Results in storage of their own, where they are views of inputs that will be written over."""
+    written = {leaf.untyped_storage().data_ptr() for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)}
+    copies: dict[int, Tensor] = {}
+
+    def own(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or leaf.untyped_storage().data_ptr() not in written:
+            return leaf
+        return copies.setdefault(id(leaf), leaf.clone())
+
+    return pytree.tree_map(own, results)
