@@ -31,5 +31,6 @@ def out_of_memory(error: BaseException) -> str | None:
     """What an error says of memory that ran out, in one line; None for any other. Told without torch."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if named or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
-        return f"out of memory: {(str(error).splitlines() or [''])[0][:200]}"
+        line = (str(error).splitlines() or [""])[0][:200]
+        return f"out of memory: {line}" + " (engine=eager takes less)" * ("CUDA" in line)
     return None

@@ -31,7 +31,6 @@ class Classification(Objective):
     """
 
     gives = frozenset({"labels"})
-    pure = True
 
     def __init__(
         self,
@@ -44,6 +43,7 @@ class Classification(Objective):
         check_classifies("classification", classifies)
         check_needs("objective=classification", self.gives, regularization)
         self.engine, self.terms, self.temperature = engine, regularization, suggested_temperature
+        self.pure = all(term.pure for term in self.terms.values())
 
     def describe(self) -> dict[str, str]:
         return {"terms": ", ".join(["cross_entropy", *self.terms])}

@@ -84,7 +84,7 @@ class ContrastiveDivergence(Objective):
                 )
         reading = [term for term in self.terms.values() if "end" in term.needs]
         self.through = max((sampler.n_steps if t.through is None else t.through for t in reading), default=0)
-        self.pure = not reading and all("buffer" not in term.needs for term in self.terms.values())
+        self.pure = not reading and all(term.pure and "buffer" not in term.needs for term in self.terms.values())
         chains = [term.through_chains for term in reading]
         self.through_chains = None if None in chains or not chains else max(n for n in chains if n is not None)
 

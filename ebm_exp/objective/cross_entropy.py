@@ -24,6 +24,7 @@ class CrossEntropy(Term):
     """
 
     needs = frozenset({"labels"})
+    pure = True
 
     def __init__(self, weight: NonNegative = 1.0, classifies: Classifies = False) -> None:
         check_classifies("cross_entropy", classifies)

@@ -46,7 +46,6 @@ class Discrepancy(Objective):
     """
 
     gives = frozenset({"negative", "labels"})
-    pure = True
     rules = CHANCE_RULES
     name: str
 
@@ -62,6 +61,7 @@ class Discrepancy(Objective):
         check_needs(f"objective={self.name}", self.gives, regularization)
         self.engine, self.terms, self.domain = engine, regularization, domain
         self.n_negatives, self.stabilizer = n_negatives, stabilizer
+        self.pure = all(term.pure for term in self.terms.values())
 
     def describe(self) -> dict[str, str]:
         return {"terms": ", ".join(["energy_discrepancy", *self.terms])}

@@ -47,7 +47,6 @@ class NCE(Objective):
     """
 
     gives = frozenset({"negative", "labels"})
-    pure = True
     rules = CHANCE_RULES
 
     def __init__(
@@ -67,6 +66,7 @@ class NCE(Objective):
             raise ValueError(f"start: needs a known density (mixture, uniform), that of {start.name} is not known")
         check_needs("objective=nce", self.gives, regularization)
         self.engine, self.noise, self.terms, self.domain = engine, start, regularization, domain
+        self.pure = all(term.pure for term in self.terms.values())
         self.n_noise, self.lr_log_z = n_noise, lr_log_z
         volume = math.prod(domain.event_shape) * math.log(domain.high - domain.low)
         self.log_z = nn.Parameter(torch.tensor(volume))  # c: that of E = 0 at first

@@ -38,7 +38,6 @@ class SingleFlips(Objective):
     """
 
     gives = frozenset({"labels"})
-    pure = True
     rules = CHANCE_RULES
     name: str
     chance: float  # ℓ(0)
@@ -59,6 +58,7 @@ class SingleFlips(Objective):
             raise ValueError(f"n_bits: must be at most {self.d}, the components of a point, got {n_bits}")
         check_needs(f"objective={self.name}", self.gives, regularization)
         self.engine, self.terms, self.domain = engine, regularization, domain
+        self.pure = all(term.pure for term in self.terms.values())
         self.n_bits = self.d if n_bits is None else n_bits
 
     def describe(self) -> dict[str, str]:

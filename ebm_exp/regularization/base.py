@@ -61,12 +61,15 @@ class Term(Part, ABC):
 
     Attributes:
         needs: what it reads of a step beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
+        pure: its value follows from the step's tensors, weights and generator alone, never from what it remembers or
+            computes on the host (``Objective.pure``).
         through: so many last steps of training chains must carry a graph; None: all.
         through_chains: of so many chains, the first ones; None: of all.
         min_filled: it waits until the buffer holds more points than this.
     """
 
     needs: frozenset[str] = frozenset()
+    pure: bool = False
     through: int | None = 0
     through_chains: int | None = None
     min_filled: int = 0

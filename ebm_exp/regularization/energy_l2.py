@@ -13,6 +13,8 @@ class EnergyL2(Term):
         weight: w.
     """
 
+    pure = True
+
     def __init__(self, weight: NonNegative) -> None:
         self.weight = weight
 

@@ -21,6 +21,8 @@ class GradientPenalty(Term):
         target: c, the slope that costs nothing, in nats per unit of the domain.
     """
 
+    pure = True
+
     def __init__(
         self, weight: NonNegative, where: Literal["data", "samples", "between"] = "data", target: NonNegative = 0.0
     ) -> None:

@@ -29,6 +29,8 @@ class SpectralNorm(Term):
         n_power_iterations: per forward pass in training mode; in evaluation mode u and v rest.
     """
 
+    pure = True
+
     def __init__(
         self, layers: Literal["all", "conv"] = "all", bounded: bool = False, n_power_iterations: PositiveInt = 1
     ) -> None:
