@@ -7,6 +7,7 @@ after another, the launches take most of the time. A replay is one launch, and c
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -53,24 +54,25 @@ class Graphs(Eager):
         context: dict[str, Tensor | None],
     ) -> Chain:
         if self.records and watch is None and n_steps:
-            state = sampler.init(target.bind(**context), x, n_adapt)
-            noise = draw_noise(sampler, _others(generators), x)  # as an example; the chain's own come one by one
+            given = (sampler.init(target.bind(**context), x, n_adapt), control, context)
 
-            def step(inputs: Any) -> Any:
-                before, numbers, settings, bound = inputs
-                after, info = sampler.step(target.bind(**bound), before, numbers, settings)
-                info, after = _apart((info, after), inputs)
+            def step(own: Any, noise: Any) -> Any:
+                before, settings, bound = own
+                after, info = sampler.step(target.bind(**bound), before, noise, settings)
+                info, after = _apart((info, after), (own, noise))
                 _set(before, after)
                 return info
 
-            given = (state, noise, control, context)
-            recording = self._recorded("a chain", ("chain", target, sampler), step, given)
+            def numbers() -> Any:  # for an example; the chain's own come one by one
+                return draw_noise(sampler, _others(generators), x)
+
+            recording = self._recorded("a chain", ("chain", target, sampler), step, given, numbers)
             if recording is not None:
-                recording.take(given)
+                _set(recording.given, given)
                 for _ in range(n_steps):
-                    _set(recording.inputs[1], draw_noise(sampler, generators, x))
+                    _set(recording.numbers, draw_noise(sampler, generators, x))
                     recording.replay()
-                state, info = pytree.tree_map(_copy, (recording.inputs[0], recording.result))
+                state, info = pytree.tree_map(_copy, (recording.given[0], recording.result))
                 return Chain(state.x, state, info)
         return super()._chain(sampler, target, x, generators, control, n_steps, watch, n_adapt, context)
 
@@ -82,12 +84,12 @@ class Graphs(Eager):
         changes: Iterable[Tensor] = (),
     ) -> Any:
         if self.records:
-            numbers = torch.Generator(self.device)
-            of_inputs = lambda inputs: work(inputs, numbers)  # noqa: E731
-            recording = self._recorded("a loss", ("work", work), of_inputs, given, numbers, list(changes))
+            numbers = partial(torch.Generator, self.device)
+            recording = self._recorded("a loss", ("work", work), work, given, numbers, changes)
             if recording is not None:
-                recording.take(given)
-                recording.replay(generator)
+                _set(recording.given, given)
+                recording.numbers.set_state(generator.get_state())
+                recording.replay()
                 return recording.result
         return super().repeat(work, given, generator, changes)
 
@@ -95,9 +97,9 @@ class Graphs(Eager):
         self,
         name: str,
         key: tuple[Hashable, ...],
-        work: Callable[[Any], Any],
+        work: Callable[[Any, Any], Any],
         given: Any,
-        generator: torch.Generator | None = None,
+        numbers: Callable[[], Any],
         changes: Iterable[Tensor] = (),
     ) -> "_Recording | None":
         """The recording of work on inputs like these, made when it is first asked for; None: it cannot be made."""
@@ -106,7 +108,7 @@ class Graphs(Eager):
         key = (*key, *shapes, str(spec), torch.is_autocast_enabled(self.device.type))
         if key not in self._recordings:
             try:
-                self._recordings[key] = _Recording(work, given, generator, changes)
+                self._recordings[key] = _Recording(work, given, numbers(), changes)
             except RuntimeError as error:
                 log.warning("engine=graphs: %s is not recorded and runs eagerly (%s)", name, str(error).split("\n")[0])
                 self._recordings[key] = None
@@ -120,41 +122,28 @@ class _Recording:
     """Work on inputs of its own, recorded.
 
     Args:
-        work: to be recorded; it may write to its inputs.
+        work: of inputs and random numbers; it may write to its inputs.
         given: an example of the inputs.
-        generator: that work draws from, if any.
+        numbers: an example of the numbers, or a generator of its own.
         changes: what work changes beside its inputs, and is to change at a replay only.
 
     Attributes:
-        inputs: like the example; a replay reads them.
+        given: like the example; a replay reads them.
+        numbers: likewise.
         result: what work returned; a replay writes it.
+        replay: computes the result anew.
     """
 
-    def __init__(
-        self,
-        work: Callable[[Any], Any],
-        given: Any,
-        generator: torch.Generator | None,
-        changes: Iterable[Tensor],
-    ) -> None:
-        self.inputs, self.generator = pytree.tree_map(_copy, given), generator
+    def __init__(self, work: Callable[[Any, Any], Any], given: Any, numbers: Any, changes: Iterable[Tensor]) -> None:
+        self.given, self.numbers = pytree.tree_map(_copy, (given, numbers))
         before = [(tensor, tensor.clone()) for tensor in changes]
+        generator = numbers if isinstance(numbers, torch.Generator) else None
         try:
-            self.result, self._replay = record(lambda: work(self.inputs), generator)
+            self.result, self.replay = record(lambda: work(self.given, self.numbers), generator)
         finally:
             with torch.no_grad():
                 for tensor, value in before:
                     tensor.copy_(value)
-
-    def take(self, given: Any) -> None:
-        """Put numbers into the inputs."""
-        _set(self.inputs, given)
-
-    def replay(self, generator: torch.Generator | None = None) -> None:
-        """Compute the result anew; work draws what it would draw from the generator, which stays as it is."""
-        if self.generator is not None and generator is not None:
-            self.generator.set_state(generator.get_state())
-        self._replay()
 
 
 def record(work: Callable[[], Any], generator: torch.Generator | None) -> tuple[Any, Callable[[], None]]:

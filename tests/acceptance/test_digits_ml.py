@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.mixture import GaussianMixture
 
 from ebm_exp.dataset import Digits
@@ -18,7 +19,7 @@ LEVELS, D = 17, 64
 
 def bits(n_components: int) -> float:
     """Of a mixture of Gaussians on the held-out digits, its regularisation the best of four for them."""
-    data = Digits("digits", "cpu", test_share=0.2, dequantize=True, noise_std=0.0)  # type: ignore[arg-type]
+    data = Digits("digits", torch.device("cpu"), test_share=0.2, dequantize=True, noise_std=0.0)
     g = generator("cpu", "mixture")
     seen = data.noisy(10 * data.n_train, g).x.flatten(1).double().numpy()
     held = np.concatenate([data.held_out(g).flatten(1).double().numpy() for _ in range(10)])
