@@ -1,4 +1,4 @@
-"""Complete tables of single runs in RESULTS.md: ``python -m benchmarks.evaluations [<title>=<run directory> …]``.
+"""Complete tables of runs in RESULTS.md: ``python -m benchmarks.evaluations [<title>=<run>[,<another seed> …] …]``.
 
 Train and evaluate first; what ``evaluate.py`` left in the run is taken over, with the commands, into
 ``results/evaluations.json``. Without arguments the block is written anew from there.
@@ -19,6 +19,8 @@ _HERE = re.compile(
     r"(hydra\.run\.dir|output_dir|logger\.\w+|[\w.]*cache_dir)=.*"
 )  # where it ran, and how it was looked at
 _PLACES = {"run": "<run>", "against": "<another run>", "dataset.root": "<files>", "init_from": "<run>"}
+_SEED = re.compile(r" seed=(\d+)")
+_BETTER = {"lower": "↓", "higher": "↑"}
 _OOD = re.compile(r"ood_(auroc|aupr|fpr95)_(.+)_(energy|gradient|confidence|ratio)")
 
 
@@ -28,8 +30,10 @@ def taken(run: Path) -> dict[str, Any]:
     evaluation = json.loads((run / NAME).read_text(encoding="utf-8"))
     calls = {name: _kept(call) for name, call in evaluation["calls"].items()}
     training = {key: summary.get(key) for key in ("step", "device", "n_parameters", "temperature")}
+    command = _plain(summary["command"])
     training |= {
-        "command": _plain(summary["command"]),
+        "command": _SEED.sub("", command),
+        "seed": int(_SEED.findall(command)[-1]) if _SEED.search(command) else 0,
         "minutes": _minutes(run),
         "commit": (summary.get("code") or {}).get("commit"),
     }
@@ -73,45 +77,56 @@ def _minutes(run: Path) -> float | None:
     return round(rows[-1], 2) if rows else None
 
 
-def told(title: str, entry: dict[str, Any]) -> str:
-    """A run's section: how it was made, and its numbers by evaluator."""
-    training, scores, calls = entry["training"], entry["scores"], entry["calls"]
-    lines = [f"### {title}", ""]
-    how = f"{training['step']:,} updates in {training['minutes']:.3g} minutes, {training['device']}"
-    lines += [
-        f"`{training['command']}`: {how}, {training['n_parameters']:,} parameters, T = {training['temperature']:.3g}.",
-        "",
-    ]
-    for name in dict.fromkeys(score["call"] for score in scores.values()):
+def told(title: str, entries: list[dict[str, Any]]) -> str:
+    """The section of one run, or of one training by several seeds: how it was made, and its numbers by evaluator."""
+    first, trainings = entries[0], [entry["training"] for entry in entries]
+    training, calls = first["training"], first["calls"]
+    minutes = [f"{each:.3g}" for each in sorted({each["minutes"] for each in trainings})]
+    how = f"{training['step']:,} updates in {'–'.join(dict.fromkeys((minutes[0], minutes[-1])))} minutes"
+    how += f", {training['device']}, {training['n_parameters']:,} parameters, T = {training['temperature']:.3g}"
+    lines = [f"### {title}", "", f"`{training['command']}`: {how}.", ""]
+    for name in dict.fromkeys(score["call"] for score in first["scores"].values()):
         call = calls[name]
         how = f"{call['samples']}; {call['weights']} weights, seed {call['seed']}, {call['precision']}"
         lines += [f"`{call['command']}`: {how}.", ""]
-    protocols = {score["evaluator"]: score["protocol"] for score in scores.values()}
+    protocols = {score["evaluator"]: score["protocol"] for score in first["scores"].values()}
     lines += ["; ".join(f"*{name}*: {protocol}" for name, protocol in protocols.items()) + ".", ""]
-    single = {name: score for name, score in scores.items() if not _OOD.fullmatch(name)}
-    lines += [_rows(single), ""] if single else []
-    lines += [_matrix(scores), ""] if len(single) < len(scores) else []
+    seeds = [f"seed {each['seed']}" for each in trainings] if len(entries) > 1 else ["value ± s.e."]
+    scores = [entry["scores"] for entry in entries]
+    lines += [_rows(scores, seeds), ""] if any(not _OOD.fullmatch(name) for name in scores[0]) else []
+    lines += [_matrix(scores), ""] if any(_OOD.fullmatch(name) for name in scores[0]) else []
     return "\n".join(lines)
 
 
-def _rows(scores: dict[str, Any]) -> str:
-    shares = {name: score for name, score in scores.items() if re.fullmatch(r"class_share_\d+", name)}
-    rows = [(name, _number(score), str(score.get("n", "")), {"lower": "↓", "higher": "↑"}.get(score.get("better"), ""))
-            for name, score in scores.items() if name not in shares]  # fmt: skip
+def _rows(scores: list[dict[str, Any]], seeds: list[str]) -> str:
+    rows, shares = [], []
+    for name, score in scores[0].items():
+        each = [_number(of_seed[name]) if name in of_seed else "" for of_seed in scores]
+        if re.fullmatch(r"class_share_\d+", name):
+            shares.append([f"{of_seed[name]['value']:.3f}" for of_seed in scores])
+        elif not _OOD.fullmatch(name):
+            rows.append((name, *each, str(score.get("n", "")), _BETTER.get(score.get("better"), "")))
     if shares:
-        rows.append(("class_share_0 …", " ".join(f"{score['value']:.3f}" for score in shares.values()), "", ""))
-    return table(("score", "value ± s.e.", "n", ""), rows)
+        rows.append(("class_share_0 …", *(" ".join(each) for each in zip(*shares, strict=True)), "", ""))
+    return table(("score", *seeds, "n", ""), rows)
 
 
-def _matrix(scores: dict[str, Any]) -> str:
+def _matrix(scores: list[dict[str, Any]]) -> str:
     """AUROC, and in brackets the false positives at 95 %, of each set by each score."""
-    found = {match.groups(): score for name, score in scores.items() if (match := _OOD.fullmatch(name))}
-    sets, by = (list(dict.fromkeys(key[i] for key in found)) for i in (1, 2))
-    rows = [
-        (one, *(f"{_number(found['auroc', one, each])} ({found['fpr95', one, each]['value']:.2f})" for each in by))
-        for one in sets
+    found = [
+        {match.groups(): score for name, score in of_seed.items() if (match := _OOD.fullmatch(name))}
+        for of_seed in scores
     ]
-    return "AUROC ± s.e. (FPR at 95 %):\n\n" + table(("set", *by), rows)
+    sets, by = (list(dict.fromkeys(key[i] for key in found[0])) for i in (1, 2))
+
+    def cell(one: str, each: str) -> str:
+        return " / ".join(
+            f"{_number(of_seed['auroc', one, each])} ({of_seed['fpr95', one, each]['value']:.2f})" for of_seed in found
+        )
+
+    return "AUROC ± s.e. (FPR at 95 %):\n\n" + table(
+        ("set", *by), [(one, *(cell(one, each) for each in by)) for one in sets]
+    )
 
 
 def _number(score: dict[str, Any]) -> str:
@@ -121,9 +136,10 @@ def _number(score: dict[str, Any]) -> str:
 
 def main(arguments: list[str]) -> None:
     """Take over the runs that are named, and write the block."""
-    named = {title: Path(run) for title, given, run in (each.partition("=") for each in arguments) if given}
-    entries = add("evaluations", {title: taken(run) for title, run in named.items()}) if named else read("evaluations")
-    write_block("evaluations", "\n".join(told(title, entry) for title, entry in entries.items()).rstrip())
+    named = {title: runs.split(",") for title, given, runs in (each.partition("=") for each in arguments) if given}
+    new = {title: [taken(Path(run)) for run in runs] for title, runs in named.items()}
+    entries = add("evaluations", new) if new else read("evaluations")
+    write_block("evaluations", "\n".join(told(title, each) for title, each in entries.items()).rstrip())
 
 
 if __name__ == "__main__":
