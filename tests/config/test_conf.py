@@ -284,3 +284,12 @@ def test_same_seed_same_weights_whatever_the_global_generator() -> None:
     other = Parts(composed("seed=1"))["energy"].state_dict()
     assert all(torch.equal(first[k], second[k]) for k in first)
     assert any(not torch.equal(first[k], other[k]) for k in first)
+
+
+def test_evaluators_that_are_chosen_together_do_not_replace_each_other() -> None:
+    nodes: dict[str, list] = {}
+    for file in sorted((CONF / "evaluator").glob("*.yaml")):
+        for key, node in (OmegaConf.to_container(OmegaConf.load(file), resolve=False) or {}).items():
+            if key != "defaults":
+                nodes.setdefault(key, []).append(node)
+    assert {key: each for key, each in nodes.items() if any(node != each[0] for node in each)} == {}
