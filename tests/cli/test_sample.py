@@ -1,6 +1,8 @@
 """sample.py as a user starts it."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,7 +14,7 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tests.warm import SMALL
+from tests.warm import SMALL, Warm, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -168,3 +170,41 @@ def test_a_resolver_of_a_run_is_named_with_the_ways_out(cli: Cli, trained: Path,
         )
     done = cli("sample.py", f"run={run}", "dataset.name=digits", "n_samples=4", f"output_dir={tmp_path}/out")
     assert done.returncode == 0, done.stderr
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^\*?`?python (sample\.py [^`#\n]*)", README, re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def flow(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run of flow matching on digits, with labels and without."""
+    folder = tmp_path_factory.mktemp("flow")
+    small = ("energy.channels=[8,8,8,8]", "energy.width=8", "energy.head_width=8", "trainer.batch_size=16")
+    labels = ("energy.conditional=true", "energy.no_label=true", "objective.label_dropping=0.1")
+    quick = ("evaluator=none", "optimized_metric=null", "logger.mode=disabled", "trainer.max_steps=3", "device=cpu")
+    given = ["train.py", "experiment=flow/digits", *small, *labels, *quick, "sampling.n_steps=5"]
+    done = warm.run([*given, f"hydra.run.dir={folder}/run"], environment(), folder, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_readme_run(command: str, cli: Cli, trained: Path, flow: Path, tmp_path: Path) -> None:
+    """As printed, on runs that are there, with chains of at most 20 steps."""
+    flows = "label=" in command or "sampling" in command or "fashion_mnist" in command
+    words = [
+        re.sub(
+            r"outputs/\w+/<[^>]*>",
+            str(flow if flows else trained),
+            re.sub(r"^(n_steps|.*\.n_steps)=\d+$", r"\1=20", word),
+        )
+        for word in shlex.split(command)[1:]
+    ]
+    done = cli("sample.py", *words, f"output_dir={tmp_path}/drawn", "logger.mode=disabled")
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "drawn").glob("*.*"))
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(COMMANDS) >= 11
