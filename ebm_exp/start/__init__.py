@@ -6,6 +6,5 @@ from ebm_exp.start.data import Data
 from ebm_exp.start.independent import Independent
 from ebm_exp.start.mix import Mix
 from ebm_exp.start.mixture import Mixture
-from ebm_exp.start.truncated import Truncated
 
-__all__ = ["Data", "Independent", "Mix", "Mixture", "Normal", "Start", "Truncated", "Uniform"]
+__all__ = ["Data", "Independent", "Mix", "Mixture", "Normal", "Start", "Uniform"]

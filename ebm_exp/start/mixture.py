@@ -1,4 +1,10 @@
-"""A density near the data's: Gaussians fitted to it, with a tenth of uniform points on the box."""
+"""A density near the data's: Gaussians fitted to it, with a share of uniform points on the box.
+
+q(x) = (1 − w) Σ_k π_k N(x; m_k, S_k) + w / |box|
+
+Within the box (``bounded``) the Gaussians are of v = Φ⁻¹(u), u = (x − low)/(high − low) in each component, so no point
+lies outside, and N(x) above becomes N(v) Π_i dv_i/dx_i. It fits grey levels that heap up at black and white, too.
+"""
 
 import math
 from typing import Any
@@ -8,15 +14,16 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.domain import Domain
 from ebm_exp.precision import full_precision
 from ebm_exp.random import derive_seed
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start
-from ebm_exp.types import Batch, Conditional, PerSample, Points, PositiveInt, Provided
+from ebm_exp.types import Batch, Conditional, NonNegative, PerSample, Points, PositiveInt, Probability, Provided
 
-UNIFORM_SHARE = 0.1  # keeps p/q bounded where the Gaussians are low
+NEAREST = 1e-6  # to a wall, in widths of the box: v is finite
 N_POINTS = 10_000  # training points that are looked at
-_FITS: WeakKeyDictionary[Dataset, dict[int, Any]] = WeakKeyDictionary()  # by number of components
+_FITS: WeakKeyDictionary[Dataset, dict[tuple[int, bool, float], Any]] = WeakKeyDictionary()
 
 
 class Mixture(Start):
@@ -25,6 +32,9 @@ class Mixture(Start):
     Args:
         dataset: gives training points and box.
         n_components: number of Gaussians, each with a covariance of its own.
+        bounded: fit them within the box.
+        uniform_share: w; it keeps p/q bounded where the Gaussians are low.
+        variance_floor: added to the variances that are fitted, in units of x, or of v.
         conditional: draw labels of the data's distribution too.
     """
 
@@ -38,11 +48,18 @@ class Mixture(Start):
     log_peak: Tensor  # [components]
 
     def __init__(
-        self, dataset: Provided[Dataset], n_components: PositiveInt = 32, conditional: Conditional = False
+        self,
+        dataset: Provided[Dataset],
+        n_components: PositiveInt = 32,
+        bounded: bool = False,
+        uniform_share: Probability = 0.1,
+        variance_floor: NonNegative = 1e-6,
+        conditional: Conditional = False,
     ) -> None:
         super().__init__()
         self.dataset, self.domain, self.conditional = dataset, dataset.domain, conditional
-        fit = _fitted(dataset, n_components)
+        self.bounded, self.uniform_share = bounded, uniform_share
+        fit = _fitted(dataset, n_components, bounded, variance_floor)
         covariances = torch.from_numpy(fit.covariances_)
         self.register_buffer("means", torch.from_numpy(fit.means_).float())
         self.register_buffer("cholesky", torch.linalg.cholesky(covariances).float())
@@ -54,7 +71,7 @@ class Mixture(Start):
         self.register_buffer("log_peak", log_peak - self.means.shape[1] / 2 * math.log(2 * math.pi))
 
     def draw(self, n: int, generator: torch.Generator) -> Points:
-        """n independent points ``[n, *event]``; some may lie outside the box."""
+        """n independent points ``[n, *event]``; some may lie outside the box, unless they are ``bounded``."""
         device, (n_components, d) = self.means.device, self.means.shape
         k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         z = torch.randn(n, d, generator=generator, device=device)
@@ -62,31 +79,54 @@ class Mixture(Start):
             # Lz of every component at once: a matrix for each point would be d/n_components times as much to move.
             every = (z @ self.cholesky.permute(2, 0, 1).reshape(d, -1)).view(n, n_components, d)
             z = every.gather(1, k.view(-1, 1, 1).expand(-1, 1, d)).squeeze(1)
-        x = (self.means[k] + z).view(n, *self.domain.event_shape)
-        uniform = torch.rand(n, generator=generator, device=device) < UNIFORM_SHARE
+            flat = self.means[k] + z
+            flat = _within(flat, self.domain) if self.bounded else flat
+        x = flat.view(n, *self.domain.event_shape)
+        uniform = torch.rand(n, generator=generator, device=device) < self.uniform_share
         box = self.domain.uniform(n, generator, device)
         x = torch.where(uniform.view(-1, *[1] * (x.dim() - 1)), box, x)
         return Points(x, self.dataset.random_labels(n, generator) if self.conditional else None)
 
     def log_prob(self, x: Batch) -> PerSample:
         """Log-density ``[batch]`` at points of the box, in nats."""
-        flat = x.flatten(1)
+        flat, log_width = x.flatten(1), math.log(self.domain.high - self.domain.low)
         with full_precision(x.device):
-            z = (flat @ self.whiten).view(len(flat), *self.whitened_means.shape) - self.whitened_means
-        gaussians = torch.logsumexp(self.log_peak - z.square().sum(2) / 2, 1) + math.log(1 - UNIFORM_SHARE)
-        uniform = math.log(UNIFORM_SHARE) - flat.shape[1] * math.log(self.domain.high - self.domain.low)
-        return torch.logaddexp(gaussians, torch.full_like(gaussians, uniform))
+            v = _unbound(flat, self.domain) if self.bounded else flat
+            z = (v @ self.whiten).view(len(v), *self.whitened_means.shape) - self.whitened_means
+        gaussians = torch.logsumexp(self.log_peak - z.square().sum(2) / 2, 1)
+        if self.bounded:  # du/dv is the normal density
+            gaussians = gaussians + (v.square() / 2 + math.log(2 * math.pi) / 2 - log_width).sum(1)
+        if not self.uniform_share:
+            return gaussians
+        uniform = math.log(self.uniform_share) - flat.shape[1] * log_width
+        return torch.logaddexp(gaussians + math.log1p(-self.uniform_share), torch.full_like(gaussians, uniform))
 
 
-def _fitted(dataset: Dataset, n_components: int) -> Any:
+def _unbound(x: Tensor, domain: Domain) -> Tensor:
+    """v of points of the box."""
+    u = (x - domain.low) / (domain.high - domain.low)
+    return torch.special.ndtri(u.clamp(NEAREST, 1 - NEAREST))
+
+
+def _within(v: Tensor, domain: Domain) -> Tensor:
+    """Points of the box, of v."""
+    u = torch.special.ndtr(v)
+    return (domain.low + u * (domain.high - domain.low)).clamp(domain.low, domain.high)
+
+
+def _fitted(dataset: Dataset, n_components: int, bounded: bool, variance_floor: float) -> Any:
     """The fit to a data set; one experiment may ask for it in several places: starts, proposals, a base."""
-    fits = _FITS.setdefault(dataset, {})
-    if n_components not in fits:
+    fits, key = _FITS.setdefault(dataset, {}), (n_components, bounded, variance_floor)
+    if key not in fits:
         from sklearn.mixture import GaussianMixture
 
+        points = _points(dataset)
+        if bounded:
+            points = _unbound(points, dataset.domain)
         seed = derive_seed("proposal", dataset.name) % 2**32
-        fits[n_components] = GaussianMixture(n_components, random_state=seed).fit(_points(dataset).numpy())
-    return fits[n_components]
+        model = GaussianMixture(n_components, reg_covar=variance_floor, random_state=seed)
+        fits[key] = model.fit(points.numpy())
+    return fits[key]
 
 
 def _points(dataset: Dataset) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from ebm_exp.buffer import FromBuffer, InPlace
 from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.random import generator
-from ebm_exp.start import Data, Independent, Mix, Mixture, Normal, Truncated, Uniform
+from ebm_exp.start import Data, Independent, Mix, Mixture, Normal, Uniform
 
 CPU = torch.device("cpu")
 BOX = Domain(-2, 3, (2,))
@@ -23,7 +23,8 @@ N = 40_000
         Uniform(DATA),
         Independent(DATA),
         Mixture(DATA, 3),
-        Truncated(Mixture(DATA, 3), DATA),
+        Mixture(DATA, 3, bounded=True),
+        Mixture(DATA, 3, bounded=True, uniform_share=0.0),
         Mix({"a": Uniform(DATA), "b": Mixture(DATA, 2)}),
     ],
 )

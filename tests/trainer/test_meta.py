@@ -65,12 +65,11 @@ def tensors(part: object, seen: set[int]) -> Iterator[tuple[str, torch.Tensor]]:
         yield from tensors(vars(part), seen)
 
 
-DENSE = ("mixture", "truncated")  # starts of known density that hold numbers
 AIS = ("sampler=mala", "evaluator=ais", "sampler@evaluator.ais.kernel=jump")
 WITH_STARTS = [
     ["experiment=digits_ml"],
     ["start@buffer.start=mix", "start@sampling.start=mix"],
-    *([*AIS, *(f"start@{at}.start={start}" for at in ("buffer", "sampling", "evaluator.ais"))] for start in DENSE),
+    [*AIS, *(f"start@{at}.start=mixture" for at in ("buffer", "sampling", "evaluator.ais"))],
 ]
 
 
