@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.evaluations import taken, told
 from tests.warm import SMALL
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -104,6 +105,19 @@ def test_one_that_fails_costs_the_others_nothing(cli: Cli, run: Path) -> None:
     assert set(kept(run)["scores"]) == {"mmd2"}
     folder = next((run / "evaluations").iterdir())
     assert set(json.loads((folder / "evaluation.json").read_text())["failed"]) == {"frechet"}
+
+
+def test_tables_of_results_are_written_from_runs(cli: Cli, run: Path) -> None:
+    done = cli("evaluate.py", f"run={run}", "evaluator=[mmd,ood]", *QUICK)
+    assert done.returncode == 0, done.stderr
+    entry = taken(run)
+    page, both = told("One", [entry]), told("Two seeds", [entry, entry | {"training": entry["training"] | {"seed": 1}}])
+    value = kept(run)["scores"]["mmd2"]["value"]
+    assert re.search(r"^\| mmd2 \| (\S+) \| 64 \| ↓ \|$", page, re.MULTILINE)[1] == f"{value:.4g}"  # type: ignore[index]
+    assert str(run) not in page
+    assert "`python evaluate.py run=<run> evaluator=[mmd,ood] dataset.suggest.n_samples=64`" in page
+    assert f"| mmd2 | {value:.4g} | {value:.4g} | 64 | ↓ |" in both
+    assert re.search(r"^\| uniform \| \S+ ± \S+ \(\S+\) / ", both, re.MULTILINE)
 
 
 def test_help_and_completion(cli: Cli, run: Path) -> None:
