@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.config import process
+from ebm_exp.config import process, replaced
 from ebm_exp.config.arguments import (
     claim_stamp,
     config_dirs,
@@ -26,7 +25,7 @@ from ebm_exp.config.arguments import (
     value_of,
 )
 from ebm_exp.config.errors import UserError, out_of_memory
-from ebm_exp.config.explain import explain, node_at, refuse_no_choices, with_defaults
+from ebm_exp.config.explain import explain, refuse_no_choices, with_defaults
 from ebm_exp.config.run_config import RunConfig
 from ebm_exp.config.saved import LOOKING, notes_on, opened, resumed, trusted
 from ebm_exp.config.trust import ANY, CONF, Allowed, allowed_by
@@ -118,7 +117,9 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
                 os.environ["EBM_RUN_STAMP"] = claim_stamp()
         primary, saved = resumed(arguments) if config_name == "train" else opened(arguments, config_name)
         known, notes = _of_run(arguments, primary, saved)
-        arguments += _dropped_defaults(arguments, config_name)
+        arguments += replaced.of_targets(arguments, config_name)
+        dropped, lines = replaced.of_choices(arguments, config_name)
+        arguments, notes = arguments + dropped, notes + lines
         if primary == "train":
             arguments = hold_back(arguments)
         while True:
@@ -230,25 +231,6 @@ def _discard(run_dir: Path) -> None:
     """Remove a run directory in which nothing was started but what Hydra wrote on the way."""
     if run_dir.is_dir() and {p.name for p in run_dir.iterdir()} <= {".hydra", ".lock", "train.log", "sample.log"}:
         shutil.rmtree(run_dir)
-
-
-def _dropped_defaults(arguments: list[str], config_name: str) -> list[str]:
-    """Overrides that delete what a typed ``_target_`` does not take: the keys of the class whose node it takes over."""
-    dropped = []
-    typed = {argument.lstrip("+~").split("=")[0] for argument in arguments}
-    for argument in arguments:
-        own = re.fullmatch(r"\+*([\w.]+)\._target_=([\w.]+)", argument)
-        if own is None:
-            continue
-        from ebm_exp.config import validate
-
-        path, target = own.groups()
-        parameters = validate.arguments(validate.locate(path, target))
-        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            continue
-        keys = set(node_at(path, arguments, config_name)) - set(parameters) - validate.OWN - validate.SUGGESTED
-        dropped += [f"~{path}.{key}" for key in sorted(keys) if f"{path}.{key}" not in typed]
-    return dropped
 
 
 def _composed(typed: list[str], config_name: str) -> dict[str, Any]:

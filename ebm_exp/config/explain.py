@@ -74,7 +74,12 @@ def explain(error: Exception, arguments: list[str], config_name: str) -> list[st
         ]
     unknown = re.search(r"Could not (?:override|append|delete)[^']*'\+?([^'=]+)", str(error))
     if unknown:
-        key = unknown.group(1)
+        key, experiment = unknown.group(1), value_of("experiment", arguments)
+        if "@" in key and experiment is not None and not any(key in argument for argument in arguments):
+            return [
+                f"{key}: experiment={experiment} chooses it, inside of a choice that this command replaces",
+                "Keep that choice, and change its keys one by one; or take what you want of the experiment without it",
+            ]
         parent, _, name = key.rpartition(".")
         return [f"{key}: unknown key; {nearest(name, known_keys(parent, arguments, config_name))}"]
     full_key = re.search(r"full_key: (\S+)", str(error))
