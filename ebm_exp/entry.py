@@ -25,7 +25,7 @@ from ebm_exp.config.arguments import (
     value_of,
 )
 from ebm_exp.config.errors import UserError, out_of_memory
-from ebm_exp.config.explain import explain, refuse_no_choices, with_defaults
+from ebm_exp.config.explain import explain, node_at, refuse_no_choices, with_defaults
 from ebm_exp.config.run_config import RunConfig
 from ebm_exp.config.saved import LOOKING, notes_on, opened, resumed, trusted
 from ebm_exp.config.trust import ANY, CONF, Allowed, allowed_by
