@@ -18,7 +18,7 @@ from ebm_exp.regularization import SpectralNorm
 from ebm_exp.trainer.build import build
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.update import Update
-from tests.config.test_conf import EXPERIMENTS, composed
+from tests.config.test_conf import EXPERIMENTS, composed, fewer_components
 from tests.sampler.test_contract import BOX, SAMPLERS
 
 CPU = torch.device("cpu")
@@ -92,6 +92,7 @@ def test_chains_are_those_of_the_eager_engine(name: str, n_adapt: int, rehearsed
 def trained(overrides: list[str], n_updates: int, tmp_path: Path, records: bool | None = None) -> tuple[Any, Engine]:
     """What updates leave: weights, buffers of parts, means of metrics; and the engine."""
     config = composed(*overrides, "debug=smoke")
+    fewer_components(config)
     if "root" in config["dataset"]:
         config["dataset"]["root"] = str(tmp_path)
     if "channels" in config["energy"]:

@@ -15,7 +15,7 @@ from ebm_exp.config.build import Parts
 from ebm_exp.dataset import Dataset
 from ebm_exp.part import Part
 from ebm_exp.random import Stream
-from tests.config.test_conf import EXPERIMENTS, composed
+from tests.config.test_conf import EXPERIMENTS, composed, fewer_components
 
 META = torch.device("meta")
 
@@ -35,6 +35,7 @@ def test_a_step_and_a_draw_ask_the_device_for_nothing(
     monkeypatch.setattr(Images, "__call__", lambda self, x, generator, purpose: x)
     monkeypatch.setattr(Dataset, "train", lambda self, n=None: torch.rand(500, *self.event_shape))
     config = composed(*small(experiment, tmp_path))
+    fewer_components(config)
     parts = Parts(config, device=META)
     energy, objective, dataset = parts["energy"], parts["objective"], parts["dataset"]
     for step in range(2):
@@ -78,6 +79,7 @@ def test_starts_are_where_their_chains_run(overrides: list[str], monkeypatch: py
     """A start with a density of the data, in a buffer, in fresh chains, in an evaluator's."""
     monkeypatch.setattr(Dataset, "train", lambda self, n=None: torch.rand(500, *self.event_shape))
     config = composed(*overrides, "debug=smoke")
+    fewer_components(config)
     parts = Parts(config, device=META)
     held = {
         name + key: each.device
