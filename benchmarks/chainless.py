@@ -13,17 +13,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
+from benchmarks.building import built
 from benchmarks.results import add, machine, table, write_block
 from ebm_exp.config.build import Parts
-from ebm_exp.config.trust import CONF
 from ebm_exp.evaluator import Model
 from ebm_exp.evaluator.grid import log_z
 from ebm_exp.guard.meter import Meter
 from ebm_exp.random import Stream, generator
-from ebm_exp.trainer.build import build
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.update import Update
 
@@ -56,12 +53,11 @@ class Trained(NamedTuple):
 
 def train(n_updates: int, seed: int, *overrides: str, look: Callable[[int, Trained], bool] | None = None) -> Trained:
     """The updates of an experiment without its reports; ``look`` after every 25th may end it."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        typed = [*overrides, f"seed={seed}", "device=cpu", f"trainer.max_steps={n_updates}", "evaluator=none",
-                 "optimized_metric=null", "logger.mode=disabled"]  # fmt: skip
-        config: Any = OmegaConf.to_container(compose("train", typed), resolve=True)
+    length = f"trainer.max_steps={n_updates}"
+    config, parts, ex = built(
+        *overrides, f"seed={seed}", "device=cpu", length, "evaluator=none", "optimized_metric=null"
+    )
     trainer = config["trainer"]
-    parts, ex = build(config)
     ema, seconds = EMA(ex.energy, ex.objective, trainer["ema_rate"]), 0.0
     update = Update(
         ex, ema, Meter(ex.engine.device), trainer["batch_size"], gradient_norm_clip=trainer["gradient_norm_clip"]

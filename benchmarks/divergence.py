@@ -122,22 +122,13 @@ COST = {
 
 def cost(name: str, root: str, seconds: float = 60.0) -> dict[str, Any]:
     """Time of a step with the guard beside one without it: blocks of ten steps take turns, medians over blocks."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from ebm_exp.config.trust import CONF
-    from ebm_exp.config.validate import validate
+    from benchmarks.building import built
     from ebm_exp.guard import Guard, Meter
-    from ebm_exp.trainer.build import build
     from ebm_exp.trainer.ema import EMA
     from ebm_exp.trainer.update import Update
 
     more = (f"dataset.root={root}",) if "fashion" in name else ()
-    quick = ("evaluator=none", "optimized_metric=null", "logger.mode=disabled")
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config: Any = OmegaConf.to_container(compose("train", [*COST[name], *more, *quick]), resolve=True)
-    validate(config)
-    _, experiment = build(config)
+    config, _, experiment = built(*COST[name], *more, "evaluator=none", "optimized_metric=null")
     device = experiment.engine.device
     off = experiment._replace(guard=Guard(experiment.objective.rules, device, ignore=("all",)))
     meter, ema = Meter(device), EMA(experiment.energy, experiment.objective, 0.002)

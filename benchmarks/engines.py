@@ -9,14 +9,10 @@ import time
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
+from benchmarks.building import built
 from benchmarks.results import add, machine, table, write_block
-from ebm_exp.config.trust import CONF
-from ebm_exp.config.validate import validate
 from ebm_exp.guard.meter import Meter
-from ebm_exp.trainer.build import build
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.update import Update
 
@@ -36,12 +32,8 @@ ROUNDS, SECONDS = 5, 0.6
 
 def update(overrides: tuple[str, ...], device: str) -> Update:
     """One training's update, on data of the same shape where files are missing."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", overrides=[*overrides, f"device={device}", "stand_in=true", "logger.mode=disabled"])
-    container: Any = OmegaConf.to_container(config, resolve=True)
-    validate(container)
-    _, experiment = build(container)
-    trainer = container["trainer"]
+    config, _, experiment = built(*overrides, f"device={device}", "stand_in=true")
+    trainer = config["trainer"]
     ema = EMA(experiment.energy, experiment.objective, trainer["ema_rate"])
     clip = trainer["gradient_norm_clip"] or float("inf")
     meter = Meter(experiment.engine.device)

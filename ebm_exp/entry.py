@@ -118,8 +118,9 @@ def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: 
         primary, saved = resumed(arguments) if config_name == "train" else opened(arguments, config_name)
         known, notes = _of_run(arguments, primary, saved)
         arguments += replaced.of_targets(arguments, config_name)
-        dropped, lines = replaced.of_choices(arguments, config_name)
-        arguments, notes = arguments + dropped, notes + lines
+        if not looking or {"--cfg", "-c"} & {a.split("=")[0] for a in arguments}:
+            dropped, lines = replaced.of_choices(arguments, config_name)
+            arguments, notes = arguments + dropped, notes + lines
         if primary == "train":
             arguments = hold_back(arguments)
         while True:

@@ -1,12 +1,10 @@
 """What a command replaces leaves keys behind, which its successor does not have: they are deleted."""
 
 import re
-from typing import Any
 
 from ebm_exp.config.arguments import value_of
 from ebm_exp.config.explain import node_at
 from ebm_exp.config.saved import GROUPS
-from ebm_exp.config.trust import CONF
 
 
 def of_targets(arguments: list[str], config_name: str) -> list[str]:
@@ -31,14 +29,16 @@ def of_choices(arguments: list[str], config_name: str) -> tuple[list[str], list[
     experiment = value_of("experiment", arguments)
     if experiment is None or "," in experiment:
         return [], []
+    choices = [a for a in arguments if _group(a) in GROUPS and "," not in a and _group(a) != "experiment"]
+    if not choices:
+        return [], []
+    whole = node_at("", arguments, config_name)
+    alone = node_at("", [a for a in arguments if _group(a) != "experiment"], config_name)
     overrides, lines = [], []
-    for argument in arguments:
-        group, _, choice = argument.lstrip("+").partition("=")
-        if group not in GROUPS or group == "experiment" or "," in choice:
-            continue
-        node = node_at(group, arguments, config_name)
-        of_file = _keys(group, choice)
-        beside = {key: value for key, value in node.items() if key not in of_file}
+    for argument in choices:
+        group = _group(argument)
+        node, own = whole.get(group) or {}, alone.get(group) or {}
+        beside = {key: value for key, value in node.items() if key not in own}
         if "_target_" in node:
             gone = _foreign(group, node["_target_"], set(beside), arguments) if beside else []
         else:  # a group of several: what remains of one that is not there
@@ -50,12 +50,8 @@ def of_choices(arguments: list[str], config_name: str) -> tuple[list[str], list[
     return overrides, lines
 
 
-def _keys(group: str, choice: str) -> set[str]:
-    import yaml
-
-    file = CONF / group / f"{choice}.yaml"
-    content: Any = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    return set(content) if isinstance(content, dict) else set()
+def _group(argument: str) -> str:
+    return argument.lstrip("+").split("=")[0]
 
 
 def _foreign(path: str, target: str, keys: set[str], arguments: list[str]) -> list[str]:

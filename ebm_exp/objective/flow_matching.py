@@ -86,9 +86,8 @@ class FlowMatching(Objective):
         self.engine, self.noise, self.terms = engine, noise, regularization
         self.pairs, self.target, self.temperature = pairs, target, temperature
         self.label_dropping, self.drops_labels = label_dropping, label_dropping > 0
-        self.pure = pairs == "random" and all(
-            term.pure for term in self.terms.values()
-        )  # other pairs are found on the host
+        # Other pairs are found on the host.
+        self.pure = pairs == "random" and all(term.pure for term in self.terms.values())
 
     def describe(self) -> dict[str, str]:
         return {"terms": ", ".join(["flow_matching", *self.terms])}

@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -89,11 +90,11 @@ def classifiers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("classifiers")
 
 
-def fewer_components(node: object) -> None:
+def fewer_components(node: Any) -> None:
     """Mixtures of two: those of a recipe take seconds to fit."""
     for key, value in node.items() if isinstance(node, dict) else ():
         if key == "n_components":
-            node[key] = 2  # type: ignore[index]
+            node[key] = 2
         fewer_components(value)
 
 

@@ -1,12 +1,14 @@
 """A choice that is typed beside an experiment: what the experiment says of another one is left out, and told."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from ebm_exp.config import replaced
 from tests.config.test_conf import composed
+from tests.warm import ROOT
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,17 @@ def test_keys_of_an_experiments_own_choice_are_dropped(typed: str, dropped: list
     assert len(lines) == sum(override.startswith("~") for override in dropped)
     if overrides:
         composed(*typed.split(), *overrides)
+
+
+@pytest.mark.parametrize(
+    "typed", ["experiment=plane dataset=pinwheel --help", "experiment=conv/fashion_mnist dataset=mnist --cfg job"]
+)
+def test_a_look_at_a_choice_beside_an_experiment_imports_no_torch(typed: str) -> None:
+    command = [sys.executable, "-X", "importtime", "train.py", *typed.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "omegaconf" in imported
+    assert "torch" not in imported
 
 
 def test_it_is_told_and_trains(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path) -> None:
