@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import add, read, table, write_block
-from ebm_exp.evaluation import NAME, written
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.run.evaluation import NAME, written
 
 _HERE = re.compile(
     r"(hydra\.run\.dir|output_dir|logger\.\w+|[\w.]*cache_dir)=.*"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from benchmarks.papers import ONE_THREAD, Judge, buffer_chains, mean, rescaled, slug
 from benchmarks.results import ROOT, add, machine, table, write_block
 from ebm_exp.dataset import Domain
-from ebm_exp.logger.plots import sample_panels
+from ebm_exp.plots import sample_panels
 from ebm_exp.run import load_run
 from ebm_exp.run.directory import RunDirectory
 

@@ -24,7 +24,7 @@ from benchmarks.results import ROOT, add, machine, table, write_block
 from ebm_exp.buffer import FromBuffer
 from ebm_exp.dataset import Domain, Vision
 from ebm_exp.evaluator import ClassShare, Frechet, Model
-from ebm_exp.logger.plots import sample_panels
+from ebm_exp.plots import sample_panels
 from ebm_exp.run import LoadedRun, load_run
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.start import Uniform

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ebm_exp.logger.base import About, Files, Histogram, Logger, Picture, Table
     from ebm_exp.logger.console import Progress
-    from ebm_exp.logger.jsonl import Jsonl
     from ebm_exp.logger.several import Several
     from ebm_exp.logger.trackio_logger import Trackio
     from ebm_exp.logger.wandb_logger import WandbRun
 
 __all__ = [
-    "About", "Files", "Histogram", "Jsonl", "Logger", "Picture", "Progress", "Several", "Table", "Trackio", "WandbRun",
+    "About", "Files", "Histogram", "Logger", "Picture", "Progress", "Several", "Table", "Trackio", "WandbRun",
 ]  # fmt: skip
 
-_MODULES = {"Progress": "console", "Jsonl": "jsonl", "Several": "several", "Trackio": "trackio_logger"}
+_MODULES = {"Progress": "console", "Several": "several", "Trackio": "trackio_logger"}
 _MODULES |= {"WandbRun": "wandb_logger"}
 
 

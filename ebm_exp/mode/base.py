@@ -10,9 +10,9 @@ import numpy as np
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.logger import Files, Logger, Picture
-from ebm_exp.logger.about import beside
 from ebm_exp.logger.base import Value
 from ebm_exp.part import Part
+from ebm_exp.run.about import beside
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.base import Info, State
 from ebm_exp.sampling import Chains, Flow, Fresh, Levels

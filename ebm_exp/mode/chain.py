@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebm_exp.logger.plots import chain_gif, energy_trace
 from ebm_exp.mode.base import Drawn, Mode, Request, moving_of, save, thinned
+from ebm_exp.plots import chain_gif, energy_trace
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.diagnostics import mixing
 from ebm_exp.sampling import Chains

@@ -7,8 +7,8 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.energy import Energy
 from ebm_exp.energy.compose import MixtureOfEnergies, Product
 from ebm_exp.evaluator.grid import log_z
-from ebm_exp.logger.plots import heat_maps, sample_panels
 from ebm_exp.mode.base import Drawn, Mode, Request, densities_of, save
+from ebm_exp.plots import heat_maps, sample_panels
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampling import Chains, Levels
 from ebm_exp.types import EnergyFn, Finite

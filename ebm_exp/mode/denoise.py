@@ -5,8 +5,8 @@ from torch import Tensor
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.energy.posterior import Denoising
-from ebm_exp.logger.plots import sample_panels
 from ebm_exp.mode.base import Drawn, Mode, Request, densities_of, save
+from ebm_exp.plots import sample_panels
 from ebm_exp.random import generator
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampling import Levels

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ebm_exp.logger.plots import sample_panels
 from ebm_exp.mode.base import Drawn, Mode, Request, chains_of, save
+from ebm_exp.plots import sample_panels
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import EnergyFn
 

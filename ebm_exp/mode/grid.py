@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ebm_exp.logger.plots import sample_grid
 from ebm_exp.mode.base import Drawn, Mode, Request, save
+from ebm_exp.plots import sample_grid
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import EnergyFn
 

@@ -10,8 +10,8 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.decode import LARGEST
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.posterior import Inpainting
-from ebm_exp.logger.plots import sample_panels
 from ebm_exp.mode.base import Drawn, Mode, Request, densities_of, save
+from ebm_exp.plots import sample_panels
 from ebm_exp.random import generator
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.base import normal_like

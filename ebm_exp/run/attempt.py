@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ebm_exp.config import plain
-from ebm_exp.config.saved import CHANGEABLE
+from ebm_exp.config.keys import CHANGEABLE
 from ebm_exp.files import replace_text
 from ebm_exp.run.directory import RunDirectory
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.config.arguments import override
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import FORMAT
 from ebm_exp.files import TEMPORARY, replace_text
+from ebm_exp.run.metrics import read_rows
+from ebm_exp.shell import override
 
 _NAME = re.compile(r"step_(\d{8,})\.pt")
 _DIFF = re.compile(r"code_\w+\.diff")
@@ -22,19 +23,6 @@ _LEFT = frozenset({
 
 class DamagedError(UserError, ValueError):
     """A file of a run that says nothing any more."""
-
-
-def read_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The lines of a metrics file that are whole rows of a step, and what they say; none where there is no file."""
-    found = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            found.append((line, row))
-    return found
 
 
 class RunDirectory:

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.config.arguments import typed
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.shell import typed
 
 _LARGEST = 2**24  # bytes of a diff that is kept
 _MOST = 100  # names of untracked files

@@ -7,8 +7,8 @@ from pathlib import Path
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from ebm_exp.config.arguments import typed
 from ebm_exp.config.errors import UserError
+from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.plan import (
     FORMAT,

@@ -14,9 +14,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from ebm_exp.config.arguments import config_dirs, quoted
+from ebm_exp.cli.explain import explain, with_defaults
+from ebm_exp.cli.line import config_dirs
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.explain import explain, with_defaults
+from ebm_exp.shell import quoted
 from ebm_exp.sweep.directory import SweepDirectory
 
 FORMAT = 1

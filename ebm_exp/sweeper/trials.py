@@ -8,8 +8,8 @@ from typing import Any, Literal
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from ebm_exp.config.arguments import typed
 from ebm_exp.config.errors import UserError
+from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.plan import FORMAT, Composer, Planned, find, has_typed, identity, key_of, resolved, wishes
 from ebm_exp.sweeper.search import Search, Trial

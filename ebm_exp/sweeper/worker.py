@@ -17,8 +17,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from ebm_exp.config.arguments import typed
-from ebm_exp.logger.report import tell_report
+from ebm_exp.report import tell_report
+from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import ENDED, SweepDirectory
 from ebm_exp.sweep.results import line, read, table
 from ebm_exp.sweeper import job as one_job

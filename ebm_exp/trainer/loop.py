@@ -18,13 +18,13 @@ from ebm_exp.evaluator import Score, as_row
 from ebm_exp.files import disk_problem
 from ebm_exp.guard import DivergedError, Meter, NonFiniteError, Symptom
 from ebm_exp.logger import Logger
-from ebm_exp.logger.about import about
 from ebm_exp.logger.console import Progress, to_file
-from ebm_exp.logger.jsonl import Jsonl, truncate_after
 from ebm_exp.objective.base import Loss
 from ebm_exp.part import Part
 from ebm_exp.run import checkpoint, session
+from ebm_exp.run.about import about
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.run.metrics import Jsonl, truncate_after
 from ebm_exp.trainer import divergence
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 
 from ebm_exp import __version__
-from ebm_exp.config.arguments import command, override
 from ebm_exp.energy.base import count_parameters, edges
 from ebm_exp.evaluator import Evaluator, Model, Score
 from ebm_exp.logger import Files, Logger, Picture, Table
-from ebm_exp.logger.about import origin
 from ebm_exp.logger.base import Value
-from ebm_exp.logger.plots import density_panels, energy_histogram, histograms, pixels, sample_panels
 from ebm_exp.objective.base import Loss
+from ebm_exp.plots import density_panels, energy_histogram, histograms, pixels, sample_panels
+from ebm_exp.run.about import origin
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.shell import command, override
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.types import Points
 

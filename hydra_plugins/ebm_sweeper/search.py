@@ -25,7 +25,7 @@ class SearchSweeper(Sweeper):
         Args:
             arguments: the task's overrides, but for those that were held back from Hydra.
         """
-        from ebm_exp.config.arguments import held_back
+        from ebm_exp.cli.line import held_back
         from ebm_exp.sweeper.trials import run
 
         return run(*self._handed, held_back() or arguments, self.settings)

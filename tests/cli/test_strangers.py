@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ebm_exp.config.arguments import override
 from ebm_exp.config.errors import UserError
 from ebm_exp.run import load_run
+from ebm_exp.shell import override
 from tests.warm import ROOT, SMALL, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]

@@ -266,7 +266,7 @@ def test_one_sweep_is_one_directory_and_one_group_whatever_is_swept(
 def test_without_a_directory_the_same_command_finds_its_sweep(warm: Warm, tmp_path: Path) -> None:
     (tmp_path / "outputs").mkdir()
     script = tmp_path / "train.py"
-    script.write_text("import os\nos.chdir(os.environ['HERE'])\nfrom ebm_exp.commands import train\ntrain()\n")
+    script.write_text("import os\nos.chdir(os.environ['HERE'])\nfrom ebm_exp.cli.commands import train\ntrain()\n")
     here = environment() | {"HERE": str(tmp_path)}
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:

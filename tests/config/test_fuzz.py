@@ -17,12 +17,12 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ebm_exp.cli.explain import explain, refuse_no_choices
+from ebm_exp.cli.line import refuse_empty_paths, refuse_names_outside
 from ebm_exp.config import build as building
 from ebm_exp.config import validate as validation
-from ebm_exp.config.arguments import refuse_empty_paths, refuse_names_outside
 from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError, out_of_memory
-from ebm_exp.config.explain import explain, refuse_no_choices
 from ebm_exp.config.run_config import read_run_config
 from ebm_exp.config.trust import ANY, CONF, allowed_by
 from tests.config.test_conf import composed

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from ebm_exp.config.arguments import quote_home
+from ebm_exp.cli.line import quote_home
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ebm_exp.logger import About, Files, Histogram, Picture, Table, WandbRun
-from ebm_exp.logger.about import checksum
+from ebm_exp.run.about import checksum
 from tests.logger.offline import SESSIONS, about, identity, read_back, session
 from tests.logger.test_wandb_environment import VARIABLES
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ebm_exp.logger.about import checksum
+from ebm_exp.run.about import checksum
 from tests.logger.offline import inspect
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]

@@ -69,7 +69,7 @@ def test_without_a_checkout_or_git_there_is_none(tmp_path: Path, monkeypatch: py
 
 def test_it_names_the_process_and_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py"])
-    monkeypatch.setattr("ebm_exp.config.arguments._typed", ["energy.widths=[8, 8]", "seed=1"])
+    monkeypatch.setattr("ebm_exp.shell._typed", ["energy.widths=[8, 8]", "seed=1"])
     told = session.begin(RunDirectory(tmp_path))
     assert told["pid"] == os.getpid()
     assert shlex.split(told["command"]) == ["python", "train.py", "energy.widths=[8, 8]", "seed=1"]

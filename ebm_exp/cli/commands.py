@@ -1,0 +1,147 @@
+"""The commands: train.py, sample.py and evaluate.py, installed as ebm-train, ebm-sample and ebm-evaluate.
+
+What a command needs beside Hydra is imported once the config is found to be right.
+"""
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ebm_exp.cli.entry import Launch, run_entry_point
+
+if TYPE_CHECKING:
+    from ebm_exp.run.directory import RunDirectory
+    from ebm_exp.trainer.outcome import Outcome
+
+
+def train() -> None:
+    """Train an energy-based model: ``[group=choice …] [key=value …]``."""
+    run_entry_point(_train, "train")
+
+
+def sample() -> None:
+    """Draw from a trained run: ``run=<run directory> [mode=…] [n_samples=64] [key=value …]``."""
+    run_entry_point(_sample, "sample")
+
+
+def evaluate() -> None:
+    """Evaluate a trained run: ``run=<run directory> [evaluator=[…]] [against=<another run>] [key=value …]``."""
+    run_entry_point(_evaluate, "evaluate")
+
+
+def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
+    """One training run."""
+    from ebm_exp.config.build import set_deterministic
+    from ebm_exp.config.errors import UserError
+    from ebm_exp.report import tell_report
+    from ebm_exp.run.directory import RunDirectory
+    from ebm_exp.run.lock import claimed
+
+    set_deterministic(config.get("deterministic", False))
+    directory = RunDirectory(launch.run_dir)
+    with claimed(directory, "resume" if config["resume"] else "hydra.run.dir"):
+        refused = False
+        try:
+            return _attempts(config, launch, directory)
+        except UserError:
+            refused = True
+            raise
+        finally:
+            if not (refused or launch.in_sweep) and directory.summary():  # a sweep has a report of all its jobs
+                tell_report(directory.path, "report         ")
+
+
+def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory") -> "Outcome":
+    """Train; where a guard rolls back, again."""
+    from ebm_exp.config.run_config import refuse_links
+    from ebm_exp.run import attempt
+    from ebm_exp.run.checkpoint import read_state
+    from ebm_exp.run.loaded import load_initial_weights
+    from ebm_exp.trainer.build import build, check_data
+    from ebm_exp.trainer.rollback import rollback
+
+    state = read_state(directory, key="resume") if config["resume"] else None
+    begun = False
+    if state is not None:
+        config = attempt.in_force(directory, config)
+    while True:
+        parts, experiment = build(config, state, launch.allowed)
+        if config["init_from"] and state is None:
+            if not config["trust"]:
+                refuse_links(config["init_from"], "init_from")
+            load_initial_weights(experiment.energy, config["init_from"])
+        if not begun and state is not None:
+            if "data" in (began := directory.summary()):
+                check_data(experiment.dataset, began["data"])
+            attempt.asked(directory, config, state["step"])
+        elif not begun:
+            directory.create()
+        begun = True
+        outcome: Outcome = parts["trainer"].fit(
+            parts, experiment, directory, parts["logger"], launch.group, state, launch.prune
+        )
+        following = rollback(directory, config, experiment.guard, outcome)
+        if following is None:
+            return outcome
+        config, state = following
+
+
+def _sample(config: dict[str, Any], launch: Launch) -> None:
+    """Load what was trained, let the mode draw, and say and log what it left."""
+    from ebm_exp import memory
+    from ebm_exp.config.build import set_deterministic
+    from ebm_exp.config.errors import UserError
+    from ebm_exp.logger.console import Steps
+    from ebm_exp.mode import Request, log_drawn
+    from ebm_exp.run.loaded import LoadedRun, load_run
+
+    if config["n_steps"] is not None:
+        if "n_steps" not in config["sampling"]:
+            raise UserError(f"n_steps: {config['sampling']['_target_']} takes none")
+        config["sampling"]["n_steps"] = config["n_steps"]
+    set_deterministic(config.get("deterministic", False))
+    chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
+    of_run = {"allowed": launch.allowed, "trained_by": launch.saved, **chosen}
+    run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **of_run)
+    others = tuple(load_run(path, config["trust"], config["device"], **chosen) for path in config["others"])
+    mode = run.parts.construct("mode", config["mode"])
+    run.parts["logger"]  # refuses its settings before anything is drawn
+    dataset, device = run.parts["dataset"], run.parts["device"]
+    needed = 2 * config["n_samples"] * math.prod(dataset.event_shape) * 4  # where they begin, where they end
+    try:
+        memory.refuse("n_samples", needed, device)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    with Steps() as steps:
+        request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
+        drawn = mode(run, request)
+    sampling = run.parts["sampling"]
+    how = ": ".join(filter(None, (sampling.kernel(), sampling.describe())))
+    print(f"{how}, {config['weights']} weights of step {run.step:,}")
+    print("  ".join(f"{name} {value:.4g}" for name, value in drawn.metrics.items()))
+    for name, path in drawn.files.items():
+        print(f"{name:<12}{path}")
+    for line in log_drawn(run, launch.run_dir, drawn):
+        print(f"dashboard   {line}")
+
+
+def _evaluate(config: dict[str, Any], launch: Launch) -> None:
+    """Load what was trained, let every evaluator see it, and keep, say and log what they found."""
+    from ebm_exp.config.build import set_deterministic
+    from ebm_exp.run.evaluation import against, evaluate, log_evaluation, tell
+    from ebm_exp.run.loaded import LoadedRun
+
+    set_deterministic(config.get("deterministic", False))
+    chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
+    second = against(config["against"], config["trust"], config["device"], **chosen)
+    seed = config["run_seed"] if config["seed"] is None else config["seed"]
+    own = config | {"seed": config["run_seed"]}
+    of_run = {"allowed": launch.allowed, "trained_by": launch.saved, "needs_data": True, **chosen}
+    run = LoadedRun(config["run"], own, **of_run, **second)
+    run.parts["logger"]  # refuses its settings before anything is drawn
+    evaluation = evaluate(run, run.parts["evaluator"], seed, launch.run_dir, {**chosen, "against": config["against"]})
+    tell(evaluation)
+    for line in log_evaluation(run, evaluation):
+        print(f"dashboard   {line}")
+    if evaluation.failed:  # what was found is kept
+        sys.exit(1)

@@ -1,0 +1,48 @@
+"""``report.html`` of a sweep or a run: one file to read anywhere, without script and without network.
+
+``python -m ebm_exp.report <run or sweep>`` writes it; nothing here needs torch.
+"""
+
+import sys
+from pathlib import Path
+
+from ebm_exp.config.errors import UserError
+from ebm_exp.files import replace_text
+
+
+def write_report(path: str | Path) -> Path:
+    """Write ``report.html`` into a sweep's directory, and its ``best.yaml``; or into a run's.
+
+    Args:
+        path: the directory.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: when the directory holds neither.
+    """
+    folder = Path(path)
+    if (folder / "sweep.json").is_file():
+        from ebm_exp.report.sweep import build
+    elif any((folder / name).is_file() for name in ("summary.json", "metrics.jsonl", "job.json")):
+        from ebm_exp.report.run import build
+    else:
+        raise UserError(f"{folder}: no run and no sweep is there (no summary.json, no sweep.json)")
+    file = folder / "report.html"
+    replace_text(file, build(folder))
+    return file
+
+
+def tell_report(path: Path, label: str) -> None:
+    """Write the report of a run or sweep that ended and print where it is; for want of one nothing is lost.
+
+    Args:
+        path: the directory.
+        label: opens the line.
+    """
+    try:
+        file = write_report(path)
+        print(f"{label}{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}", flush=True)
+    except Exception as error:
+        print(f"{label}could not be written ({type(error).__name__}: {error})", file=sys.stderr)

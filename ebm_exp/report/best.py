@@ -1,0 +1,201 @@
+"""What to do with the best setting: commands that go on from it, and an experiment that keeps it."""
+
+import os
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ebm_exp.cli.line import config_dirs
+from ebm_exp.config import plain
+from ebm_exp.config.trust import CONF
+from ebm_exp.shell import override, quoted
+from ebm_exp.sweep.directory import Job
+from ebm_exp.sweep.settings import SEED, Results, Setting, score
+from ebm_exp.sweep.text import pairs
+
+# What is no part of an experiment: where and how its runs are made, and how a sweep goes on.
+_FREE = re.compile(
+    r"hydra([./].*)?|hparams_search|sweep|retry_failed|device|trust|resume|name|notes|logger([.@/].*)?"
+    r"|([\w.]+\.)?(root|cache_dir|dir)"
+)
+_OF_A_SWEEP = re.compile(r"hydra([./].*)?|hparams_search|sweep|retry_failed")
+_GONE = object()
+
+
+def train_again(results: Results, setting: Setting, n: int = 3) -> str:
+    """The command that trains a setting with seeds that it has not had."""
+    fixed = [each for each in arguments(results) if not _OF_A_SWEEP.fullmatch(_key(each))]
+    chosen = [f"{key}={value}" for key, value in _typed(setting).items()]
+    used = [seed for each in results.jobs if (seed := seed_of(each)) is not None]
+    seeds = seeds_after([*used, *(value for key, value in pairs(arguments(results)) if key == SEED)], n)
+    rest = [each for each in fixed if _key(each) != SEED]
+    own = [f"--config-dir={folder}" for folder in config_dirs([str(a) for a in results.record.get("command") or []])]
+    return shlex.join([*program(results.record, "train"), *own, "-m", seeds, *rest, *chosen])
+
+
+def seeds_after(used: Sequence[str], n: int = 3) -> str:
+    """``seed=4,5,6``: such as have not been used."""
+    first = max((int(seed) for seed in used if seed.isdecimal()), default=0) + 1
+    return f"{SEED}={','.join(str(first + i) for i in range(n))}"
+
+
+def sample_from(results: Results, job: Job) -> str:
+    """The command that samples from a job."""
+    return f"{shlex.join(program(results.record, 'sample'))} {override('run', shown_path(job.run.path))} n_samples=64"
+
+
+def arguments(results: Results) -> list[str]:
+    """What every job of a sweep has in common: the overrides typed, and what a named search sets for its trials."""
+    varied = set(results.record.get("keys") or [])
+    typed = [str(each) for each in results.record.get("arguments") or results.record.get("overrides") or []]
+    given = {_key(each) for each in typed} | varied
+    folders = [*config_dirs([str(each) for each in results.record.get("command") or []]), CONF]
+    names = [each.partition("=")[2] for each in typed if each.startswith("hparams_search=")]
+    searched = [each for name in names for each in _of_search(name, folders) if _key(each) not in given]
+    return [*searched, *(each for each in typed if _key(each) not in varied)]
+
+
+def _of_search(name: str, folders: Sequence[Path]) -> list[str]:
+    """What ``hparams_search=<name>`` sets in every trial, as overrides."""
+    file = next((f for folder in folders if (f := folder / "hparams_search" / f"{name}.yaml").is_file()), None)
+    try:
+        said = {} if file is None else yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return []
+    defaults = [each for each in said.pop("defaults", []) if isinstance(each, dict)]
+    chosen = [(key, value) for each in defaults for key, value in each.items() if key.startswith("override /")]
+    choices = [f"{key.removeprefix('override /')}={_text(value)}" for key, value in chosen if "hydra" not in key]
+    return [*choices, *(f"{key}={_text(value)}" for key, value in _leaves(said, "") if not key.startswith("hydra."))]
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def _text(value: Any) -> str:
+    """A value as Hydra reads it."""
+    if isinstance(value, dict | list):
+        inside = [f"{k}:{_text(v)}" for k, v in value.items()] if isinstance(value, dict) else map(_text, value)
+        return ("{%s}" if isinstance(value, dict) else "[%s]") % ",".join(inside)
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    text = str(value)
+    return text if re.fullmatch(r"[\w./+-]+", text) else quoted(text)
+
+
+def program(record: Mapping[str, Any], name: str) -> list[str]:
+    """``python train.py`` or ``ebm-train``, as the sweep was started; the same for ``sample``."""
+    first = str((record.get("command") or ["python"])[0])
+    return [f"ebm-{name}"] if Path(first).name.startswith("ebm-") else ["python", f"{name}.py"]
+
+
+def shown_path(path: Path) -> Path:
+    """A path as it is typed from here."""
+    here = Path(os.getcwd())
+    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
+
+
+def best_job(setting: Setting, metric: str, direction: str, alone: bool) -> Job:
+    """The job of a setting that came out best."""
+    sign = 1 if direction == "lower" else -1
+    known = [(sign * value, job) for job in setting.jobs if (value := score(job, metric, alone)) is not None]
+    finished = [each for each in known if each[1].state == "finished"]
+    return min(finished or known, key=lambda each: each[0])[1] if known else setting.jobs[0]
+
+
+def seed_of(job: Job) -> str | None:
+    """The seed of a job, if its files say it."""
+    said = dict(pairs(job.overrides)).get(SEED, job.config.get(SEED))
+    return str(said) if str(said).isdecimal() else None
+
+
+def experiment(results: Results, setting: Setting) -> str:
+    """A setting as the YAML of an experiment, with what differs from the defaults alone."""
+    defaults, config = results.record.get("defaults") or {}, setting.jobs[0].config
+    groups: list[str] = []
+    values: dict[str, Any] = {}
+    removed: list[str] = []
+    for argument in (*arguments(results), *(each for each in setting.jobs[0].overrides)):
+        key, given, text = argument.lstrip("+~").partition("=")
+        if key == SEED or _FREE.fullmatch(key):
+            continue
+        if argument.startswith("~"):
+            removed.append(argument)
+            continue
+        value, is_group = _value(config, key, text)
+        if not given or (key in defaults and defaults[key] == value):
+            continue
+        if key == "experiment":
+            groups.insert(0, f"  - /experiment/{value}")
+        elif is_group:
+            verb = "" if argument.startswith("+") else "override "
+            groups.append(f"  - {verb}/{key}: {_inline(value)}")
+        else:
+            _put(values, key.split("."), value)
+    lines = [*_wrapped(_header(results, setting)), *(f"# and with {each} on the command line" for each in removed)]
+    body = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    body = body if values else "" if groups else "# Nothing differs from the defaults.\n"
+    return "\n".join(["# @package _global_", *lines, *(["defaults:", *groups] if groups else []), body])
+
+
+def _header(results: Results, setting: Setting) -> str:
+    said = []
+    for metric, mean in setting.means.items():
+        over = f"over {mean.n} seeds" if mean.n > 1 else "with one seed"
+        default = next((s.means[metric] for s in results.settings if s.is_default and metric in s.means), None)
+        against = f", the default {default}" if default is not None and not setting.is_default else ""
+        said.append(f"{metric} {mean} {over}{against} ({results.directions[metric]} is better)")
+    n, name = len(results.jobs), results.record.get("name") or "a"
+    return f"The best of {n} jobs of a sweep of {name}: {'; '.join(said)}."
+
+
+def _inline(value: Any) -> str:
+    """A value as YAML on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6).strip()
+    return text.removesuffix("...").strip()
+
+
+def _wrapped(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(" ".join(text.split()), 116)]
+
+
+def _typed(setting: Setting) -> dict[str, str]:
+    """The values of a setting under their keys as typed, ``+`` included."""
+    marked = {each.partition("=")[0].lstrip("+~"): each.partition("=")[0] for each in setting.jobs[0].overrides}
+    return {marked.get(key, key): value for key, value in setting.values.items()}
+
+
+def _key(argument: str) -> str:
+    return argument.lstrip("+~").partition("=")[0]
+
+
+def _value(config: Mapping[str, Any], key: str, text: str) -> tuple[Any, bool]:
+    """The value of a key in a job, and whether it is the choice of a group."""
+    node: Any = config
+    for part in key.split("."):
+        node = node.get(part, _GONE) if isinstance(node, Mapping) else _GONE
+    is_group = "/" in key or "@" in key or (text[:1] != "{" and (isinstance(node, Mapping) or (CONF / key).is_dir()))
+    if node is _GONE or is_group:
+        try:
+            return plain.load(text), is_group
+        except plain.PlainError:
+            return text, is_group
+    return node, is_group
+
+
+def _put(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inside = values.setdefault(key, {})
+        if not isinstance(inside, dict):
+            return
+        values = inside
+    values[keys[-1]] = value

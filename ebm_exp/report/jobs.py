@@ -1,0 +1,184 @@
+"""Settings with their seeds together, all jobs, and where it all comes from."""
+
+import shlex
+from collections.abc import Sequence
+
+from ebm_exp.report.page import Html, chip, code, folded, join, link, section, table, tag
+from ebm_exp.report.read import child, shape
+from ebm_exp.report.svg import Scale, canvas, point, rule, scale, short, sized, text
+from ebm_exp.report.trust import log, reason
+from ebm_exp.report.winner import Story, errors_between
+from ebm_exp.sweep.settings import Setting, score
+from ebm_exp.sweep.text import brief, duration, number, pairs
+
+_OPEN = 20  # rows that are shown unasked
+_STRIP = 240  # pixels, of the axis that all settings share
+
+
+def settings(story: Story) -> Html:
+    """A row per setting: its mean, its seeds on one axis, how far behind the best it is."""
+    ranked, metric = story.ranked, story.metric
+    if not ranked or metric is None:
+        return Html("")
+    results, several = story.results, len(story.results.metrics) > 1
+    axis = scale(v for s in ranked for v in _seeds(story, s))
+    behind = ["" if several or s is ranked[0] else _behind(story, s) for s in ranked]
+    has_seeds = any(mean.n > 1 for s in ranked for mean in s.means.values())
+    strip = join([tag("div", "seeds, and mean ± s.e." if has_seeds else metric), _axis(axis)])
+    heads = ["", *(story.names[key] for key in results.keys), *results.metrics, "seeds"]
+    heads += ([] if several else [strip]) + (["behind the best"] if any(behind) else [])
+    rows = [
+        [
+            _marks(story, s),
+            *(brief(s.values.get(key, "")) for key in results.keys),
+            *(str(s.means[m]) if m in s.means else "" for m in results.metrics),
+            _n(s),
+            *(() if several else (_strip(story, s, axis),)),
+            *((late,) if any(behind) else ()),
+        ]
+        for s, late in zip(ranked, behind, strict=True)
+    ]
+    first = 1 + len(results.keys)
+    numeric = {*range(first, first + len(results.metrics) + 1), len(heads) - 1 if any(behind) else first}
+    marked = {i: story.kind(s) for i, s in enumerate(ranked)}
+    shown = table(heads, rows[:_OPEN], numeric, marked)
+    rest = folded(f"{len(rows) - _OPEN} more settings", table(heads, rows[_OPEN:], numeric)) if rows[_OPEN:] else None
+    unranked = len(results.settings) - len(ranked)
+    told = [f"{unranked} settings have no finished job." if unranked else "", "" if several else _errors(story)]
+    return section("Settings, seeds together", shown, rest, note=" ".join(each for each in told if each))
+
+
+def _seeds(story: Story, setting: Setting) -> list[float]:
+    metric, alone = story.metric or "", len(story.results.metrics) == 1
+    scores = [score(job, metric, alone) for job in setting.jobs if job.state == "finished"]
+    return [value for value in scores if value is not None]
+
+
+def _strip(story: Story, setting: Setting, axis: Scale) -> Html:
+    mean = setting.means.get(story.metric or "")
+    if mean is None:
+        return Html("")
+    middle, kind = _at(axis, mean.value), story.kind(setting)
+    parts = [rule(0, 9, _STRIP, 9)]
+    if mean.se is not None:
+        low, high = (_at(axis, mean.value + side * mean.se) for side in (-1, 1))
+        parts += [rule(low, 9, high, 9, f"l thick {kind}"), rule(middle, 3, middle, 15, f"l thick {kind}")]
+    for value in _seeds(story, setting):
+        parts.append(point(_at(axis, value), 9, number(value), "" if mean.se is not None else kind, 3))
+    return sized(canvas(_STRIP, 18, parts, str(mean)), _STRIP)
+
+
+def _axis(axis: Scale) -> Html:
+    parts = [text(_at(axis, tick), 11, short(tick), "middle") for tick in axis.ticks(4)]
+    return sized(canvas(_STRIP, 14, parts, "axis"), _STRIP)
+
+
+def _at(axis: Scale, value: float) -> float:
+    return 10 + min(1.0, max(0.0, axis(value))) * (_STRIP - 20)
+
+
+def _n(setting: Setting) -> str:
+    n = max(mean.n for mean in setting.means.values())
+    return str(n) if n == len(setting.jobs) else f"{n} of {len(setting.jobs)}"
+
+
+def _behind(story: Story, setting: Setting) -> str:
+    z = errors_between(story, story.ranked[0], setting)
+    return f"{z:.1f} s.e." if z is not None else ""
+
+
+def _errors(story: Story) -> str:
+    of = {of for se, of in map(story.spread, story.ranked) if se is not None}
+    single = (
+        " With one seed that is the error of one evaluation, without the spread of seeds." if "evaluation" in of else ""
+    )
+    return f"Behind the best: in standard errors of the difference.{single}" if of and len(story.ranked) > 1 else ""
+
+
+def _marks(story: Story, setting: Setting) -> Html:
+    marks = []
+    if setting is story.ranked[0] and len(story.results.metrics) == 1:
+        marks.append(chip("best", "best"))
+    if setting.in_front and len(story.results.metrics) > 1:
+        marks.append(chip("front", "best"))
+    return join([*marks, chip("default", "default") if setting.is_default else None])
+
+
+def jobs(story: Story) -> Html:
+    """A row per job."""
+    results, kinds = story.results, story.kinds()
+    if not results.jobs:
+        return Html("")
+    keys = [
+        key for key in results.record.get("keys") or list(dict(pairs(o for j in results.jobs for o in j.overrides)))
+    ]
+    last = sorted(set().union(*(child(job.summary, "metrics") for job in results.jobs)) - set(results.metrics))
+    more = [m for m in last if m.startswith("eval/") and not m.endswith("_se")][:4]
+    heads = [
+        "job",
+        "state",
+        *(story.names.get(k, k) for k in keys),
+        *results.metrics,
+        "at step",
+        *more,
+        "steps",
+        "time",
+        "log",
+    ]
+    rows = []
+    for job in results.jobs:
+        values = dict(pairs(job.overrides))
+        alone = len(results.metrics) == 1
+        metrics = [score(job, m, alone) for m in results.metrics]
+        others = [child(job.summary, "metrics").get(m) for m in more]
+        rows.append(
+            [
+                link(
+                    job.number,
+                    f"{job.number}/report.html" if (job.run.path / "report.html").is_file() else f"{job.number}/",
+                ),
+                tag("span", chip(job.state, job.state), title=reason(job) or None),
+                *(brief(values.get(key, "")) for key in keys),
+                *("" if value is None else number(value) for value in metrics),
+                job.best.get("step"),
+                *(number(v) if isinstance(v, int | float) else v for v in others),
+                job.summary.get("step"),
+                duration(job.summary.get("minutes")),
+                log(job),
+            ]
+        )
+    first = 2 + len(keys)
+    numeric = range(first, len(heads) - 1)
+    marked = {i: kinds.get(job.number, "") for i, job in enumerate(results.jobs)}
+    shown = table(heads, rows, numeric, marked)
+    return section("All jobs", shown if len(rows) <= _OPEN else folded(f"{len(rows)} jobs", shown))
+
+
+def origin(story: Story) -> Html:
+    """The command line, versions, data."""
+    record = story.results.record
+    command: Sequence[str] = [str(each) for each in record.get("command") or []]
+    best = [job for setting in story.ranked for job in setting.jobs]
+    summaries = [job.summary for job in (*best, *story.results.jobs) if job.summary.get("versions")]
+    return section(
+        "Where it comes from", code(shlex.join(command)) if command else None, facts(summaries[0] if summaries else {})
+    )
+
+
+def facts(summary: dict[str, object]) -> Html:
+    """What a run says of its machine, its data and its versions, in a table."""
+    data, code = child(summary, "data"), child(summary, "code")
+    versions = ", ".join(f"{name} {version}" for name, version in child(summary, "versions").items())
+    sizes = f"{data.get('n_train')} for training, {data.get('n_test')} to test" if data else None
+    size = "×".join(map(str, shape(summary)))
+    told = {
+        "data": " · ".join(str(each) for each in (data.get("name"), size, sizes, data.get("fingerprint")) if each),
+        "device": summary.get("device"),
+        "precision": summary.get("precision"),
+        "parameters": f"{summary['n_parameters']:,}" if isinstance(summary.get("n_parameters"), int) else None,
+        "versions": versions,
+        "code": " and ".join(str(each) for each in (code.get("commit"), code.get("diff")) if each),
+        "host": summary.get("host"),
+    }  # fmt: skip
+    rows = [[key, value] for key, value in told.items() if value]
+    return table(["", ""], rows) if rows else Html("")

@@ -1,0 +1,80 @@
+"""The keys of a sweep as axes, and its finished jobs as points on them."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ebm_exp.report.svg import Places, Scale, scale
+from ebm_exp.report.winner import Story
+from ebm_exp.sweep.directory import Job
+from ebm_exp.sweep.settings import score
+from ebm_exp.sweep.text import finite, pairs
+
+BINS = 4  # of a key's numbers, where there are many
+_UNSET = "unset"  # in this job: the key belongs to another choice
+
+
+class Sample(NamedTuple):
+    """A finished job: what was set in it, as text and where possible as numbers, and what came out."""
+
+    job: Job
+    values: dict[str, str]
+    numbers: dict[str, float]
+    outcome: float
+    kind: str
+
+
+def samples(story: Story, metric: str) -> list[Sample]:
+    """The finished jobs that have an outcome."""
+    kinds, alone, found = story.kinds(), len(story.results.metrics) == 1, []
+    for job in story.results.jobs:
+        outcome = score(job, metric, alone) if job.state == "finished" else None
+        if outcome is not None:
+            found.append(sample_of(story, job, outcome, kinds.get(job.number, "")))
+    return found
+
+
+def sample_of(story: Story, job: Job, outcome: float, kind: str = "") -> Sample:
+    """A job as a point."""
+    values = {key: value for key, value in pairs(job.overrides) if key in story.results.keys}
+    numbers = {key: n for key, value in values.items() if (n := finite(value)) is not None}
+    return Sample(job, values, numbers, outcome, kind)
+
+
+class Axis(NamedTuple):
+    """A key as an axis: of numbers where all its values are, else of words.
+
+    Attributes:
+        key: in full.
+        scale: values to places.
+    """
+
+    key: str
+    scale: Scale | Places
+
+    @classmethod
+    def of(cls, known: Iterable[Sample], key: str) -> "Axis":
+        """The axis that takes in all jobs; a few numbers are words too, in their order."""
+        samples = list(known)
+        words = ordered(samples, key)
+        numbers = [s.numbers[key] for s in samples if key in s.numbers]
+        if len(words) <= 5 or any(finite(word) is None for word in words):
+            return cls(key, Places(tuple(words)))
+        return cls(key, scale(numbers))
+
+    def __call__(self, sample: Sample) -> float:
+        """The place of a job, between 0 and 1."""
+        if isinstance(self.scale, Places):
+            return self.scale(sample.values.get(self.key, _UNSET))
+        return self.scale(sample.numbers[self.key])
+
+
+def varying(story: Story) -> list[str]:
+    """Keys with more than one value among the jobs."""
+    seen = {key: {dict(pairs(job.overrides)).get(key) for job in story.results.jobs} for key in story.results.keys}
+    return [key for key, values in seen.items() if len(values) > 1]
+
+
+def ordered(known: Sequence[Sample], key: str) -> list[str]:
+    """The values of a key, numbers by their size."""
+    words = dict.fromkeys(s.values.get(key, _UNSET) for s in known)
+    return sorted(words, key=lambda w: (finite(w) is None, finite(w) or 0, w))

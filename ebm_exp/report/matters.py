@@ -1,0 +1,128 @@
+"""Which of the keys matter: importances, a slice per key, parallel coordinates, a heat map of two."""
+
+import statistics
+from collections.abc import Sequence
+
+from ebm_exp.report.heat import heat_map, parallel
+from ebm_exp.report.importance import importances
+from ebm_exp.report.key import BINS, Axis, Sample, ordered, sample_of, samples, varying
+from ebm_exp.report.page import Html, figure, join, section, table, tag
+from ebm_exp.report.svg import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    cross,
+    frame,
+    place_y,
+    point,
+    scale,
+    spread,
+)
+from ebm_exp.report.winner import Story
+from ebm_exp.sweep.text import number
+
+_ENOUGH = 10  # finished jobs, for importances
+_LARGEST = 12  # values of a key, for a heat map
+
+
+def matters(story: Story) -> Html:
+    """The section; empty where nothing but the seed varies."""
+    metric, keys = story.metric, varying(story)
+    if metric is None or not keys:
+        return Html("")
+    known = samples(story, metric)
+    if not known or len(known) + len(_ill(story)) < 2:
+        return Html("")
+    return section(
+        "What matters",
+        _importances(story, known, keys, metric) if len(known) >= _ENOUGH and len(keys) > 1 else None,
+        tag("h3", f"{metric} over each key: a point per job"),
+        tag("p", "Red crosses: jobs that failed or diverged.", class_="note") if _ill(story) else None,
+        tag("div", *(figure(_slice(story, known, key, metric)) for key in keys), class_="grid"),
+        _heat(story, known, keys, metric),
+        _parallel(story, known, keys, metric) if len(keys) > 1 and len(story.ranked) > 3 else None,
+    )
+
+
+def _importances(story: Story, known: Sequence[Sample], keys: Sequence[str], metric: str) -> Html:
+    rows = [[story.names[key], _bar(share), f"{share:.0%}"] for key, share in importances(known, keys).items()]
+    note = (
+        f"Share of the variance of the ranks of {metric} that each key explains alone (one-way analysis of variance "
+        f"over {len(known)} finished jobs, many numbers in {BINS} bins, corrected for chance). Keys that act only "
+        "together show little; pruned, failed and diverged jobs are not in it."
+    )
+    shown = table(["key", "", "share"], rows, numeric=(2,))
+    return join([tag("h3", "Importances"), tag("p", note, class_="note"), shown])
+
+
+def _bar(share: float) -> Html:
+    bar = f'<rect class="bar" x="0" y="3" width="{max(1.0, 200 * share):.1f}" height="10"/>'
+    return Html(f'<svg viewBox="0 0 200 16" style="width:200px" role="img" aria-label="{share:.0%}">{bar}</svg>')
+
+
+def _slice(story: Story, known: Sequence[Sample], key: str, metric: str) -> Html:
+    kept, is_cut = spread([s.outcome for s in known])
+    ill = _ill(story)
+    axis, y_axis = Axis.of([*known, *ill], key), scale(kept)
+    inside = []
+    for s in sorted(known, key=lambda s: s.kind):
+        label = f"job {s.job.number}: {s.values.get(key, 'unset')} → {number(s.outcome)}"
+        inside.append(point(LEFT + axis(s) * (WIDTH - LEFT - RIGHT), place_y(y_axis, s.outcome), label, s.kind))
+    worst = TOP if story.results.directions[metric] == "lower" else HEIGHT - BOTTOM - 5
+    for s in ill:
+        at = LEFT + axis(s) * (WIDTH - LEFT - RIGHT)
+        inside.append(cross(at, worst, f"job {s.job.number}: {s.values.get(key, 'unset')} → {s.job.state}"))
+    return frame(key + (" (outliers cut)" if is_cut else ""), axis.scale, y_axis, inside, "")
+
+
+def _ill(story: Story) -> list[Sample]:
+    return [sample_of(story, job, 0.0) for job in story.results.jobs if job.state in ("failed", "diverged")]
+
+
+def _heat(story: Story, known: Sequence[Sample], keys: Sequence[str], metric: str) -> Html | None:
+    if len(keys) != 2:
+        return None
+    rows, columns = (ordered(known, key) for key in keys)
+    if not (1 < len(rows) <= _LARGEST and 1 < len(columns) <= _LARGEST):
+        return None
+    found: dict[tuple[str, str], list[float]] = {}
+    for s in known:
+        found.setdefault((s.values.get(keys[0], "unset"), s.values.get(keys[1], "unset")), []).append(s.outcome)
+    if len(found) * 2 < len(rows) * len(columns):  # a search rarely meets a pair twice
+        return None
+    means = {cell: statistics.fmean(each) for cell, each in found.items()}
+    lower = story.results.directions[metric] == "lower"
+    shown = heat_map(means, rows, columns, (story.names[keys[0]], story.names[keys[1]]), lower)
+    title = f"Both keys at once: mean {metric}, {'lower' if lower else 'higher'} is better and darker"
+    return join([tag("h3", title), tag("div", shown, class_="scroll")])
+
+
+def _parallel(story: Story, known: Sequence[Sample], keys: Sequence[str], metric: str) -> Html:
+    axes = [Axis.of(known, key) for key in keys]
+    outcome = scale(spread([s.outcome for s in known])[0], 0.0)
+    flip = story.results.directions[metric] == "lower"
+
+    def place(at: float) -> float:
+        return min(1.0, max(0.0, 1 - at if flip else at))
+
+    good = sorted(s.outcome for s in known)[:: 1 if flip else -1][len(known) // 5]
+    lines = [
+        (
+            [*(axis(s) for axis in axes), place(outcome(s.outcome))],
+            s.kind or ("top" if (s.outcome <= good if flip else s.outcome >= good) else ""),
+            f"job {s.job.number}: {number(s.outcome)}",
+        )
+        for s in sorted(known, key=lambda s: (s.kind, -s.outcome if flip else s.outcome))
+    ]
+    marks = [*(axis.scale.marks() for axis in axes), [(place(at), label) for at, label in outcome.marks()]]
+    heads = [*(story.names[key] for key in keys), metric.removeprefix("eval/")]
+    return join(
+        [
+            tag("h3", "Parallel coordinates: a line per job, the best fifth in blue"),
+            tag("p", "The last axis is the outcome, better above.", class_="note"),
+            tag("div", parallel(heads, marks, lines), class_="scroll"),
+        ]
+    )

@@ -1,0 +1,168 @@
+"""The report of one run: how it ended, curves, samples over time, energies, what differs from the defaults."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ebm_exp.config import plain
+from ebm_exp.report import read
+from ebm_exp.report.behaviour import end
+from ebm_exp.report.best import seeds_after, shown_path
+from ebm_exp.report.images import panels
+from ebm_exp.report.jobs import facts
+from ebm_exp.report.page import Html, chip, code, figure, folded, join, link, page, section, table, tag
+from ebm_exp.report.svg import Curve, lines
+from ebm_exp.run.about import composed
+from ebm_exp.shell import command, override
+from ebm_exp.sweep.text import duration, finite, number, pairs, with_error
+
+_GROUPS = ("eval", "train", "chain", "buffer", "time")
+_IMAGES = 6
+
+
+def build(folder: Path) -> str:
+    """The page of a run."""
+    summary, found = read.summary(folder), read.rows(folder)
+    choices, overrides, _ = composed(folder)
+    state = str(summary.get("state") or "unknown")
+    config = read.mapping(folder / "job.json").get("config") or {}
+    name = read.child(summary, "data").get("name") or (config.get("name") if isinstance(config, dict) else None)
+    said: list[object] = [shown_path(folder)]
+    if (folder.parent / "sweep.json").is_file():
+        said += [" · job ", folder.name, " of ", link("a sweep", "../report.html")]
+    noted = _notes(folder)
+    about = join([tag("p", *said), tag("p", noted) if noted else None, tag("p", chip(state, state))])
+    return page(
+        f"{name or folder.name}: a run",
+        about,
+        _outcome(folder, state, summary),
+        _next_steps(folder, state, overrides),
+        _evaluation(summary, found),
+        _curves(state, summary, found),
+        _samples(folder, summary),
+        _others(folder),
+        _differences(folder, choices, overrides),
+        section("Where it comes from", code(shlex.join([*command("train").split(), *overrides])), facts(summary)),
+    )
+
+
+def _notes(folder: Path) -> str | None:
+    """What its user wrote of it, ``notes=``."""
+    try:
+        config = plain.read(folder / ".hydra" / "config.yaml")
+        return str(config["notes"]) if config["notes"] else None
+    except (OSError, plain.PlainError, KeyError, TypeError):
+        return None
+
+
+def _outcome(folder: Path, state: str, summary: Mapping[str, Any]) -> Html:
+    step, took = summary.get("step"), duration(summary.get("minutes"))
+    said = state.capitalize() + (f" at step {step}" if step is not None else "") + (f" after {took}" if took else "")
+    best = read.child(summary, "best")
+    value, parts = finite(best.get("value")), [tag("p", tag("b", said), _best(best), class_="verdict")]
+    if summary.get("reason"):
+        parts.append(tag("p", str(summary["reason"]), class_="bad" if state in ("failed", "diverged") else "note"))
+    if state == "running":
+        parts.append(tag("p", "It was running when this was written, or was killed.", class_="note"))
+    log = folder / "train.log"
+    if log.is_file() and log.stat().st_size:
+        parts.append(tag("p", "Its messages: ", link("train.log", "train.log")))
+    if value is not None and best.get("step") == step:
+        parts.append(tag("p", "The last evaluation was the best: longer training may well help.", class_="note"))
+    return section("How it ended", *parts)
+
+
+def _best(best: Mapping[str, Any]) -> str:
+    value = finite(best.get("value"))
+    if value is None:
+        return "."
+    return f", best {best.get('metric')} {number(value)} at step {best.get('step')} ({best.get('better')} is better)."
+
+
+def _next_steps(folder: Path, state: str, overrides: Sequence[str]) -> Html:
+    path, given = shown_path(folder), dict(pairs(overrides))
+    steps: list[Any] = []
+    if state in ("stopped", "running"):
+        steps += [tag("h3", "Go on with it"), code(f"{command('train')} {override('resume', path)}")]
+    if state in ("finished", "stopped", "pruned"):
+        steps += [tag("h3", "Sample from it"), code(f"{command('sample')} {override('run', path)} n_samples=64")]
+    if overrides or state == "finished":
+        rest = [each for each in overrides if not re.match(r"seed=|hydra[./]|resume=", each)]
+        again = [*command("train").split(), "-m", seeds_after([given.get("seed", "0")]), *rest]
+        steps += [tag("h3", "Train it with other seeds"), code(shlex.join(again))]
+    return section("What to do with it", *steps)
+
+
+def _evaluation(summary: Mapping[str, Any], found: read.Rows) -> Html:
+    last = read.child(summary, "metrics")
+    names = [name for name in last if name.startswith("eval/") and not name.endswith("_se")]
+    rows = []
+    for name in names:
+        value, se = finite(last[name]), finite(last.get(f"{name}_se"))
+        shown = last[name] if value is None else with_error(value, se) if se is not None else number(value)
+        points = read.curve(found, name)
+        rows.append([name, shown, f"{points[-1][0]:.0f}" if points else ""])
+    protocol = [tag("li", tag("b", k), f": {v}") for k, v in read.child(summary, "protocol").items()]
+    shown = table(["metric", "last value ± s.e.", "at step"], rows, numeric=(1, 2)) if rows else None
+    return section("Evaluation", shown, tag("ul", *protocol) if protocol else None)
+
+
+def _curves(state: str, summary: Mapping[str, Any], found: read.Rows) -> Html:
+    metrics = [name for name in read.metrics_of([found]) if not name.endswith("_se") and name != "time/minutes"]
+    groups = dict.fromkeys((*_GROUPS, *(name.partition("/")[0] for name in metrics)))
+    shown = []
+    for group in groups:
+        charts = []
+        for name in metrics:
+            if name.partition("/")[0] == group:
+                points = read.curve(found, name)
+                charts.append(lines(name, [Curve(points, name, "best", end(state, summary, found, points))]))
+        if any(charts):
+            shown += [tag("h3", group), tag("div", *(figure(each) for each in charts if each), class_="grid")]
+    return section("Did training behave", *shown)
+
+
+def _samples(folder: Path, summary: Mapping[str, Any]) -> Html:
+    images = read.images(folder)
+    if not images:
+        return Html("")
+    is_mosaic = len(read.shape(summary)) == 3
+    last = panels(images[-1][1], f"data, and samples at step {images[-1][0]}", split=is_mosaic)
+    first = [figure(last[0], "data")] if len(last) > 1 else []
+    for step, file in evenly(images, _IMAGES - len(first)):
+        shown = panels(file, f"samples at step {step}", split=is_mosaic)
+        first += [figure(shown[-1], f"step {step}")] if shown else []
+    return section("Samples over time", tag("div", *first, class_="grid" if is_mosaic else "wide"))
+
+
+def _others(folder: Path) -> Html:
+    shown = []
+    for kind in (kind for kind in read.kinds(folder) if kind != "step"):
+        for step, file in evenly(read.images(folder, kind), 3):
+            picture = panels(file, f"{kind} at step {step}", split=False)
+            shown += [figure(picture[0], f"{kind}, step {step}")] if picture else []
+    return section("Energies", tag("div", *shown, class_="grid")) if shown else Html("")
+
+
+def evenly(images: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path]]:
+    """So many images at most, evenly spread, first and last among them."""
+    if len(images) <= most:
+        return list(images)
+    return [images[round(i * (len(images) - 1) / (most - 1))] for i in range(most)]
+
+
+def _differences(folder: Path, choices: Mapping[str, str], overrides: Sequence[str]) -> Html:
+    rows = [[key, value] for key, value in pairs(overrides)]
+    parts: list[Any] = [table(["typed", "value"], rows)] if rows else []
+    if choices and not rows:
+        parts.append(tag("p", "Nothing was typed: this is the default run."))
+    if choices:
+        parts.append(folded("The choices of all groups", table(["group", "choice"], sorted(choices.items()))))
+    try:
+        text = (folder / ".hydra" / "config.yaml").read_text(encoding="utf-8")
+        parts.append(folded("The whole config", code(text)))
+    except OSError:
+        pass
+    return section("What differs from the defaults", *parts)

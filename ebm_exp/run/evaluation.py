@@ -1,0 +1,222 @@
+"""Every evaluator on one trained run: its numbers with what made them, kept in the run as ``evaluation.json``.
+
+The file holds the last value of each score, with its standard error, n, the protocol, and the call that made it: which
+checkpoint and weights, how samples were drawn, temperature, seed, data, versions, command and commit.
+"""
+
+import json
+import logging
+import math
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ebm_exp import __version__
+from ebm_exp.config.errors import UserError
+from ebm_exp.evaluator import Against, Evaluator, Model, Score
+from ebm_exp.files import disk_problem, replace_text
+from ebm_exp.logger import Logger, Picture
+from ebm_exp.logger.base import Value
+from ebm_exp.plots import energy_histogram, sample_panels
+from ebm_exp.random import Stream
+from ebm_exp.run.about import beside, origin
+from ebm_exp.run.directory import RunDirectory
+from ebm_exp.run.loaded import LoadedRun, load_run
+from ebm_exp.run.session import begin
+
+NAME = "evaluation.json"
+_LIBRARIES = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Evaluation:
+    """What the evaluators of one call found.
+
+    Attributes:
+        folder: of the call's files.
+        made: what all its numbers have in common.
+        scores: by name: ``value``, ``se``, ``n``, ``better``, ``evaluator``.
+        protocols: by evaluator.
+        pictures: by title.
+        failed: what an evaluator died of, by evaluator.
+    """
+
+    folder: Path
+    made: dict[str, Any]
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    protocols: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, Path] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """What the call's own ``evaluation.json`` says."""
+        return {"made": self.made, "protocols": self.protocols, "scores": self.scores, "failed": self.failed}
+
+
+def against(run: str | None, trust: bool, device: str, **chosen: Any) -> dict[str, Any]:
+    """The second run that evaluators compare with, as a part of the experiment; none without one.
+
+    Raises:
+        UserError: when it is no run.
+    """
+    if run is None:
+        return {}
+    other = load_run(run, trust, device, key="against", **chosen)
+    return {"against": Against(other.energy, other.temperature, str(other.path))}
+
+
+def evaluate(
+    run: LoadedRun, evaluators: Mapping[str, Evaluator], seed: int, folder: Path, chosen: Mapping[str, Any]
+) -> Evaluation:
+    """Let each evaluator see the run; what is found is kept as soon as it is there.
+
+    Args:
+        run: loaded, with its data.
+        evaluators: by name.
+        seed: of samples and chains; the same one gives the same numbers.
+        folder: takes ``evaluation.json`` and pictures.
+        chosen: settings of the call that belong to its protocol.
+
+    Raises:
+        UserError: when there is no evaluator.
+    """
+    if not evaluators:
+        raise UserError("evaluator: none is chosen; for example evaluator=[frechet,mmd]")
+    evaluation = Evaluation(folder, _made(run, seed, folder, chosen))
+    n = max(each.n_samples for each in evaluators.values())
+    model = Model(run.energy, run.parts["sampling"], Stream(seed), n)
+    for name, evaluator in evaluators.items():
+        began = time.perf_counter()
+        print(f"{name:<20} {evaluator.protocol}", flush=True)
+        try:
+            found = evaluator(model)
+            _draw(evaluation, run, name, evaluator, model)
+        except Exception as error:
+            evaluation.failed[name] = f"{type(error).__name__}: {error}"
+            known = isinstance(error, ValueError | UserError | OSError)
+            _LOG.error("evaluator.%s failed: %s", name, error, exc_info=not known)
+        else:
+            evaluation.protocols[name] = evaluator.protocol
+            evaluation.scores |= {key: _as_record(score) | {"evaluator": name} for key, score in found.items()}
+            evaluation.made["seconds"][name] = round(time.perf_counter() - began, 2)
+        replace_text(folder / NAME, _json(evaluation.record()))
+    _keep_in_run(run.path / NAME, evaluation)
+    if len(evaluation.failed) == len(evaluators):
+        raise UserError("\n".join(f"evaluator.{name}: {reason}" for name, reason in evaluation.failed.items()))
+    return evaluation
+
+
+def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    sampling, device = run.parts["sampling"], run.parts["device"]
+    data, trained = run.parts["dataset"].facts(), run.directory.summary().get("data") or {}
+    if trained.get("fingerprint") not in (None, data["fingerprint"]):
+        _LOG.warning("dataset: other points than those the run was trained with, or another split of them")
+    return {
+        **begin(RunDirectory(folder)),
+        "run": str(run.path),
+        **chosen,
+        **origin(run.directory, run.step),
+        "seed": seed,
+        "temperature": run.temperature,
+        "samples": ": ".join(filter(None, (sampling.kernel(), sampling.describe()))),
+        "data": {key: data[key] for key in ("name", "fingerprint", "n_train", "n_test")},
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({platform.machine()})",
+        "precision": run.parts["engine"].precision,
+        "versions": {"python": platform.python_version(), "ebm-exp": __version__}
+        | {name: version(name) for name in _LIBRARIES},
+        "seconds": {},
+    }
+
+
+def _as_record(score: Score) -> dict[str, Any]:
+    return {key: value for key, value in score._asdict().items() if value is not None}
+
+
+def _draw(evaluation: Evaluation, run: LoadedRun, name: str, evaluator: Evaluator, model: Model) -> None:
+    """The pictures that an evaluator has."""
+    panels = {title: points.x for title, points in evaluator.panels(model).items()}
+    if panels:
+        evaluation.pictures[name] = evaluation.folder / f"{name}.png"
+        sample_panels(evaluation.pictures[name], panels, run.parts["dataset"].domain)
+    for title, values in evaluator.histograms(model).items():
+        file = evaluation.folder / f"{name}_{title}.png"
+        energy_histogram(file, values, title)
+        evaluation.pictures[f"{name}_{title}"] = file
+
+
+def _keep_in_run(file: Path, evaluation: Evaluation) -> None:
+    """Replace in the run's own file what this call measured anew."""
+    call = evaluation.folder.name
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        scores, calls = dict(kept["scores"]), dict(kept["calls"])
+    except FileNotFoundError:
+        scores, calls = {}, {}
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        _LOG.warning("%s cannot be read (%s) and is begun anew", file, type(error).__name__)
+        scores, calls = {}, {}
+    scores |= {
+        name: score | {"protocol": evaluation.protocols[score["evaluator"]], "call": call}
+        for name, score in evaluation.scores.items()
+    }
+    named = {score.get("call") for score in scores.values() if isinstance(score, dict)}
+    calls = {name: made for name, made in calls.items() if name in named} | {call: evaluation.made}
+    try:
+        replace_text(file, _json({"scores": scores, "calls": calls}))
+    except OSError as error:
+        _LOG.warning("%s; the numbers are in %s alone", disk_problem(error) or error, evaluation.folder / NAME)
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def tell(evaluation: Evaluation) -> None:
+    """The numbers as a table, and where they are kept."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (("score", "left"), ("value", "right"), ("± s.e.", "right"), ("n", "right"), ("", "left")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for name, score in evaluation.scores.items():
+        se, n = score.get("se"), score.get("n")
+        better = {"lower": "↓", "higher": "↑"}.get(score.get("better", ""), "")
+        error, count = "" if se is None else f"{se:.2g}", f"{n:,}" if n else ""
+        table.add_row(name, written(score["value"], se), error, count, better)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print()
+    console.print(table)
+    print()
+    for name, reason in evaluation.failed.items():
+        print(f"{name} failed: {reason}")
+    for name, path in evaluation.pictures.items():
+        print(f"{name:<20} {path}")
+    print(f"{'kept':<20} {Path(evaluation.made['run']) / NAME}, {evaluation.folder / NAME}")
+
+
+def written(value: float, se: float | None) -> str:
+    """A number with as many digits as its standard error leaves it; four without one."""
+    if se is None or not (math.isfinite(se) and math.isfinite(value)) or se <= 0:
+        return f"{value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(se)))
+    return f"{value:.{digits}f}" if digits < 10 else f"{value:.4g}"
+
+
+def log_evaluation(run: LoadedRun, evaluation: Evaluation) -> list[str]:
+    """Log what was found as a run of type ``evaluate`` in the run's group; returns where to look."""
+    logger: Logger = run.parts["logger"]
+    logger.start(beside(run.directory, run.config, run.step, evaluation.folder, "evaluate"))
+    row: dict[str, Value] = {f"eval/{name}": score["value"] for name, score in evaluation.scores.items()}
+    row |= {f"eval/{name}_se": score["se"] for name, score in evaluation.scores.items() if "se" in score}
+    logger.log(row | {f"eval/{name}": Picture(path) for name, path in evaluation.pictures.items()}, run.step)
+    logger.summary({f"protocol/{name}": text for name, text in evaluation.protocols.items()})
+    logger.finish(int(bool(evaluation.failed)))
+    return logger.hint()

@@ -1,0 +1,44 @@
+"""metrics.jsonl: one JSON object per logged step, flushed, so that a killed run loses no row."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from ebm_exp.files import replace_text
+
+
+class Jsonl:
+    """Appends rows to a file.
+
+    Args:
+        path: the file; made when the first row is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, row: dict[str, Any]) -> None:
+        """One line. JSON has no NaN: what is not finite is written as the text ``nan``, ``inf`` or ``-inf``."""
+        plain = {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(plain, allow_nan=False) + "\n")
+
+
+def truncate_after(path: Path, step: int) -> None:
+    """Drop rows of later steps and a torn last line: what a run lost when it was killed after its last checkpoint."""
+    if path.exists():
+        replace_text(path, "".join(line + "\n" for line, row in read_rows(path) if row["step"] <= step))
+
+
+def read_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The lines of a metrics file that are whole rows of a step, and what they say; none where there is no file."""
+    found = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            found.append((line, row))
+    return found

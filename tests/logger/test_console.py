@@ -1,0 +1,33 @@
+"""The progress line."""
+
+import pytest
+
+from ebm_exp.logger import Progress
+from ebm_exp.logger.console import _clock
+
+
+def test_progress_prints_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(1000) as progress:
+        progress.update(1, 0.5, 0.25)
+        progress.update(2, 0.5, 0.25)
+        progress.update(1000, 0.125, None)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("step 1/1,000")
+    assert "steps/s" in lines[1]
+    assert "loss 0.125" in lines[1]
+
+
+def test_progress_ends_with_the_last_numbers_of_a_run_that_stops_early(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(1000) as progress:
+        for step in (1, 2, 3):
+            progress.update(step, None, float(step))
+    assert [line[:12] for line in capsys.readouterr().out.splitlines()] == ["step 1/1,000", "step 3/1,000"]
+
+
+def test_the_live_line_leaves_printed_lines_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(1000, enabled=True) as progress:
+        progress.update(10, 0.5, 0.25)
+        progress.print("warning   [brackets] " + "x" * 150)
+    assert "warning   [brackets] " + "x" * 150 in capsys.readouterr().out
+    assert (_clock(56.9), _clock(3599), _clock(3725)) == ("0:56", "59:59", "1:02:05")

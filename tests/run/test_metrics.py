@@ -1,0 +1,20 @@
+"""Rows of metrics."""
+
+import json
+from pathlib import Path
+
+from ebm_exp.run.metrics import Jsonl, truncate_after
+
+
+def test_rows_and_truncation(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    rows = Jsonl(file)
+    for step in (1, 2, 3):
+        rows.write({"step": step, "a": float("nan") if step == 2 else 0.5})
+    assert [json.loads(line)["a"] for line in file.read_text().splitlines()] == [0.5, "nan", 0.5]
+    with file.open("a") as f:
+        f.write('{"step": 4, "a"')
+    truncate_after(file, 2)
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [1, 2]
+    truncate_after(tmp_path / "none.jsonl", 2)
+    assert not (tmp_path / "none.jsonl").exists()

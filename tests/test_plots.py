@@ -1,0 +1,61 @@
+"""Images."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ebm_exp.dataset import Domain, TwoMoons
+from ebm_exp.plots import chain_gif, density_panels, energy_histogram, mosaic, sample_grid, sample_panels
+
+BOX = Domain(-1, 1, (1, 8, 8))
+
+
+def test_mosaic_shows_the_values() -> None:
+    x = torch.stack([torch.full((1, 8, 8), v) for v in (-1.0, 0.0, 1.0, 5.0)])
+    image = mosaic(x, BOX)
+    assert image.shape[2] == 3
+    assert image.shape[0] == image.shape[1] == 2 * 240 + 3 * 2  # 30 pixels for one, thin lines between
+    assert [int(image[h, w, 0]) for h, w in ((9, 9), (9, 400), (400, 9), (400, 400))] == [0, 128, 255, 255]
+    colour = mosaic(torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8), Domain(-1, 1, (3, 8, 8)))
+    assert colour[10, 10].tolist() == [255, 0, 0]
+
+
+def test_every_image_is_a_file(tmp_path: Path) -> None:
+    x = BOX.uniform(70, torch.Generator())
+    sample_panels(tmp_path / "panels.png", {"data": x, "fresh": x[:5]}, BOX)
+    sample_grid(tmp_path / "grid.png", x, BOX)
+    energy_histogram(tmp_path / "energy.png", {"data": torch.randn(50), "negatives": torch.randn(50) + 1}, "step 1")
+    moons = TwoMoons("two_moons", torch.device("cpu"), 0, half_width=2.5, n_train=500, n_test=10)
+    density_panels(tmp_path / "density.png", lambda p: -moons.log_prob(p), moons, moons.train(100), 1.0)
+    sample_grid(tmp_path / "points.png", moons.train(100), moons.domain)
+    chain_gif(tmp_path / "chain.gif", torch.stack([x, -x, x]), BOX)
+    chain_gif(tmp_path / "points.gif", torch.stack([moons.train(9), moons.train(9) / 2]), moons.domain)
+    for name in ("panels", "grid", "energy", "density", "points"):
+        image = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
+        assert min(image.shape) > 200
+        assert image.std() > 5
+    assert Image.open(tmp_path / "chain.gif").n_frames == 3
+    assert Image.open(tmp_path / "points.gif").n_frames == 2
+    ramp = torch.linspace(-1, 1, 100).view(100, 1, 1, 1, 1).expand(100, 1, 1, 8, 8)
+    chain_gif(tmp_path / "long.gif", ramp, BOX)
+    long = Image.open(tmp_path / "long.gif")
+    assert long.n_frames == 60
+    assert long.convert("L").getpixel((90, 90)) == 0
+    long.seek(59)
+    assert long.convert("L").getpixel((90, 90)) == 255
+
+
+def test_panels_share_one_scale_and_show_at_most_64(tmp_path: Path) -> None:
+    x = BOX.uniform(200, torch.Generator())
+    assert mosaic(x, BOX).shape == mosaic(x[:64], BOX).shape
+    assert mosaic(x[:9], BOX, n_columns=8).shape[1] == mosaic(x, BOX).shape[1]
+    sample_panels(tmp_path / "many.png", {"a": x, "b": x[:9]}, BOX)
+    sample_panels(tmp_path / "few.png", {"a": x[:64], "b": x[:9]}, BOX)
+    assert (tmp_path / "many.png").read_bytes() == (tmp_path / "few.png").read_bytes()
+    sample_panels(tmp_path / "rows.png", {"a": torch.zeros(5, 7)}, Domain(-1, 1, (7,)))
+    assert Image.open(tmp_path / "rows.png").width > 300
+    some = {"data": torch.tensor([1.0, float("nan")]), "negatives": torch.tensor([2.0, 3.0])}
+    energy_histogram(tmp_path / "energy.png", some, "x")
+    assert (tmp_path / "energy.png").stat().st_size > 1000
