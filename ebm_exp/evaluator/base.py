@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 from torch import Tensor
 
 from ebm_exp.energy import Energy
+from ebm_exp.metrics import SCORE, SCORE_ERROR
 from ebm_exp.part import Part
 from ebm_exp.random import Stream
 from ebm_exp.sampling.base import Sampling
@@ -140,7 +141,7 @@ def as_row(scores: dict[str, Score]) -> dict[str, float]:
     """What logs hold of scores: ``eval/<name>``, and ``eval/<name>_se`` where it is known."""
     row: dict[str, float] = {}
     for name, score in scores.items():
-        row[f"eval/{name}"] = score.value
+        row[SCORE(name)] = score.value
         if score.se is not None:
-            row[f"eval/{name}_se"] = score.se
+            row[SCORE_ERROR(name)] = score.se
     return row

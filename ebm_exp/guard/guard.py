@@ -12,6 +12,7 @@ from torch import Tensor
 from ebm_exp.evaluator import Score
 from ebm_exp.guard.rule import Rule, Symptom, found
 from ebm_exp.guard.scores import OF_SCORES, of_scores
+from ebm_exp.metrics import SIGNAL
 from ebm_exp.part import Part
 from ebm_exp.types import From, NonNegativeInt, PositiveInt, Provided
 
@@ -86,7 +87,7 @@ class Guard(Part):
             for rule in self.rules:
                 of_rule = self._judge(rule, step, values)
                 symptom = symptom or of_rule
-        return {f"guard/{name}": value for name, value in values.items()}, symptom
+        return {SIGNAL(name): value for name, value in values.items()}, symptom
 
     def judge(
         self, step: int, scores: Mapping[str, Score], of_starts: Callable[[], Mapping[str, Score]]

@@ -29,7 +29,7 @@ class Info(Protocol):
     """What a person wants to know of one step: a NamedTuple of tensors as they are, reduced only when asked."""
 
     def metrics(self) -> dict[str, Tensor]:
-        """Scalars, averaged over the batch, named ``chain/…``."""
+        """Scalars, averaged over the batch, by names of ``ebm_exp/metrics.py``: ``chain/…``."""
         ...
 
 

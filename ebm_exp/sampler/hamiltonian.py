@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
+from ebm_exp.metrics import ACCEPTANCE, CHAIN_GRAD_NORM, DISPLACEMENT, STEP_SIZE
 from ebm_exp.sampler.adapt import StepSize, adapt, start
 from ebm_exp.sampler.base import Control, Sampler, normal_like, per_chain
 from ebm_exp.types import Batch, EnergyFn, PerSample
@@ -51,12 +52,12 @@ class HamiltonianInfo(NamedTuple):
     step_size: Tensor  # [batch], in the sampler's own units
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/acceptance``, ``…/step_size``; ``…/grad_norm``, ``…/displacement``: L2; means over chains."""
+        """Means over chains."""
         return {
-            "chain/acceptance": self.acceptance.mean(),
-            "chain/step_size": self.step_size.mean(),
-            "chain/grad_norm": self.gradient.flatten(1).norm(dim=1).mean(),
-            "chain/displacement": (self.after - self.before).flatten(1).norm(dim=1).mean(),
+            ACCEPTANCE: self.acceptance.mean(),
+            STEP_SIZE: self.step_size.mean(),
+            CHAIN_GRAD_NORM: self.gradient.flatten(1).norm(dim=1).mean(),
+            DISPLACEMENT: (self.after - self.before).flatten(1).norm(dim=1).mean(),
         }
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
+from ebm_exp.metrics import CHAIN_GRAD_NORM, CLAMPED, DISPLACEMENT
 from ebm_exp.sampler.base import Control, Sampler, normal_like, per_chain
 from ebm_exp.types import Batch, EnergyFn, From, NonNegative, Positive, PositiveInt, Probability
 
@@ -38,14 +39,14 @@ class LangevinInfo(NamedTuple):
     used: Tensor  # after it
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/grad_norm``, ``chain/displacement``: mean L2 over chains; ``chain/clamped``: share of components."""
+        """Means over chains."""
         acted = (self.free > self.after) | (self.free < self.after)  # a NaN is no clamp
         if self.used is not self.gradient:
             acted = acted | (self.gradient > self.used) | (self.gradient < self.used)
         return {
-            "chain/grad_norm": self.gradient.flatten(1).norm(dim=1).mean(),
-            "chain/displacement": (self.after - self.before).flatten(1).norm(dim=1).mean(),
-            "chain/clamped": acted.float().mean(),
+            CHAIN_GRAD_NORM: self.gradient.flatten(1).norm(dim=1).mean(),
+            DISPLACEMENT: (self.after - self.before).flatten(1).norm(dim=1).mean(),
+            CLAMPED: acted.float().mean(),
         }
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ebm_exp.energy.base import tile
+from ebm_exp.metrics import SWAPPED
 from ebm_exp.sampler.base import Control, Info, Noise, Sampler, State
 from ebm_exp.types import Batch, EnergyFn, PositiveInt
 
@@ -41,9 +42,9 @@ class TemperingInfo(NamedTuple):
     local: Info
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/swapped_<r>``: share of swaps between r and r + 1; and the kernel's own, over all replicas."""
+        """The share of swaps between neighbours, and the kernel's own, over all replicas."""
         rates = self.swapped.float().mean(0).unbind()
-        return {f"chain/swapped_{r}": rate for r, rate in enumerate(rates)} | self.local.metrics()
+        return {SWAPPED(r): rate for r, rate in enumerate(rates)} | self.local.metrics()
 
 
 class Tempering(Sampler):
