@@ -195,7 +195,7 @@ def _directions(
     if None in metrics:
         raise UserError("optimized_metric: a search needs one")
     evaluators = Parts(config, allowed=ANY)["evaluator"].values()
-    known = {SCORE(name): direction for each in evaluators for name, direction in each.produces.items()}
+    known = {SCORE(name): kind.better for each in evaluators for name, kind in each.gives().items()}
     for metric in metrics:
         if metric not in given:
             check_metric(metric, evaluators)

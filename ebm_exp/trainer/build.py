@@ -37,8 +37,8 @@ def check_metric(metric: str | None, evaluators: Collection[Evaluator]) -> None:
     Raises:
         UserError: with those there are.
     """
-    known = [SCORE(name) for each in evaluators for name in each.produces]
-    if metric is not None and known and all(each.produces for each in evaluators) and metric not in known:
+    known = [SCORE(name) for each in evaluators for name in each.gives()]
+    if metric is not None and known and all(each.gives() for each in evaluators) and metric not in known:
         meant = nearest(metric if "/" in metric else SCORE(metric), known)
         raise UserError(f"optimized_metric: {metric} is no score that can be optimized; {meant}")
 
