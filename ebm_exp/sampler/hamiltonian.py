@@ -12,7 +12,7 @@ section 1.4.2).
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -102,6 +102,14 @@ class Hamiltonian(Sampler):
     def relocate(self, energy: EnergyFn, state: HamiltonianState, x: Batch) -> HamiltonianState:
         e, gradient = energy_gradient(energy, x)
         return state._replace(x=x, e=e, gradient=gradient)
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.reflect = False
+        return free
+
+    def adapted(self, state: HamiltonianState) -> Tensor:
+        return (state.size.log - self.log_step).exp()
 
     def draw(self, generator: torch.Generator, x: Batch) -> HamiltonianNoise:
         momentum = normal_like(x, generator)

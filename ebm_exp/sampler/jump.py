@@ -8,7 +8,7 @@ falls exponentially with their number.
 """
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -87,6 +87,12 @@ class Jump(Sampler):
 
     def relocate(self, energy: EnergyFn, state: JumpState, x: Batch) -> JumpState:
         return state._replace(x=x, local=self.kernel.relocate(energy, state.local, x))
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.kernel = self.kernel.unbounded()
+        free.clamped = free.kernel.clamped
+        return free
 
     def draw(self, generator: torch.Generator, x: Batch) -> JumpNoise:
         n = len(x) * self.n_jumps

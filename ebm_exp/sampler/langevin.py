@@ -10,7 +10,7 @@ N(0, σ²/(1 − λ/(4σ²))). With other noise it is the chain of step noise_st
 loses the bias on its way.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -92,6 +92,11 @@ class Langevin(Sampler):
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> LangevinState:
         return LangevinState(x, torch.zeros((), device=x.device))
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.clamp, free.clamped = False, self.gradient_clamp is not None
+        return free
 
     def draw(self, generator: torch.Generator, x: Batch) -> Tensor:
         return normal_like(x, generator)

@@ -8,7 +8,7 @@ T_r = T · ratio^r, r = 0 … R − 1. After ``n_local`` steps of all replicas, 
 for each chain and pair by itself. The cold replica's points are the samples.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from annotated_types import Ge, Gt
@@ -81,6 +81,12 @@ class Tempering(Sampler):
         r = self.n_replicas
         points = torch.cat([x.unsqueeze(1), state.local.x.unflatten(0, (-1, r))[:, 1:]], 1).flatten(0, 1)
         return state._replace(x=x, local=self.kernel.relocate(tile(energy, r), state.local, points))
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.kernel = self.kernel.unbounded()
+        free.clamped = free.kernel.clamped
+        return free
 
     def draw(self, generator: torch.Generator, x: Batch) -> TemperingNoise:
         r = self.n_replicas

@@ -9,7 +9,7 @@ min(1, exp(−W/T)) with the energy error W = ΔH without the heat of O.
 """
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -103,6 +103,14 @@ class Underdamped(Sampler):
     def relocate(self, energy: EnergyFn, state: UnderdampedState, x: Batch) -> UnderdampedState:
         e, gradient = energy_gradient(energy, x)
         return state._replace(x=x, e=e, gradient=gradient)
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.reflect = False
+        return free
+
+    def adapted(self, state: UnderdampedState) -> Tensor:
+        return (state.size.log - self.log_step).exp()
 
     def draw(self, generator: torch.Generator, x: Batch) -> UnderdampedNoise:
         return UnderdampedNoise(normal_like(x, generator), normal_like(x, generator))
