@@ -6,4 +6,10 @@ class Part:
 
     Its constructor is called with whatever stands there: it must not run code that its arguments name, nor write or
     fetch anything that a user did not ask for (``config.run_config.SIDE_EFFECTS``).
+
+    Attributes:
+        suggests: its node may hold ``suggest``, values for nodes of other parts, and ``stand_in``, what is built
+            instead of it where its files are missing.
     """
+
+    suggests: bool = False

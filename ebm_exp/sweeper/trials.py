@@ -9,6 +9,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.metrics import SCORE
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.plan import FORMAT, Composer, Planned, find, has_typed, identity, key_of, resolved, wishes
@@ -66,7 +67,8 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     Raises:
         UserError: with a line for each wrong key.
     """
-    from ebm_exp.config.validate import arguments, check_arguments, coerce
+    from ebm_exp.config.signature import arguments
+    from ebm_exp.config.validate import check_arguments, coerce
 
     errors: list[str] = []
     check_arguments("hydra.sweeper.", Settings, values, errors)
@@ -194,7 +196,7 @@ def _directions(
     if None in metrics:
         raise UserError("optimized_metric: a search needs one")
     evaluators = Parts(config, allowed=ANY)["evaluator"].values()
-    known = {f"eval/{name}": direction for each in evaluators for name, direction in each.produces.items()}
+    known = {SCORE(name): kind.better for each in evaluators for name, kind in each.gives().items()}
     for metric in metrics:
         if metric not in given:
             check_metric(metric, evaluators)

@@ -19,6 +19,7 @@ from ebm_exp.files import disk_problem
 from ebm_exp.guard import DivergedError, Meter, NonFiniteError, Symptom
 from ebm_exp.logger import Logger
 from ebm_exp.logger.console import Progress, to_file
+from ebm_exp.metrics import ENERGY_GAP, LEARNING_RATE, LOSS, MINUTES, STEPS_PER_S
 from ebm_exp.objective.base import Loss
 from ebm_exp.part import Part
 from ebm_exp.run import checkpoint, session
@@ -194,7 +195,7 @@ class Trainer(Part):
             evaluate = evaluate and bool(self.experiment.evaluators)
             if stepped and self._due(self.log_every, ended):
                 row = self._read_meter(summary)
-                progress.update(self.step, row.get("train/loss"), row.get("train/energy_gap"))
+                progress.update(self.step, row.get(LOSS), row.get(ENERGY_GAP))
                 self._write(summary, row)
             if stepped and (evaluate or self._due(self.checkpoint_every, ended or stop.requested)):
                 self.unevaluated = evaluate  # saved before it is evaluated: neither can cost the other
@@ -240,9 +241,9 @@ class Trainer(Part):
     def _read_meter(self, summary: dict[str, Any]) -> dict[str, float]:
         row, bad = self.meter.read()
         now = time.perf_counter()
-        row["time/steps_per_s"] = (self.step - self._steps_at) / (now - self._clock_at)
-        row["time/minutes"] = self.elapsed / 60
-        row["train/lr"] = self.experiment.optimizer.param_groups[0]["lr"]
+        row[STEPS_PER_S] = (self.step - self._steps_at) / (now - self._clock_at)
+        row[MINUTES] = self.elapsed / 60
+        row[LEARNING_RATE] = self.experiment.optimizer.param_groups[0]["lr"]
         signals, symptom = self.experiment.guard.read()
         row |= signals
         self._steps_at, self._clock_at = self.step, now

@@ -14,6 +14,7 @@ from ebm_exp.energy.base import count_parameters, edges
 from ebm_exp.evaluator import Evaluator, Model, Score
 from ebm_exp.logger import Files, Logger, Picture, Table
 from ebm_exp.logger.base import Value
+from ebm_exp.metrics import BEST, DENSITY, ENERGIES, SAMPLES, SCORE, TABLE
 from ebm_exp.objective.base import Loss
 from ebm_exp.plots import density_panels, energy_histogram, histograms, pixels, sample_panels
 from ebm_exp.run.about import origin
@@ -129,7 +130,7 @@ class Report:
             fresh = self.samples(1000)
             density = ex.engine.target(self.energy).energy.density()
             density_panels(file, density, ex.dataset, fresh.x, ex.objective.temperature)
-            values["samples/density"] = Picture(file, f"{at}, {length}")
+            values[DENSITY] = Picture(file, f"{at}, {length}")
         else:
             fresh = self.samples(n)
             shown = {"data": ex.dataset.train(n)} | panels | {f"fresh, {ex.sampling.describe()}": fresh.x}
@@ -140,12 +141,12 @@ class Report:
         chain = ex.objective.describe().get("chain", at)
         for title, x in (panels | {"fresh": fresh.x}).items():
             caption = captions.get(title, f"step {step:,}, {chain}")
-            values[f"samples/{title}"] = Picture(pixels(x, ex.dataset.domain), caption)
+            values[SAMPLES(title)] = Picture(pixels(x, ex.dataset.domain), caption)
         if loss.energies:
             energy_histogram(self.directory.image("energy", step), loss.energies, f"step {step:,}")
-            values |= {f"energy/{name}": h for name, h in histograms(loss.energies).items()}
+            values |= {ENERGIES(name): h for name, h in histograms(loss.energies).items()}
         if last:
-            values["samples/table"] = self._table(fresh)
+            values[TABLE] = self._table(fresh)
         return values
 
     @torch.no_grad()
@@ -170,10 +171,10 @@ class Report:
         for name, score in scores.items():
             if score.better is None:
                 continue
-            seen = [row.get(f"eval/{name}") for row in rows] + [self._bests.get(f"best/{name}"), score.value]
+            seen = [row.get(SCORE(name)) for row in rows] + [self._bests.get(BEST(name)), score.value]
             finite = [value for value in seen if isinstance(value, int | float) and math.isfinite(value)]
             if finite:
-                self._bests[f"best/{name}"] = min(finite) if score.better == "lower" else max(finite)
+                self._bests[BEST(name)] = min(finite) if score.better == "lower" else max(finite)
         return self._bests
 
     def close(self, logger: Logger, summary: Mapping[str, Any]) -> None:
@@ -185,7 +186,7 @@ class Report:
         """
         told = {key: summary[key] for key in ("state", "reason", "failed_step", "failed_metric") if summary.get(key)}
         best, failed = summary["best"] or {}, summary["state"] in ("failed", "diverged")
-        logger.summary(told | {f"best/{key}": value for key, value in best.items()})
+        logger.summary(told | {BEST(key): value for key, value in best.items()})
         if failed:
             logger.alert(f"{self.directory.path} {summary['state']}", summary["reason"])
         if logger.keeps and summary["state"] != "stopped":  # that one goes on: its last checkpoint is to come

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.modules.dropout import _DropoutNd
 
 from ebm_exp.guard.meter import Meter
+from ebm_exp.metrics import LOSS, TERM, TRAIN_GRAD_NORM
 from ebm_exp.objective.base import Loss
 from ebm_exp.random import generator, seed_global
 from ebm_exp.trainer.ema import EMA
@@ -75,13 +76,13 @@ class Update:
                     loss, total = self._backward(given, noise)
                 with ex.engine.autocast():
                     loss = ex.objective.settle(kept, loss)
-            means = {f"train/{name}": term.mean() for name, term in loss.terms.items()}
-            self.meter.add(step + 1, {"train/loss": total} | means | loss.metrics)
+            means = {TERM(name): term.mean() for name, term in loss.terms.items()}
+            self.meter.add(step + 1, {LOSS: total} | means | loss.metrics)
         if ex.guard.due(step + 1):
             with torch.no_grad():
                 ex.guard.look(step + 1, ex.objective.signals(loss))
         norm = torch.nn.utils.clip_grad_norm_(self.params, self.gradient_norm_clip)
-        self.meter.add(step + 1, {"train/grad_norm": norm})
+        self.meter.add(step + 1, {TRAIN_GRAD_NORM: norm})
         ex.optimizer.step()
         self.ema.update()
         return loss
