@@ -1,13 +1,14 @@
 """What comes of a training: how it ended, and its best evaluation."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from ebm_exp.evaluator import Score
 from ebm_exp.guard.rule import Symptom
 
 Best = dict[str, Any]  # metric, value, step, better
+Prune = Callable[[int, dict[str, Score]], bool]  # (step, its scores): whether the training is to end there
 
 
 class Outcome(NamedTuple):

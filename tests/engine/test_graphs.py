@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from ebm_exp.config.build import set_deterministic
 from ebm_exp.config.validate import validate
 from ebm_exp.energy import MLP, Energy
-from ebm_exp.engine import Eager, Engine, Graphs, graphs
+from ebm_exp.engine import Eager, Engine, Graphs, Run, graphs
 from ebm_exp.guard.meter import Meter
 from ebm_exp.random import generator
 from ebm_exp.regularization import SpectralNorm
@@ -74,13 +74,10 @@ def test_chains_are_those_of_the_eager_engine(name: str, n_adapt: int, rehearsed
     energy, engine, sampler = net(), recording(), SAMPLERS[name]()
     for n in (10, 10, 6):  # a recording is used again, and one of another shape made
         x, y = BOX.uniform(n, generator("cpu", "points", n)), torch.arange(n) % 2
+        how = Run(0.5, n_steps=5, n_adapt=n_adapt, scale=0.9)
         chains = [
-            each.run(
-                sampler, each.target(energy), x, generator("cpu", 1), temperature=0.5, n_steps=5, n_adapt=n_adapt,
-                scale=0.9, y=y,
-            )
-            for each in (Eager(CPU), engine)
-        ]  # fmt: skip
+            each.run(sampler, each.target(energy), x, generator("cpu", 1), how, y=y) for each in (Eager(CPU), engine)
+        ]
         for eager, recorded in zip(*map(pytree.tree_leaves, chains), strict=True):
             assert torch.equal(eager, recorded) if isinstance(eager, torch.Tensor) else eager == recorded
         with torch.no_grad():
@@ -105,7 +102,7 @@ def trained(overrides: list[str], n_updates: int, tmp_path: Path, records: bool 
         experiment.engine.records = records
     device = experiment.engine.device
     meter, ema = Meter(device), EMA(experiment.energy, experiment.objective, 0.1)
-    update = Update(experiment, ema, meter, config["trainer"]["batch_size"], gradient_norm_clip=1.0)
+    update = Update(experiment, ema, meter, gradient_norm_clip=1.0)
     losses = [update(step).total().clone() for step in range(n_updates)]
     states = [part.state_dict() for part in parts.stateful().values()]
     return (states, ema.state_dict(), meter.read(), losses), experiment.engine
@@ -161,7 +158,7 @@ def test_what_cannot_be_recorded_is_told_and_runs_eagerly(
     energy, x, sampler = MLP((3,), (16,)), torch.zeros(4, 3), SAMPLERS["langevin"]()
     engine = recording()
     chains = [
-        each.run(sampler, each.target(energy), x, generator("cpu", 1), temperature=1.0).x
+        each.run(sampler, each.target(energy), x, generator("cpu", 1), Run(1.0)).x
         for each in (Eager(CPU), engine, engine)
     ]
     assert torch.equal(chains[0], chains[1])
@@ -174,7 +171,7 @@ def test_recordings_are_kept_up_to_a_number(rehearsed: list[int]) -> None:
     engine, sampler = recording(), SAMPLERS["langevin"]()
     energy = MLP((3,), (16,))
     for n in (*range(1, graphs.KEPT + 2), 2, 1):
-        engine.run(sampler, engine.target(energy), torch.zeros(n, 3), generator("cpu", 1), temperature=1.0)
+        engine.run(sampler, engine.target(energy), torch.zeros(n, 3), generator("cpu", 1), Run(1.0))
     assert len(rehearsed) == graphs.KEPT + 2  # 2 is still there, 1 was made anew
 
 
