@@ -85,7 +85,9 @@ class Observer:
             sample_panels(file, shown, ex.dataset.domain)
         captions = {"fresh": f"{at}, {length} ({ex.sampling.describe()})"}
         if self._data_due:  # it never changes
-            self._data_due, panels["data"], captions["data"] = False, ex.dataset.train(n), ex.dataset.name
+            self._data_due = False
+            panels["data"] = ex.dataset.train(n)
+            captions["data"] = ex.dataset.name
         chain = ex.objective.describe().get("chain", at)
         for title, x in (panels | {"fresh": fresh.x}).items():
             caption = captions.get(title, f"step {step:,}, {chain}")

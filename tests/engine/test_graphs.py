@@ -1,6 +1,7 @@
 """Recorded work computes what eager work does; on the CPU a recording is rehearsed: each replay does the work again."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch.utils import _pytree as pytree
 from ebm_exp.config.build import set_deterministic
 from ebm_exp.config.validate import validate
 from ebm_exp.energy import MLP, Energy
-from ebm_exp.engine import Eager, Engine, Graphs, Run, graphs
+from ebm_exp.engine import Eager, Engine, Graphs, Run, Work, graphs
 from ebm_exp.guard.meter import Meter
+from ebm_exp.objective import Loss
 from ebm_exp.random import generator
 from ebm_exp.regularization import SpectralNorm
 from ebm_exp.trainer.build import build
@@ -146,6 +148,31 @@ def test_power_iterations_of_a_recorded_loss_are_those_of_its_replays(tmp_path: 
     recorded, _ = trained(overrides, 3, tmp_path, records=True)
     assert rehearsed == [3]
     assert_equal(eager, recorded)
+
+
+def works(energy: Energy) -> list[Work[Loss]]:
+    """Two losses of one energy, with random numbers."""
+
+    def loss(power: int, given: torch.Tensor, numbers: torch.Generator) -> Loss:
+        noise = torch.randn(given.shape, generator=numbers)
+        return Loss({"e": energy(given + noise, y=torch.zeros(len(given), dtype=torch.long)) ** power}, {}, {})
+
+    return [Work(partial(loss, power), list(energy.parameters()), list(energy.buffers()), True) for power in (1, 2)]
+
+
+def test_a_loss_has_the_recording_of_its_work(rehearsed: list[int]) -> None:
+    """A part of a batch has none: its gradients are added up, and a replay would write over them."""
+    both: list[list[Any]] = []
+    for engine in (Eager(CPU), recording()):
+        found, some = [], works(net())
+        for step, n_parts in enumerate((1, 1, 2, 2)):
+            for work in some:
+                x = BOX.uniform(6, generator("cpu", "points", step))
+                found.append(engine.differentiate(work, x, generator("cpu", step), n_parts))
+                found[-1] = pytree.tree_map(lambda leaf: leaf.clone() if torch.is_tensor(leaf) else leaf, found[-1])
+        both.append(found)
+    assert_equal(*both)
+    assert rehearsed == [2, 2]
 
 
 def test_what_cannot_be_recorded_is_told_and_runs_eagerly(
