@@ -11,6 +11,9 @@ class Part:
 
     Attributes:
         requires: data of two levels, or data of more, where it is for such alone; others are refused when it is built.
+        suggests: its node may hold ``suggest``, values for nodes of other parts, and ``stand_in``, what is built
+            instead of it where its files are missing.
     """
 
     requires: ClassVar[Literal["binary", "continuous"] | None] = None
+    suggests: bool = False

@@ -33,6 +33,6 @@ class Reservoir(Buffer):
         last = torch.full((self.size,), -1, device=device)
         last = last.scatter_reduce(0, slots, torch.where(kept, row, -1), "amax")[slots]
         for name, rows in ends.items():
-            column = getattr(self, name)
+            column = self.get_buffer(name)
             hit = per_point(last >= 0, rows)
             column[slots] = torch.where(hit, rows[last.clamp(min=0)], column[slots])

@@ -72,7 +72,8 @@ def source(name: str, parameter: inspect.Parameter) -> str | None:
 
 def arguments_of(path: str, node: Mapping[str, Any], target: Any) -> dict[str, Any]:
     """What a node gives its constructor, without what a data set suggests to others."""
-    hidden = OWN | SUGGESTED if path == "dataset" or getattr(target, "suggests", False) is True else OWN
+    suggests = path == "dataset" or (inspect.isclass(target) and issubclass(target, Part) and target.suggests)
+    hidden = OWN | SUGGESTED if suggests else OWN
     return {key: value for key, value in node.items() if key not in hidden}
 
 

@@ -39,7 +39,7 @@ class Dataset(Part):
             number or range.
     """
 
-    suggests = True  # its node may hold what it suggests to others, and what stands in for it
+    suggests = True
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor
 from ebm_exp.buffer import Buffer
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.engine import Engine, Run
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
+from ebm_exp.evaluator.base import HIGHER, LOWER, Evaluator, Kind, Model, Score
 from ebm_exp.random import generator
 from ebm_exp.sampler import MALA, Langevin, Sampler
 from ebm_exp.sampler.base import Control, Info, State
@@ -63,9 +63,10 @@ class ChainHealth(Evaluator):
         self.dataset, self.engine, self.sampler, self.sampling = dataset, engine, sampler, sampling
         self.n_chains, self.temperature, self.buffer = n_chains, temperature, buffer
         self.n_samples = 0  # its chains are watched, so they are its own
-        self.produces: dict[str, Direction] = {"chain_r_hat": "lower", "chain_ess": "higher"}
-        if buffer is not None:
-            self.produces["buffer_moved"] = "higher"
+
+    def gives(self) -> dict[str, Kind]:
+        kinds = {"chain_r_hat": LOWER, "chain_ess": HIGHER}
+        return kinds if self.buffer is None else kinds | {"buffer_moved": HIGHER}
 
     @property
     def protocol(self) -> str:

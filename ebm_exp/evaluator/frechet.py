@@ -9,7 +9,7 @@ from math import nan
 from typing import TYPE_CHECKING
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Evaluator, Model, Score, check_samples
+from ebm_exp.evaluator.base import DISTANCE, Evaluator, Kind, Model, Score, check_samples
 from ebm_exp.evaluator.features import FeatureName, FeatureSpace, Split
 from ebm_exp.types import PositiveInt, Provided
 
@@ -55,8 +55,10 @@ class Frechet(Evaluator):
             raise ValueError(f"reference must hold at least 2 points, the {reference} split has {n}")
         self.dataset, self.n_samples, self.reference = dataset, n_samples, reference
         self.name = "fid" if features == "inception" else f"frechet_{features}"
-        self.produces = {self.name: "lower"}
         self._metric: FrechetInceptionDistance | None = None
+
+    def gives(self) -> dict[str, Kind]:
+        return {self.name: DISTANCE}
 
     @property
     def protocol(self) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import nn
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Evaluator, Model, Score
+from ebm_exp.evaluator.base import HIGHER, Evaluator, Kind, Model, Score
 from ebm_exp.evaluator.features import FeatureSpace
 from ebm_exp.random import seed_global
 from ebm_exp.types import PositiveInt, Provided
@@ -50,7 +50,9 @@ class InceptionScore(Evaluator):
             raise ValueError(f"n_samples must be at least 4 and splits at least 2, got {n_samples} and {splits}")
         self.n_samples, self.splits = n_samples, min(splits, n_samples // 2)
         self.name = "inception_score" if features == "inception" else f"inception_score_{features}"
-        self.produces = {self.name: "higher"}
+
+    def gives(self) -> dict[str, Kind]:
+        return {self.name: HIGHER}
 
     @property
     def protocol(self) -> str:

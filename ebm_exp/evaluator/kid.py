@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Evaluator, Model, Score
+from ebm_exp.evaluator.base import DISTANCE, Evaluator, Kind, Model, Score
 from ebm_exp.evaluator.features import FeatureName, FeatureSpace, Split
 from ebm_exp.random import seed_global
 from ebm_exp.types import PositiveInt, Provided
@@ -65,8 +65,10 @@ class KID(Evaluator):
         self.n_reference = min(n, N_REFERENCE)
         self.subset_size = min(subset_size, n_samples // 2, self.n_reference // 2)
         self.name = f"kid_{features}"
-        self.produces = {self.name: "lower"}
         self._reference: Tensor | None = None
+
+    def gives(self) -> dict[str, Kind]:
+        return {self.name: DISTANCE}
 
     @property
     def protocol(self) -> str:

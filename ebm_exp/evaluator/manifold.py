@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
+from ebm_exp.evaluator.base import HIGHER, Evaluator, Kind, Model, Score
 from ebm_exp.evaluator.features import FeatureName, FeatureSpace, Split
 from ebm_exp.types import PositiveInt, Provided
 
@@ -64,8 +64,10 @@ class Manifold(Evaluator):
                 f"{self.space.size(reference)} points of the {reference} split"
             )
         self.n_samples, self.reference, self.k = n_samples, reference, k
-        self.produces: dict[str, Direction] = dict.fromkeys((f"{name}_{features}" for name in NAMES), "higher")
         self._reference: tuple[Tensor, Tensor] | None = None  # points, radii
+
+    def gives(self) -> dict[str, Kind]:
+        return dict.fromkeys((f"{name}_{self.space.name}" for name in NAMES), HIGHER)
 
     @property
     def protocol(self) -> str:
@@ -82,7 +84,7 @@ class Manifold(Evaluator):
         """
         fake = self.space.of_samples(model, self.n_samples)
         if fake is None:
-            return {name: Score(math.nan, better="higher", n=self.n_samples) for name in self.produces}
+            return {name: Score(math.nan, better="higher", n=self.n_samples) for name in self.gives()}
         if len(fake) <= self.k:
             raise ValueError(f"k must be below the number of samples, got {self.k} with {len(fake)}")
         if self._reference is None:
@@ -95,7 +97,7 @@ class Manifold(Evaluator):
             Score.mean(found.balls / self.k, "higher"),
             Score(float(found.caught.mean()), better="higher", n=len(fake)),
         )
-        return dict(zip(self.produces, scores, strict=True))
+        return dict(zip(self.gives(), scores, strict=True))
 
 
 class Found(NamedTuple):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
+from ebm_exp.evaluator.base import LOWER, Evaluator, Kind, Model, Score
 from ebm_exp.evaluator.features import FeatureName, FeatureSpace
 from ebm_exp.types import Batch, Points, PositiveInt, Provided
 
@@ -58,8 +58,10 @@ class Memorization(Evaluator):
         if min(n_samples, dataset.n_test) < 2:
             raise ValueError(f"n_samples and held-out points must be at least 2, got {n_samples} and {dataset.n_test}")
         self.dataset, self.n_samples = dataset, n_samples
-        self.produces: dict[str, Direction] = {"memorization_share": "lower"}
         self._held_out: Tensor | None = None  # distances
+
+    def gives(self) -> dict[str, Kind]:
+        return {"memorization_share": LOWER}
 
     @property
     def protocol(self) -> str:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.guard.rule import Rule
+from ebm_exp.metrics import DISPLACEMENT
 from ebm_exp.objective.base import Loss
 
 CHAIN_RULES = (  # the first that is broken is told: what says most of its cause comes first
@@ -111,8 +112,8 @@ def chain_signals(loss: Loss, temperature: float, domain: Domain, start_variance
         "outside": _outside(x_neg, domain) - _outside(x_pos, domain),
         "moved": (x_neg != loss.points["begins"].flatten(1)).any(1).float().mean(),
     }
-    if "chain/displacement" in loss.metrics:
-        signals["leap"] = loss.metrics["chain/displacement"] / (2 * domain.half_width * x_pos.shape[1] ** 0.5)
+    if DISPLACEMENT in loss.metrics:
+        signals["leap"] = loss.metrics[DISPLACEMENT] / (2 * domain.half_width * x_pos.shape[1] ** 0.5)
     return signals
 
 

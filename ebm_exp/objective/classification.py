@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ebm_exp.energy import Energy
 from ebm_exp.energy.joint import Joint
 from ebm_exp.engine.base import Engine
+from ebm_exp.metrics import ACCURACY, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.cross_entropy import accuracy, check_classifies
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
@@ -57,5 +58,5 @@ class Classification(Objective):
         e = -logits.logsumexp(1)
         now = Step(Phase(x, e, energy, y), self.engine, generator)
         values = {"cross_entropy": F.cross_entropy(logits, y, reduction="none")} | self.terms(now)
-        metrics = {"train/accuracy": accuracy(logits, y), "train/energy_pos": e.detach().mean(), **now.metrics}
+        metrics = {ACCURACY: accuracy(logits, y), ENERGY_POS: e.detach().mean(), **now.metrics}
         return Loss(values, metrics, {"data": e.detach()})

@@ -24,6 +24,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine, Run
 from ebm_exp.engine.target import Target
+from ebm_exp.metrics import ENERGY_GAP, ENERGY_NEG, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective, Training
 from ebm_exp.objective.chain_signals import CHAIN_RULES, chain_signals
 from ebm_exp.random import generator as derived_generator
@@ -133,9 +134,9 @@ class ContrastiveDivergence(Objective):
         values = {"cd": pos.e - neg.e} | self.terms(now)
         e_pos, e_neg = pos.e.detach(), neg.e.detach()
         metrics = {
-            "train/energy_pos": e_pos.mean(),
-            "train/energy_neg": e_neg.mean(),
-            "train/energy_gap": e_neg.mean() - e_pos.mean(),
+            ENERGY_POS: e_pos.mean(),
+            ENERGY_NEG: e_neg.mean(),
+            ENERGY_GAP: e_neg.mean() - e_pos.mean(),
             **now.metrics,
         }
         points = {"data": given.batch.x, "negatives": given.negatives.x}

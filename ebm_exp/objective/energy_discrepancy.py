@@ -24,6 +24,7 @@ from torch import Tensor
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
+from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chance import CHANCE_RULES, against_chance
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
@@ -85,7 +86,7 @@ class Discrepancy(Objective):
             now = Step(Phase(x, e_pos, at_data, y), self.engine, generator, Phase(x_neg[::m], e_neg[::m], at_data, y))
             values |= self.terms(now)
         e_pos, e_neg = e_pos.detach(), e_neg.detach()
-        metrics = {"train/energy_pos": e_pos.mean(), "train/energy_neg": e_neg.mean()}
+        metrics = {ENERGY_POS: e_pos.mean(), ENERGY_NEG: e_neg.mean()}
         return Loss(values, metrics, {"data": e_pos, "perturbed": e_neg})
 
     def signals(self, loss: Loss) -> dict[str, Tensor]:

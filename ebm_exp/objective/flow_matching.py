@@ -16,6 +16,7 @@ from ebm_exp.energy import Energy
 from ebm_exp.energy.base import edges
 from ebm_exp.engine.base import Engine
 from ebm_exp.guard.rule import Rule
+from ebm_exp.metrics import ERROR_EARLY, ERROR_LATE
 from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.noise.pairs import Pairs, paired
 from ebm_exp.objective.base import Loss, Objective
@@ -114,7 +115,7 @@ class FlowMatching(Objective):
             now = Step(Phase(x, at_data(x), at_data, y), self.engine, generator)
             values |= self.terms(now)
         late = t > 0.5
-        apart = {"train/error_early": ~late, "train/error_late": late}
+        apart = {ERROR_EARLY: ~late, ERROR_LATE: late}
         metrics = {k: (error.detach() * m).sum() / m.sum().clamp(min=1) for k, m in apart.items()}
         return Loss(values, metrics, {}, {"aim": aim})
 

@@ -20,6 +20,7 @@ from torch.nn.functional import softplus
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
+from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS, LOG_Z
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chance import CHANCE_RULES, against_chance
 from ebm_exp.random import generator as derived_generator
@@ -100,9 +101,9 @@ class NCE(Objective):
             values |= self.terms(now)
         e_pos, e_neg = e_pos.detach(), e_neg.detach()
         metrics = {
-            "train/energy_pos": e_pos.mean(),
-            "train/energy_neg": e_neg.mean(),
-            "train/log_z": self.log_z.detach().clone(),
+            ENERGY_POS: e_pos.mean(),
+            ENERGY_NEG: e_neg.mean(),
+            LOG_Z: self.log_z.detach().clone(),
         }
         return Loss(values, metrics, {"data": e_pos, "noise": e_neg})
 

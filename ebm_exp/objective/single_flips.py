@@ -16,6 +16,7 @@ from torch import Tensor
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
+from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chance import CHANCE_RULES, against_chance
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
@@ -76,7 +77,7 @@ class SingleFlips(Objective):
             now = Step(Phase(x, e, energy.bind(y=y), y), self.engine, generator)
             values |= self.terms(now)
         e, e_near = e.detach(), e_near.detach()
-        metrics = {"train/energy_pos": e.mean(), "train/energy_neg": e_near.mean()}
+        metrics = {ENERGY_POS: e.mean(), ENERGY_NEG: e_near.mean()}
         return Loss(values, metrics, {"data": e, "flipped": e_near})
 
     def neighbours(self, x: Batch, generator: torch.Generator) -> Float[Tensor, "batch k *event"]:

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
+from ebm_exp.metrics import SCORE
 from ebm_exp.report.heat import heat_map, parallel
 from ebm_exp.report.importance import importances
 from ebm_exp.report.key import BINS, Axis, Sample, ordered, sample_of, samples, varying
@@ -118,7 +119,7 @@ def _parallel(story: Story, known: Sequence[Sample], keys: Sequence[str], metric
         for s in sorted(known, key=lambda s: (s.kind, -s.outcome if flip else s.outcome))
     ]
     marks = [*(axis.scale.marks() for axis in axes), [(place(at), label) for at, label in outcome.marks()]]
-    heads = [*(story.names[key] for key in keys), metric.removeprefix("eval/")]
+    heads = [*(story.names[key] for key in keys), SCORE.shorten(metric)]
     return join(
         [
             tag("h3", "Parallel coordinates: a line per job, the best fifth in blue"),

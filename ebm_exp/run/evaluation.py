@@ -23,6 +23,7 @@ from ebm_exp.evaluator import Against, Evaluator, Model, Score
 from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.logger import Logger, Picture
 from ebm_exp.logger.base import Value
+from ebm_exp.metrics import PROTOCOL, SCORE, SCORE_ERROR
 from ebm_exp.plots import energy_histogram, sample_panels
 from ebm_exp.random import Stream
 from ebm_exp.run import provenance
@@ -214,9 +215,9 @@ def log_evaluation(run: LoadedRun, evaluation: Evaluation) -> list[str]:
     """Log what was found as a run of type ``evaluate`` in the run's group; returns where to look."""
     logger: Logger = run.parts["logger"]
     logger.start(beside(run.directory, run.config, run.step, evaluation.folder, "evaluate"))
-    row: dict[str, Value] = {f"eval/{name}": score["value"] for name, score in evaluation.scores.items()}
-    row |= {f"eval/{name}_se": score["se"] for name, score in evaluation.scores.items() if "se" in score}
-    logger.log(row | {f"eval/{name}": Picture(path) for name, path in evaluation.pictures.items()}, run.step)
-    logger.summary({f"protocol/{name}": text for name, text in evaluation.protocols.items()})
+    row: dict[str, Value] = {SCORE(name): score["value"] for name, score in evaluation.scores.items()}
+    row |= {SCORE_ERROR(name): score["se"] for name, score in evaluation.scores.items() if "se" in score}
+    logger.log(row | {SCORE(name): Picture(path) for name, path in evaluation.pictures.items()}, run.step)
+    logger.summary({PROTOCOL(name): text for name, text in evaluation.protocols.items()})
     logger.finish(int(bool(evaluation.failed)))
     return logger.hint()

@@ -4,8 +4,9 @@ x is a batch of independent chains ``[batch, *event]``; the target is p_T(x) ∝
 the randomness of a step is drawn beforehand and handed in, so the same noise gives the same chain whoever runs it.
 """
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class Info(Protocol):
     """What a person wants to know of one step: a NamedTuple of tensors as they are, reduced only when asked."""
 
     def metrics(self) -> dict[str, Tensor]:
-        """Scalars, averaged over the batch, named ``chain/…``."""
+        """Scalars, averaged over the batch, by names of ``ebm_exp/metrics.py``: ``chain/…``."""
         ...
 
 
@@ -74,6 +75,14 @@ class Sampler(nn.Module, Part, ABC):
 
     def learn(self, info: Any) -> None:
         """Take in the last step of a training chain, between chains; nothing for most kernels."""
+
+    def unbounded(self) -> Self:
+        """A copy of the kernel on all of space, without the walls at which it reflects or clamps points."""
+        return copy.deepcopy(self)
+
+    def adapted(self, state: State) -> Tensor | None:
+        """How many times as long as at first the steps of each chain have become ``[batch]``; None: it adapts none."""
+        return None
 
 
 def describe_temperature(sampler: Sampler, temperature: float) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
+from ebm_exp.metrics import ACCEPTANCE, CHAIN_GRAD_NORM
 from ebm_exp.sampler.base import Control, Sampler
 from ebm_exp.types import Batch, EnergyFn, From, Positive, PositiveInt, per_point
 
@@ -38,10 +39,10 @@ class GibbsInfo(NamedTuple):
     gradient: Tensor  # [batch, *event], before
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/acceptance`` and ``chain/grad_norm`` (L2), means over chains."""
+        """Means over chains."""
         return {
-            "chain/acceptance": self.acceptance.mean(),
-            "chain/grad_norm": self.gradient.flatten(1).norm(dim=1).mean(),
+            ACCEPTANCE: self.acceptance.mean(),
+            CHAIN_GRAD_NORM: self.gradient.flatten(1).norm(dim=1).mean(),
         }
 
 

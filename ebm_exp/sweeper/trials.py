@@ -9,6 +9,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.metrics import SCORE
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.plan import FORMAT, Composer, Planned, find, has_typed, identity, key_of, resolved, wishes
@@ -194,7 +195,7 @@ def _directions(
     if None in metrics:
         raise UserError("optimized_metric: a search needs one")
     evaluators = Parts(config, allowed=ANY)["evaluator"].values()
-    known = {f"eval/{name}": direction for each in evaluators for name, direction in each.produces.items()}
+    known = {SCORE(name): kind.better for each in evaluators for name, kind in each.gives().items()}
     for metric in metrics:
         if metric not in given:
             check_metric(metric, evaluators)

@@ -8,6 +8,7 @@ from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.evaluator import Evaluator
+from ebm_exp.metrics import SCORE
 from ebm_exp.trainer.experiment import Experiment
 
 
@@ -36,9 +37,9 @@ def check_metric(metric: str | None, evaluators: Collection[Evaluator]) -> None:
     Raises:
         UserError: with those there are.
     """
-    known = [f"eval/{name}" for each in evaluators for name in each.produces]
-    if metric is not None and known and all(each.produces for each in evaluators) and metric not in known:
-        meant = nearest(metric if "/" in metric else f"eval/{metric}", known)
+    known = [SCORE(name) for each in evaluators for name in each.gives()]
+    if metric is not None and known and all(each.gives() for each in evaluators) and metric not in known:
+        meant = nearest(metric if "/" in metric else SCORE(metric), known)
         raise UserError(f"optimized_metric: {metric} is no score that can be optimized; {meant}")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ebm_exp.logger import Files, Logger
+from ebm_exp.metrics import BEST
 from ebm_exp.run.about import origin
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import command, override
@@ -21,7 +22,7 @@ def finish_logger(logger: Logger, directory: RunDirectory, summary: Mapping[str,
     """
     told = {key: summary[key] for key in ("state", "reason", "failed_step", "failed_metric") if summary.get(key)}
     best, failed = summary["best"] or {}, summary["state"] in ("failed", "diverged")
-    logger.summary(told | {f"best/{key}": value for key, value in best.items()})
+    logger.summary(told | {BEST(key): value for key, value in best.items()})
     if failed:
         logger.alert(f"{directory.path} {summary['state']}", summary["reason"])
     if logger.keeps and summary["state"] != "stopped":  # that one goes on: its last checkpoint is to come

@@ -1,4 +1,4 @@
-"""The training loop and its settings: report → guard → checkpoint → evaluate → draw → stop? → step.
+"""The training loop: report → guard → checkpoint → evaluate → draw → stop? → step.
 
 Every step is a function of the state and the step's number alone (batches and noise come from derived generators),
 so a run that is killed and resumed walks the same path, bit for bit on the CPU.
@@ -8,15 +8,14 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ebm_exp.config.run_config import FORMAT
 from ebm_exp.evaluator import Score, as_row
 from ebm_exp.guard import DivergedError, Meter, NonFiniteError, Symptom
 from ebm_exp.logger.console import Progress
+from ebm_exp.metrics import ENERGY_GAP, LEARNING_RATE, LOSS, MINUTES, STEPS_PER_S
 from ebm_exp.objective.base import Loss
-from ebm_exp.part import Part
 from ebm_exp.run import checkpoint
 from ebm_exp.trainer import divergence
 from ebm_exp.trainer.ema import EMA
@@ -24,53 +23,11 @@ from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.observer import Observer
 from ebm_exp.trainer.outcome import Best, Outcome, Prune, best_of
 from ebm_exp.trainer.record import Record
+from ebm_exp.trainer.settings import Trainer
 from ebm_exp.trainer.stop import StopRequest
 from ebm_exp.trainer.update import Update
-from ebm_exp.types import NonNegativeInt, Positive, PositiveInt, Probability
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trainer(Part):
-    """Numbers alone, as the config gives them.
-
-    Args:
-        max_steps: optimizer steps in all, resumed ones included.
-        batch_size: training points, and chains, per step.
-        max_minutes: stop after this much training time, resumed ones included; null: no limit.
-        accumulate_steps: the batch is taken in so many parts, whose gradients add up; each draws its own chains.
-        gradient_norm_clip: largest norm of the parameters' gradient; null: no clip.
-        ema_rate: share of the new weights in the average, per step; 1 follows the weights.
-        log_every_steps, evaluate_every_steps, image_every_steps, checkpoint_every_steps: intervals.
-        keep_checkpoints: the newest so many are kept, and the best.
-        image_samples: points in each panel of an image.
-        n_batches: train on the first so many batches again and again (``debug=overfit``); null: on all data.
-        profile_steps: record so many steps with torch's profiler (``debug=profile``).
-
-    Raises:
-        ValueError: when the batch cannot be taken in so many parts.
-    """
-
-    max_steps: PositiveInt
-    batch_size: PositiveInt
-    max_minutes: Positive | None = None
-    accumulate_steps: PositiveInt = 1
-    gradient_norm_clip: Positive | None = None
-    ema_rate: Probability = 0.002
-    log_every_steps: PositiveInt = 50
-    evaluate_every_steps: PositiveInt = 1000
-    image_every_steps: PositiveInt = 1000
-    checkpoint_every_steps: PositiveInt = 500
-    keep_checkpoints: PositiveInt = 2
-    image_samples: PositiveInt = 64
-    n_batches: PositiveInt | None = None
-    profile_steps: NonNegativeInt = 0
-
-    def __post_init__(self) -> None:
-        size, n = self.batch_size, self.accumulate_steps
-        if size % n:
-            raise ValueError(f"accumulate_steps must divide batch_size, {size}, got {n}")
 
 
 class Loop:
@@ -155,9 +112,9 @@ class Loop:
         row, bad = self.meter.read()
         (last_step, last_clock), now = self._logged, time.perf_counter()
         self._logged = self.step, now
-        row["time/steps_per_s"] = (self.step - last_step) / (now - last_clock)
-        row["time/minutes"] = self.elapsed / 60
-        row["train/lr"] = self.experiment.optimizer.param_groups[0]["lr"]
+        row[STEPS_PER_S] = (self.step - last_step) / (now - last_clock)
+        row[MINUTES] = self.elapsed / 60
+        row[LEARNING_RATE] = self.experiment.optimizer.param_groups[0]["lr"]
         signals, symptom = self.experiment.guard.read()
         row |= signals
         if bad is not None:
@@ -165,7 +122,7 @@ class Loop:
             self._diverge(NonFiniteError(*bad))
         if symptom is not None:
             self._handle(symptom, row)
-        progress.update(self.step, row.get("train/loss"), row.get("train/energy_gap"))
+        progress.update(self.step, row.get(LOSS), row.get(ENERGY_GAP))
         self.record.write(self.step, row, keep=True)
 
     def _evaluate(self) -> dict[str, Score]:

@@ -9,6 +9,7 @@ import torch
 from ebm_exp.evaluator import Model, Score
 from ebm_exp.logger import Picture, Table
 from ebm_exp.logger.base import Value
+from ebm_exp.metrics import BEST, DENSITY, ENERGIES, SAMPLES, SCORE, TABLE
 from ebm_exp.objective.base import Loss
 from ebm_exp.plots import density_panels, energy_histogram, histograms, pixels, sample_panels
 from ebm_exp.run.directory import RunDirectory
@@ -78,7 +79,7 @@ class Observer:
             fresh = self.samples(1000)
             density = ex.engine.target(self.energy).energy.density()
             density_panels(file, density, ex.dataset, fresh.x, ex.objective.temperature)
-            values["samples/density"] = Picture(file, f"{at}, {length}")
+            values[DENSITY] = Picture(file, f"{at}, {length}")
         else:
             fresh = self.samples(n)
             shown = {"data": ex.dataset.train(n)} | panels | {f"fresh, {ex.sampling.describe()}": fresh.x}
@@ -91,12 +92,12 @@ class Observer:
         chain = ex.objective.describe().get("chain", at)
         for title, x in (panels | {"fresh": fresh.x}).items():
             caption = captions.get(title, f"step {step:,}, {chain}")
-            values[f"samples/{title}"] = Picture(pixels(x, ex.dataset.domain), caption)
+            values[SAMPLES(title)] = Picture(pixels(x, ex.dataset.domain), caption)
         if loss.energies:
             energy_histogram(self.directory.image("energy", step), loss.energies, f"step {step:,}")
-            values |= {f"energy/{name}": h for name, h in histograms(loss.energies).items()}
+            values |= {ENERGIES(name): h for name, h in histograms(loss.energies).items()}
         if last:
-            values["samples/table"] = self._table(fresh)
+            values[TABLE] = self._table(fresh)
         return values
 
     @torch.no_grad()
@@ -121,8 +122,8 @@ class Observer:
         for name, score in scores.items():
             if score.better is None:
                 continue
-            seen = [row.get(f"eval/{name}") for row in rows] + [self._bests.get(f"best/{name}"), score.value]
+            seen = [row.get(SCORE(name)) for row in rows] + [self._bests.get(BEST(name)), score.value]
             finite = [value for value in seen if isinstance(value, int | float) and math.isfinite(value)]
             if finite:
-                self._bests[f"best/{name}"] = min(finite) if score.better == "lower" else max(finite)
+                self._bests[BEST(name)] = min(finite) if score.better == "lower" else max(finite)
         return self._bests

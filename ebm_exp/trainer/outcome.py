@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from ebm_exp.evaluator import Score
 from ebm_exp.guard.rule import Symptom
+from ebm_exp.metrics import SCORE
 
 Best = dict[str, Any]  # metric, value, step, better
 Prune = Callable[[int, dict[str, Score]], bool]  # (step, its scores): whether the training is to end there
@@ -36,7 +37,7 @@ class Outcome(NamedTuple):
 
 def best_of(best: Best | None, metric: str | None, scores: Mapping[str, Score], step: int) -> Best | None:
     """The better of the best so far and the scores of this step, in the direction that the evaluator gives."""
-    score = scores.get((metric or "").removeprefix("eval/"))
+    score = scores.get(SCORE.shorten(metric or ""))
     if score is None or score.better is None or not math.isfinite(score.value):
         return best
     sign = 1 if score.better == "lower" else -1

@@ -8,6 +8,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ebm_exp.engine.base import Work
 from ebm_exp.guard.meter import Meter
+from ebm_exp.metrics import LOSS, TERM, TRAIN_GRAD_NORM
 from ebm_exp.objective.base import Loss
 from ebm_exp.random import generator, seed_global
 from ebm_exp.trainer.ema import EMA
@@ -66,7 +67,7 @@ class Update:
             with torch.no_grad():
                 ex.guard.look(step + 1, ex.objective.signals(loss))
         norm = torch.nn.utils.clip_grad_norm_(params, self.gradient_norm_clip)
-        self.meter.add(step + 1, {"train/grad_norm": norm})
+        self.meter.add(step + 1, {TRAIN_GRAD_NORM: norm})
         ex.optimizer.step()
         self.ema.update()
         return loss
@@ -93,8 +94,8 @@ class Update:
             loss, total, gradients = ex.engine.differentiate(self.work, given, noise, self.accumulate_steps)
             with ex.engine.autocast():
                 loss = ex.objective.settle(kept, loss)
-        means = {f"train/{name}": term.mean() for name, term in loss.terms.items()}
-        self.meter.add(step + 1, {"train/loss": total} | means | loss.metrics)
+        means = {TERM(name): term.mean() for name, term in loss.terms.items()}
+        self.meter.add(step + 1, {LOSS: total} | means | loss.metrics)
         return loss, gradients
 
 

@@ -234,7 +234,7 @@ def test_any_two_choices_train_draw_and_evaluate(
     scores = observer.evaluate()
     still = {"chain_r_hat"}  # of chains whose energies never change: infinite
     assert all(math.isfinite(score.value) for name, score in scores.items() if name not in still), scores
-    assert set(scores) >= {name for each in ex.evaluators.values() for name in each.produces}
+    assert set(scores) >= {name for each in ex.evaluators.values() for name in each.gives()}
     assert all(is_good(each.x) for each in ex.objective.panels(4).values())
     unseen = "bias" if ex.objective.warnings(ex.energy) else None  # ∇E is constant between the edges
     for name, parameter in ex.energy.named_parameters():
