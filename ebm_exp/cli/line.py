@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.shell import override
 
 _PATHS = re.compile(
     r"(resume|init_from|run|against|output_dir|hydra\.(run|sweep)\.dir|([\w.]+\.)?(root|path|cache_dir|dir))"
