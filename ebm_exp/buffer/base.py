@@ -18,7 +18,17 @@ from ebm_exp.metrics import AGE, FILLED, MOVED, REINITIALISED, STALENESS
 from ebm_exp.part import Part
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start
-from ebm_exp.types import Batch, Conditional, From, NonNegativeInt, Points, PositiveInt, Probability, Provided
+from ebm_exp.types import (
+    Batch,
+    Conditional,
+    From,
+    NonNegativeInt,
+    Points,
+    PositiveInt,
+    Probability,
+    Provided,
+    per_point,
+)
 
 
 class BufferDraw(NamedTuple):
@@ -119,7 +129,7 @@ class Buffer(nn.Module, Part, ABC):
             return BufferDraw(fresh.x, fresh.y, torch.zeros_like(self.age[:n]), slots)
         index = torch.randperm(self.n_filled, generator=generator, device=self.x.device)[:n]
         held = self.augmentation(self._decode(self.x[index]), generator, "start")
-        x = torch.where(reinitialised.view(-1, *[1] * (fresh.x.dim() - 1)), fresh.x, held)
+        x = torch.where(per_point(reinitialised, held), fresh.x, held)
         y = None if self.y is None or fresh.y is None else torch.where(reinitialised, fresh.y, self.y[index])
         return BufferDraw(x, y, torch.where(reinitialised, 0, self.age[index]), index)
 

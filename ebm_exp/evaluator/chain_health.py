@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ebm_exp.buffer import Buffer
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.engine import Engine
+from ebm_exp.engine import Engine, Run
 from ebm_exp.evaluator.base import HIGHER, LOWER, Evaluator, Kind, Model, Score
 from ebm_exp.random import generator
 from ebm_exp.sampler import MALA, Langevin, Sampler
@@ -118,6 +118,6 @@ class ChainHealth(Evaluator):
         held = buffer.recent(self.n_chains)
         g = generator(self.engine.device, "health buffer", model.stream.seed)
         target = self.engine.target(model.energy)
-        end = self.engine.run(self.sampler, target, held.x, g, temperature=self.temperature, y=held.y).x
+        end = self.engine.run(self.sampler, target, held.x, g, Run(self.temperature), y=held.y).x
         level = STILL * (self.dataset.domain.high - self.dataset.domain.low)
         return Score.mean(((end - held.x).abs() > level).float().flatten(1).mean(1), "higher")

@@ -57,8 +57,12 @@ class Guard(Part):
         self.distances = frozenset(name for kinds in given for name, kind in kinds.items() if kind.is_distance)
         self.ignored = frozenset(known if "all" in ignore else ignore)
         self.rules = tuple(rule for rule in rules if rule.name not in self.ignored)
-        self.device, self.on_divergence, self.max_rollbacks = device, on_divergence, max_rollbacks
-        self.every_steps, self.window_steps, self.n_windows = every_steps, window_steps, n_windows
+        self.device = device
+        self.on_divergence = on_divergence
+        self.max_rollbacks = max_rollbacks
+        self.every_steps = every_steps
+        self.window_steps = window_steps
+        self.n_windows = n_windows
         self._sum: Tensor | None = None  # of the window that is open
         self._count = 0
         self._names: list[str] = []

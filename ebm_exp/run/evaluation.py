@@ -27,10 +27,10 @@ from ebm_exp.logger.base import Value
 from ebm_exp.metrics import PROTOCOL, SCORE, SCORE_ERROR
 from ebm_exp.plots import energy_histogram, sample_panels
 from ebm_exp.random import Stream
+from ebm_exp.run import provenance
 from ebm_exp.run.about import beside, origin
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.loaded import LoadedRun, load_run
-from ebm_exp.run.session import begin
 
 NAME = "evaluation.json"
 _LIBRARIES = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")
@@ -132,7 +132,7 @@ def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) ->
     if trained.get("fingerprint") not in (None, data["fingerprint"]):
         _LOG.warning("dataset: other points than those the run was trained with, or another split of them")
     return {
-        **begin(RunDirectory(folder)),
+        **provenance.describe(RunDirectory(folder)),
         "run": str(run.path),
         **chosen,
         **origin(run.directory, run.step),

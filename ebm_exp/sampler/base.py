@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_exp.part import Part
-from ebm_exp.types import Batch, EnergyFn
+from ebm_exp.types import Batch, EnergyFn, per_point
 
 State = Any  # a sampler's own NamedTuple of tensors, each [batch, …] or a scalar; one field is x, [batch, *event]
 Noise = Any  # a sampler's own tuple of tensors, each [batch, …]
@@ -93,7 +93,7 @@ def describe_temperature(sampler: Sampler, temperature: float) -> str:
 
 def per_chain(value: Tensor, x: Tensor) -> Tensor:
     """A scalar or one number per chain ``[batch]``, shaped to multiply x ``[batch, *event]``."""
-    return value.view(-1, *[1] * (x.dim() - 1)) if value.dim() else value
+    return per_point(value, x) if value.dim() else value
 
 
 def normal_like(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.base import Energy
-from ebm_exp.engine.base import Engine
+from ebm_exp.engine.base import Engine, Run
 from ebm_exp.engine.target import Target
 from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.sampler.base import Info, Sampler, State, describe_temperature
@@ -81,12 +81,15 @@ class Levels(Fresh):
         for i, t in enumerate(levels):
             n_steps = (self.n_steps if i + 1 == len(levels) else done + self.n_steps // len(levels)) - done
             longer = adapted * (self.noise.width(t) / self.noise.width(levels[-1]))
-            chain = self.engine.run(
-                self.sampler, target, x, generators, temperature=1.0, n_steps=n_steps, watch=_later(watch, done),
+            how = Run(
+                temperature=1.0,
+                n_steps=n_steps,
+                watch=_later(watch, done),
                 n_adapt=n_steps // 2 if self.n_adapt is None else self.n_adapt,
                 scale=longer.square() if self.sampler.squared else longer,
-                t=torch.full((len(x),), t, device=x.device), **context,  # type: ignore[arg-type]
-            )  # fmt: skip
+            )
+            times = torch.full((len(x),), t, device=x.device)
+            chain = self.engine.run(self.sampler, target, x, generators, how, t=times, **context)
             longer_yet = self.sampler.adapted(chain.state)
             if longer_yet is not None:  # the next level goes on with what this one found
                 adapted = adapted * longer_yet

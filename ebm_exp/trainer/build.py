@@ -59,35 +59,14 @@ def build(
     parts = Parts(config, state=None if state is None else state["parts"], allowed=allowed)
     for name in ("trainer", "logger"):  # refuses its own values before anything is written
         parts[name]
-    dataset, objective, batch_size = parts["dataset"], parts["objective"], config["trainer"]["batch_size"]
+    dataset, batch_size = parts["dataset"], parts["trainer"].batch_size
     if batch_size > dataset.n_train:
         most = dataset.n_train
         raise UserError(f"trainer: batch_size must be at most {most}, the training points, got {batch_size}")
-    if missing := [name for name in parts["energy"].context if name not in objective.binds]:
-        hint = "; energy.timed=false needs none" if missing == ["t"] else ""
-        raise UserError(f"energy: needs {' and '.join(missing)}, which {type(objective).__name__} does not give{hint}")
-    if objective.drops_labels != (parts["energy"].no_label is not None):
-        raise UserError("energy.no_label: true goes with objective.label_dropping > 0, and with no other")
-    check_metric(config["optimized_metric"], parts["evaluator"].values())
+    experiment = Experiment.of(parts)
+    check_metric(experiment.optimized_metric, experiment.evaluators.values())
     try:
-        objective.check(batch_size)
+        experiment.objective.check(experiment)
     except ValueError as error:
-        raise UserError(f"trainer: {error}") from error
-    experiment = Experiment(
-        dataset=dataset,
-        energy=parts["energy"],
-        objective=objective,
-        optimizer=parts["optimizer"],
-        schedule=parts["schedule"],
-        engine=parts["engine"],
-        sampling=parts["sampling"],
-        evaluators=parts["evaluator"],
-        data_augmentation=parts["data_augmentation"],
-        stream=parts["stream"],
-        guard=parts["guard"],
-        optimized_metric=config["optimized_metric"],
-    )
-    if "buffer" in parts.stateful() and "buffer" not in objective.gives:
-        name = type(objective).__name__
-        raise UserError(f"buffer: start=buffer needs an objective that fills a buffer (pcd), {name} does not")
+        raise UserError(str(error)) from error
     return parts, experiment

@@ -1,7 +1,7 @@
 """What comes of a training: how it ended, and its best evaluation."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from ebm_exp.evaluator import Score
@@ -9,6 +9,7 @@ from ebm_exp.guard.rule import Symptom
 from ebm_exp.metrics import SCORE
 
 Best = dict[str, Any]  # metric, value, step, better
+Prune = Callable[[int, dict[str, Score]], bool]  # (step, its scores): whether the training is to end there
 
 
 class Outcome(NamedTuple):

@@ -11,7 +11,7 @@ from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.energy import Energy
 from ebm_exp.energy.compose import Product
 from ebm_exp.energy.posterior import Denoising, Inpainting
-from ebm_exp.engine import Eager
+from ebm_exp.engine import Eager, Run
 from ebm_exp.noise import Flow
 from ebm_exp.random import Stream
 from ebm_exp.sampler import MALA, Langevin, Sampler, Tempering
@@ -117,9 +117,9 @@ def test_steps_are_as_long_as_the_noise_is_wide(
 ) -> None:
     scales, run = [], Eager.run
 
-    def spied(*arguments: object, scale: Tensor, **more: object) -> Chain:
-        scales.append(scale[0])
-        return run(*arguments, scale=scale, **more)
+    def spied(engine: Eager, sampler: Sampler, target: object, x: Tensor, g: object, how: Run, **more: object) -> Chain:
+        scales.append(how.scale[0])
+        return run(engine, sampler, target, x, g, how, **more)
 
     monkeypatch.setattr(Eager, "run", spied)
     levels(data, sampler, n_levels=5, n_steps=5, n_adapt=0).draw(mixture([[0.0, 0.0]], [1.0]), 8, Stream(0))
