@@ -15,18 +15,13 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from ebm_exp.config.errors import UserError, nearest
+from ebm_exp.config.keys import COLLECTIONS, PARTS, SUGGESTED
 from ebm_exp.config.signature import arguments, source
 from ebm_exp.config.top import level
 from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.part import Part
 
 OWN = {"_target_", "_partial_"}  # keys of a node that are no arguments
-SUGGESTED = {"suggest", "stand_in"}  # of a data set alone: values for other nodes, and what stands in for it
-PARTS = {  # one part each
-    *("dataset", "energy", "sampler", "buffer", "sampling", "augmentation", "data_augmentation", "noise", "objective"),
-    *("optimizer", "schedule", "engine", "trainer", "guard", "logger", "mode"),
-}
-COLLECTIONS = ("regularization", "evaluator")  # mappings of parts
 GIVEN = {"optimizer": {"params"}}  # arguments that the builder hands to a third party's constructor
 
 
