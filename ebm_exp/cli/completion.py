@@ -197,7 +197,10 @@ def _annotations(files: Sequence[Path], name: str) -> dict[str, str]:
         own = fields if init is None else _of(init.args)
         if init is not None and init.args.kwarg is None:
             return own
-        bases = [_annotations(files, base.id) for base in found.bases if isinstance(base, ast.Name)]
+        handed_on = "" if init is None or init.args.kwarg is None else ast.unparse(init.args.kwarg)
+        options = re.search(r"Unpack\[(\w+)\]", handed_on)  # a typed mapping, which alone says what a base may be given
+        names = [options[1]] if options else [base.id for base in found.bases if isinstance(base, ast.Name)]
+        bases = [_annotations(files, base) for base in names]
         return {key: value for each in bases for key, value in each.items()} | own
     return {}
 

@@ -99,13 +99,13 @@ def explain(error: Exception, arguments: list[str], config_name: str) -> list[st
 
 def known_keys(parent: str, arguments: list[str], config_name: str) -> list[str]:
     """What may stand below a key: what its YAML has, and what the class that it names takes."""
-    from ebm_exp.config import validate
+    from ebm_exp.config import signature, validate
 
     node = node_at(parent, arguments, config_name)
     keys = [key for key in node if not key.startswith("_")]
     target = value_of(f"{parent}._target_", arguments) or node.get("_target_")
     if target is not None:
-        takes = validate.settable(validate.locate(parent, target))
+        takes = signature.settable(validate.locate(parent, target))
         keys = [key for key in keys if key in takes] + sorted(takes - set(keys))
     return keys
 

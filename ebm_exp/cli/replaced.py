@@ -56,9 +56,9 @@ def _group(argument: str) -> str:
 
 def _foreign(path: str, target: str, keys: set[str], arguments: list[str]) -> list[str]:
     """Those of the keys that a class does not take, and nobody typed."""
-    from ebm_exp.config import validate
+    from ebm_exp.config import signature, validate
 
-    parameters = validate.arguments(validate.locate(path, target))
+    parameters = signature.arguments(validate.locate(path, target))
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return []
     typed = {argument.lstrip("+~").split("=")[0] for argument in arguments}

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from torch import nn
 
 from ebm_exp.config.errors import UNFIT, UserError, unfit
+from ebm_exp.config.signature import arguments, source
 from ebm_exp.config.trust import ANY, OURS, Allowed
-from ebm_exp.config.validate import arguments, arguments_of, coerce, explained, is_node, locate, source, validate
+from ebm_exp.config.validate import arguments_of, coerce, explained, is_node, locate, validate
 from ebm_exp.part import Part
 from ebm_exp.random import Stream, seed_global
 

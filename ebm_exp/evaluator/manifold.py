@@ -10,14 +10,14 @@ density = 1/(km) Σⱼ Σᵢ 1[x̂ⱼ ∈ B(xᵢ, NNDₖ(xᵢ))],  coverage = 1/
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.evaluator.base import HIGHER, Evaluator, Kind, Model, Score
-from ebm_exp.evaluator.features import FeatureName, FeatureSpace, Split
+from ebm_exp.evaluator.features import FeatureName, FeatureOptions, FeatureSpace, Split
 from ebm_exp.types import PositiveInt, Provided
 
 BLOCK = 1024  # rows of the distance matrix in memory at once
@@ -39,8 +39,7 @@ class Manifold(Evaluator):
         features: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``.
         reference: the split that samples are compared with.
         k: neighbours; 3 in Kynkäänniemi et al., 5 in Naeem et al.
-        cache_dir: where the classifier is kept.
-        weights: the file of Inception's weights.
+        options: see ``FeatureOptions``.
 
     Raises:
         ValueError: when k is not below the number of samples and of reference points, or the features cannot be had.
@@ -53,10 +52,9 @@ class Manifold(Evaluator):
         features: FeatureName = "pixels",
         reference: Split = "train",
         k: PositiveInt = 5,
-        cache_dir: str = "outputs/cache",
-        weights: str | None = None,
+        **options: Unpack[FeatureOptions],
     ) -> None:
-        self.space = FeatureSpace(features, dataset, cache_dir, weights)
+        self.space = FeatureSpace(features, dataset, **options)
         self.n_reference = min(n_samples, self.space.size(reference))
         if k >= self.n_reference:
             raise ValueError(

@@ -19,7 +19,7 @@ SHOWN = (
     *(metrics.CHAIN_GRAD_NORM, metrics.DISPLACEMENT, metrics.CLAMPED, metrics.ACCEPTANCE),
     *(metrics.TRAIN_GRAD_NORM, metrics.STALENESS),
 )
-_CHARTS, _POINTS = 9, 6000  # of a section; of all lines of a chart
+_CHARTS, _POINTS = 12, 6000  # of a section; of all lines of a chart
 
 
 def behaviour(story: Story) -> Html:

@@ -19,6 +19,7 @@ import torch
 
 from ebm_exp import __version__
 from ebm_exp.config.errors import UserError
+from ebm_exp.dataset.domain import Domain
 from ebm_exp.evaluator import Against, Evaluator, Model, Score
 from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.logger import Logger, Picture
@@ -60,6 +61,17 @@ class Evaluation:
         """What the call's own ``evaluation.json`` says."""
         return {"made": self.made, "protocols": self.protocols, "scores": self.scores, "failed": self.failed}
 
+    def draw(self, name: str, evaluator: Evaluator, model: Model, domain: Domain) -> None:
+        """Draw the pictures that an evaluator has of a model, beside the call's other files."""
+        panels = {title: points.x for title, points in evaluator.panels(model).items()}
+        if panels:
+            self.pictures[name] = self.folder / f"{name}.png"
+            sample_panels(self.pictures[name], panels, domain)
+        for title, values in evaluator.histograms(model).items():
+            file = self.folder / f"{name}_{title}.png"
+            energy_histogram(file, values, title)
+            self.pictures[f"{name}_{title}"] = file
+
 
 def against(run: str | None, trust: bool, device: str, **chosen: Any) -> dict[str, Any]:
     """The second run that evaluators compare with, as a part of the experiment; none without one.
@@ -98,7 +110,7 @@ def evaluate(
         print(f"{name:<20} {evaluator.protocol}", flush=True)
         try:
             found = evaluator(model)
-            _draw(evaluation, run, name, evaluator, model)
+            evaluation.draw(name, evaluator, model, run.parts["dataset"].domain)
         except Exception as error:
             evaluation.failed[name] = f"{type(error).__name__}: {error}"
             known = isinstance(error, ValueError | UserError | OSError)
@@ -138,18 +150,6 @@ def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) ->
 
 def _as_record(score: Score) -> dict[str, Any]:
     return {key: value for key, value in score._asdict().items() if value is not None}
-
-
-def _draw(evaluation: Evaluation, run: LoadedRun, name: str, evaluator: Evaluator, model: Model) -> None:
-    """The pictures that an evaluator has."""
-    panels = {title: points.x for title, points in evaluator.panels(model).items()}
-    if panels:
-        evaluation.pictures[name] = evaluation.folder / f"{name}.png"
-        sample_panels(evaluation.pictures[name], panels, run.parts["dataset"].domain)
-    for title, values in evaluator.histograms(model).items():
-        file = evaluation.folder / f"{name}_{title}.png"
-        energy_histogram(file, values, title)
-        evaluation.pictures[f"{name}_{title}"] = file
 
 
 def _keep_in_run(file: Path, evaluation: Evaluation) -> None:

@@ -67,7 +67,8 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     Raises:
         UserError: with a line for each wrong key.
     """
-    from ebm_exp.config.validate import arguments, check_arguments, coerce
+    from ebm_exp.config.signature import arguments
+    from ebm_exp.config.validate import check_arguments, coerce
 
     errors: list[str] = []
     check_arguments("hydra.sweeper.", Settings, values, errors)

@@ -12,6 +12,7 @@ from ebm_exp.guard import Guard, Rule
 from ebm_exp.guard.remedy import REMEDIES, changes
 from ebm_exp.objective.base import Loss
 from ebm_exp.objective.chain_signals import CHAIN_RULES, chain_signals
+from ebm_exp.objective.chance import CHANCE_RULES, against_chance
 from ebm_exp.objective.flow_matching import FlowMatching
 
 RULE = Rule(
@@ -110,6 +111,9 @@ def test_signals_are_numbers_of_a_step() -> None:
     for start, spread in ((None, ratio), (wide, float(negatives.var(0).mean()) / 8)):
         values = chain_signals(loss, 2.0, domain, start)
         assert {name: float(value) for name, value in values.items()} == pytest.approx(expected | {"spread": spread})
+    assert {rule.signal for rule in CHAIN_RULES} == set(values)
+    of_chance = set(against_chance(torch.ones(2), 1.0))
+    assert {rule.signal for rule in (*CHANCE_RULES, *FlowMatching.rules)} == of_chance
     assert "leap" not in chain_signals(loss._replace(metrics={}), 2.0, domain, None)  # the kernel does not tell it
 
 

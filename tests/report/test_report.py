@@ -15,7 +15,7 @@ from PIL import Image
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.report import write_report
-from ebm_exp.report.importance import share
+from ebm_exp.report.key import share
 from ebm_exp.report.svg import scale
 from ebm_exp.sweep.directory import SweepDirectory
 
