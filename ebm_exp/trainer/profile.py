@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile, schedule
 
 @contextmanager
 def profiler(run_dir: Path, n_steps: int, say: Callable[[str], None]) -> Iterator[Callable[[], None] | None]:
-    """Yield what is to be called after every step: after 3 to warm up, ``n_steps`` are recorded. None where those are 0.
+    """Yield what is to be called after every step, of which ``n_steps`` are recorded after 3 to warm up; None if 0 are.
 
     Leaves ``profile.json``, a trace for Perfetto, and ``profile.txt``, a table of operations, in the run directory.
     """
