@@ -33,13 +33,11 @@ def evaluate() -> None:
 
 def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
     """One training run."""
-    from ebm_exp.config.build import set_deterministic
     from ebm_exp.config.errors import UserError
     from ebm_exp.report import tell_report
     from ebm_exp.run.directory import RunDirectory
     from ebm_exp.run.lock import claimed
 
-    set_deterministic(config.get("deterministic", False))
     directory = RunDirectory(launch.run_dir)
     with claimed(directory, "resume" if config["resume"] else "hydra.run.dir"):
         refused = False
@@ -98,7 +96,6 @@ def _build(config: dict[str, Any], state: dict[str, Any] | None, launch: Launch)
 def _sample(config: dict[str, Any], launch: Launch) -> None:
     """Load what was trained, let the mode draw, and say and log what it left."""
     from ebm_exp import memory
-    from ebm_exp.config.build import set_deterministic
     from ebm_exp.config.errors import UserError
     from ebm_exp.logger.console import Steps
     from ebm_exp.mode import Request, log_drawn
@@ -108,7 +105,6 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
         if "n_steps" not in config["sampling"]:
             raise UserError(f"n_steps: {config['sampling']['_target_']} takes none")
         config["sampling"]["n_steps"] = config["n_steps"]
-    set_deterministic(config.get("deterministic", False))
     chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
     of_run = {"allowed": launch.allowed, "trained_by": launch.saved, **chosen}
     run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **of_run)
@@ -136,11 +132,9 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
 
 def _evaluate(config: dict[str, Any], launch: Launch) -> None:
     """Load what was trained, let every evaluator see it, and keep, say and log what they found."""
-    from ebm_exp.config.build import set_deterministic
     from ebm_exp.run.evaluation import against, evaluate, log_evaluation, tell
     from ebm_exp.run.loaded import LoadedRun
 
-    set_deterministic(config.get("deterministic", False))
     chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
     second = against(config["against"], config["trust"], config["device"], **chosen)
     seed = config["run_seed"] if config["seed"] is None else config["seed"]

@@ -171,15 +171,15 @@ class Task:
 
     def _run(self, launch: Launch, notes: Iterable[str], config: dict[str, Any]) -> Any:
         """Check the config, say what is to be known of it, and carry out the command."""
+        from ebm_exp.config.device import one_thread, set_deterministic
         from ebm_exp.config.validate import validate
 
         validate(config, launch.allowed)
         for note in notes:
             logging.getLogger(__name__).warning(note)
         if launch.in_sweep:
-            from ebm_exp.config.build import one_thread
-
             one_thread(config["device"])
+        set_deterministic(config.get("deterministic", False))
         return self.main(config, launch)
 
     def _run_job(self, composed: Any, hydra: Any, launch: Launch) -> Any:

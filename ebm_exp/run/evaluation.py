@@ -7,17 +7,13 @@ checkpoint and weights, how samples were drawn, temperature, seed, data, version
 import json
 import logging
 import math
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ebm_exp import __version__
+from ebm_exp.config.device import describe_machine
 from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.evaluator import Against, Evaluator, Model, Score
@@ -127,7 +123,7 @@ def evaluate(
 
 
 def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    sampling, device = run.parts["sampling"], run.parts["device"]
+    sampling = run.parts["sampling"]
     data, trained = run.parts["dataset"].facts(), run.directory.summary().get("data") or {}
     if trained.get("fingerprint") not in (None, data["fingerprint"]):
         _LOG.warning("dataset: other points than those the run was trained with, or another split of them")
@@ -140,10 +136,8 @@ def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) ->
         "temperature": run.temperature,
         "samples": ": ".join(filter(None, (sampling.kernel(), sampling.describe()))),
         "data": {key: data[key] for key in ("name", "fingerprint", "n_train", "n_test")},
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({platform.machine()})",
         "precision": run.parts["engine"].precision,
-        "versions": {"python": platform.python_version(), "ebm-exp": __version__}
-        | {name: version(name) for name in _LIBRARIES},
+        **describe_machine(run.parts["device"], _LIBRARIES),
         "seconds": {},
     }
 

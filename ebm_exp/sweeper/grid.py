@@ -114,7 +114,7 @@ def _tell_changed(sweep: SweepDirectory, left: list[Planned]) -> None:
 
 
 def _check(job: Planned, n: int) -> None:
-    from ebm_exp.config.build import check  # late: it imports torch, and a sweep that is finished needs none
+    from ebm_exp.trainer.build import check  # late: it imports torch, and a sweep that is finished needs none
 
     try:
         check(job.config)

@@ -88,7 +88,7 @@ def run(
         UserError: for what no trial could be run with, before the first one.
         SystemExit: 1 if too many trials failed, 128 + the signal that stopped it.
     """
-    from ebm_exp.config.build import check
+    from ebm_exp.trainer.build import check
 
     settings, composer = settings_of(values), Composer(context.config_loader, master)
     overrides = composer.parse(arguments)
@@ -168,7 +168,7 @@ def _work(worker: Worker, search: Search, composer: Composer, fixed: list[str], 
 
 def _plan(sweep: SweepDirectory, composer: Composer, fixed: list[str], trial: Trial) -> Planned | None:
     """The job of a trial; None for one that is not allowed, whose summary says why."""
-    from ebm_exp.config.build import check
+    from ebm_exp.trainer.build import check
 
     arguments = (*fixed, *trial.overrides)
     config: dict[str, Any] = {}

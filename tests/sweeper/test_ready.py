@@ -7,11 +7,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution
 
-from ebm_exp.config.build import check
 from ebm_exp.config.trust import CONF
 from ebm_exp.sweeper.plan import look_up, resolved
 from ebm_exp.sweeper.space import Space
 from ebm_exp.sweeper.trials import settings_of
+from ebm_exp.trainer.build import check
 
 SEARCHES = sorted(file.stem for file in (CONF / "hparams_search").glob("*.yaml"))
 
