@@ -16,7 +16,7 @@ from typing import Any
 from ebm_exp.config.device import describe_machine
 from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.domain import Domain
-from ebm_exp.evaluator import Against, Evaluator, Model, Score
+from ebm_exp.evaluator import Against, Evaluator, Model
 from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.logger import Logger, Picture
 from ebm_exp.logger.base import Value
@@ -109,11 +109,13 @@ def evaluate(
             evaluation.draw(name, evaluator, model, run.parts["dataset"].domain)
         except Exception as error:
             evaluation.failed[name] = f"{type(error).__name__}: {error}"
-            known = isinstance(error, ValueError | UserError | OSError)
-            _LOG.error("evaluator.%s failed: %s", name, error, exc_info=not known)
+            is_known = isinstance(error, ValueError | UserError | OSError)
+            _LOG.error("evaluator.%s failed: %s", name, error, exc_info=not is_known)
         else:
             evaluation.protocols[name] = evaluator.protocol
-            evaluation.scores |= {key: _as_record(score) | {"evaluator": name} for key, score in found.items()}
+            for key, score in found.items():
+                known = {what: value for what, value in score._asdict().items() if value is not None}
+                evaluation.scores[key] = known | {"evaluator": name}
             evaluation.made["seconds"][name] = round(time.perf_counter() - began, 2)
         replace_text(folder / NAME, _json(evaluation.record()))
     _keep_in_run(run.path / NAME, evaluation)
@@ -140,10 +142,6 @@ def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) ->
         **describe_machine(run.parts["device"], _LIBRARIES),
         "seconds": {},
     }
-
-
-def _as_record(score: Score) -> dict[str, Any]:
-    return {key: value for key, value in score._asdict().items() if value is not None}
 
 
 def _keep_in_run(file: Path, evaluation: Evaluation) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import tells_jobs_apart
 from ebm_exp.config.override import key_of
@@ -23,7 +24,6 @@ from ebm_exp.sweeper.plan import (
     identity,
     keys_of,
     moved,
-    resolved,
     wishes,
 )
 from ebm_exp.sweeper.worker import Worker, at_work, leave, tell_start
@@ -78,7 +78,7 @@ def _plan(composer: Composer, arguments: list[str]) -> tuple[list[Planned], list
     every = list(grid(overrides))
     composed = [composer.compose(arguments_of_job) for _, arguments_of_job in every]
     jobs = [
-        Planned(number, varied, taken, resolved(config))
+        Planned(number, varied, taken, resolve(config))
         for number, ((varied, taken), config) in enumerate(zip(every, composed, strict=True))
     ]
     return jobs, composed, keys_of(overrides)

@@ -8,12 +8,13 @@ from typing import Any, Literal
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.override import key_of
 from ebm_exp.metrics import SCORE
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweeper.plan import FORMAT, Composer, Planned, find, has_typed, identity, moved, resolved, wishes
+from ebm_exp.sweeper.plan import FORMAT, Composer, Planned, find, has_typed, identity, moved, wishes
 from ebm_exp.sweeper.search import Search, Trial
 from ebm_exp.sweeper.space import Space
 from ebm_exp.sweeper.worker import Worker, at_work, tell_start
@@ -98,7 +99,7 @@ def run(
     varied += [each.input_line or "" for each in overrides if each.is_sweep_override()]
     space = Space.parse(varied, settings.when)
     composed = composer.compose(fixed)
-    config = resolved(composed)
+    config = resolve(composed)
     check(config)
     new, _ = wishes(config)
     is_given = has_typed(master, "hydra.sweep.dir")
@@ -173,7 +174,7 @@ def _plan(sweep: SweepDirectory, composer: Composer, fixed: list[str], trial: Tr
     arguments = (*fixed, *trial.overrides)
     config: dict[str, Any] = {}
     try:
-        config = resolved(composer.compose(arguments))
+        config = resolve(composer.compose(arguments))
         check(config)
     except UserError as error:
         sweep.claim(trial.number, trial.overrides, config)
