@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ebm_exp.files import read_mapping
-from ebm_exp.sweep.text import finite
+from ebm_exp.text import finite
 
 Rows = list[dict[str, Any]]
 
