@@ -1,45 +1,19 @@
 """What the files of a run hold, as far as they can be read: torn lines and missing files leave gaps."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.files import read_mapping
 from ebm_exp.text import finite
 
 Rows = list[dict[str, Any]]
 
 
-def rows(run: Path) -> Rows:
-    """The rows of metrics.jsonl that can be read."""
-    try:
-        text = (run / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    found = []
-    for line in text.splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:  # the last line of a run that was killed
-            continue
-        if isinstance(row, dict):
-            found.append(row)
-    return found
-
-
 def summary(run: Path) -> dict[str, Any]:
     """summary.json; empty where there is none that can be read."""
-    return mapping(run / "summary.json")
-
-
-def mapping(file: Path) -> dict[str, Any]:
-    """A JSON file's object; empty where there is none that can be read."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_mapping(run / "summary.json")
 
 
 def child(node: Mapping[str, Any], key: str) -> dict[str, Any]:

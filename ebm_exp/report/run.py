@@ -9,6 +9,7 @@ from typing import Any
 from ebm_exp import metrics
 from ebm_exp.config import plain
 from ebm_exp.config.override import pairs
+from ebm_exp.files import read_mapping
 from ebm_exp.report import read
 from ebm_exp.report.behaviour import end
 from ebm_exp.report.best import seeds_after, shown_path
@@ -17,6 +18,7 @@ from ebm_exp.report.jobs import facts
 from ebm_exp.report.page import Html, chip, code, figure, folded, join, link, page, section, table, tag
 from ebm_exp.report.svg import Curve, lines
 from ebm_exp.run.about import composed
+from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import command, override
 from ebm_exp.text import duration, finite, number, with_error
 
@@ -25,10 +27,10 @@ _IMAGES = 6
 
 def build(folder: Path) -> str:
     """The page of a run."""
-    summary, found = read.summary(folder), read.rows(folder)
+    summary, found = read.summary(folder), RunDirectory(folder).metrics()
     choices, overrides, _ = composed(folder)
     state = str(summary.get("state") or "unknown")
-    config = read.mapping(folder / "job.json").get("config") or {}
+    config = read_mapping(folder / "job.json").get("config") or {}
     name = read.child(summary, "data").get("name") or (config.get("name") if isinstance(config, dict) else None)
     said: list[object] = [shown_path(folder)]
     if (folder.parent / "sweep.json").is_file():

@@ -29,7 +29,7 @@ class Story(NamedTuple):
     @classmethod
     def of(cls, results: Results) -> "Story":
         """Read the rows of all jobs."""
-        found = {job.number: read.rows(job.run.path) for job in results.jobs}
+        found = {job.number: job.run.metrics() for job in results.jobs}
         return cls(results, found, short_keys(results.keys))
 
     @property

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from ebm_exp.files import replace_text
+from ebm_exp.files import read_mapping, replace_text
 from ebm_exp.run.directory import RunDirectory
 
 ENDED = frozenset({"finished", "pruned", "diverged", "failed", "stopped"})
@@ -90,10 +90,7 @@ class SweepDirectory:
 
     def process(self, number: int) -> tuple[int | None, str | None]:
         """Process and machine that claimed a job last."""
-        try:
-            said = json.loads((self.run(number).path / "job.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None, None
+        said = read_mapping(self.run(number).path / "job.json")
         return said.get("pid"), said.get("host")
 
     def jobs(self) -> list[Job]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ebm_exp.config.override import pairs
 from ebm_exp.config.tree import look_up
+from ebm_exp.files import read_mapping
 from ebm_exp.sweep.directory import Job, SweepDirectory
 from ebm_exp.text import finite, number, with_error
 
@@ -143,11 +144,7 @@ def _is_whole(job: Job) -> bool:
 
 def _record(sweep: SweepDirectory) -> dict[str, Any]:
     """sweep.json without what is not of its kind."""
-    try:
-        record = sweep.record()
-    except (OSError, ValueError):
-        return {}
-    said = dict(record) if isinstance(record, dict) else {}
+    said = read_mapping(sweep.file)
     for key in ("keys", "metrics", "command", "arguments", "overrides"):
         found = said.get(key)
         said[key] = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []

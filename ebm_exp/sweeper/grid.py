@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
@@ -21,7 +22,6 @@ from ebm_exp.sweeper.plan import (
     identity,
     keys_of,
     moved,
-    resolved,
     telling,
     wishes,
 )
@@ -77,7 +77,7 @@ def _plan(composer: Composer, arguments: list[str]) -> tuple[list[Planned], list
     every = list(grid(overrides))
     composed = [composer.compose(arguments_of_job) for _, arguments_of_job in every]
     jobs = [
-        Planned(number, varied, taken, resolved(config))
+        Planned(number, varied, taken, resolve(config))
         for number, ((varied, taken), config) in enumerate(zip(every, composed, strict=True))
     ]
     return jobs, composed, keys_of(overrides)
@@ -113,7 +113,7 @@ def _tell_changed(sweep: SweepDirectory, left: list[Planned]) -> None:
 
 
 def _check(job: Planned, n: int) -> None:
-    from ebm_exp.config.build import check  # late: it imports torch, and a sweep that is finished needs none
+    from ebm_exp.trainer.build import check  # late: it imports torch, and a sweep that is finished needs none
 
     try:
         check(job.config)

@@ -1,6 +1,5 @@
 """What a sweep is made of: every job composed before the first begins, in a directory that is found again."""
 
-import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Any, NamedTuple
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 
+from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import is_data, tells_jobs_apart
 from ebm_exp.config.override import Override as Typed
@@ -68,7 +68,7 @@ class Composer:
             composed = self.compose(arguments)
         except UserError:  # what is fixed fits no default choice: there is none to compare with
             return {}
-        config, choices = resolved(composed), composed.hydra.runtime.choices
+        config, choices = resolve(composed), composed.hydra.runtime.choices
         return {key: choices[key] if key in choices else look_up(config, key) for key in keys}
 
     def directory(self, configs: Sequence[DictConfig]) -> Path:
@@ -79,16 +79,6 @@ class Composer:
             return folders[0]
         name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
         return folders[0].parent.parent / name / folders[0].name
-
-
-def resolved(composed: DictConfig) -> dict[str, Any]:
-    """A composed config as plain values, without Hydra's part."""
-    task = copy.deepcopy(composed)
-    with open_dict(task):
-        task.pop("hydra", None)
-    plain = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def grid(overrides: Sequence[Override]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:

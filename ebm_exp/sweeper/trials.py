@@ -8,12 +8,13 @@ from typing import Any, Literal
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.override import key_of
 from ebm_exp.metrics import SCORE
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweeper.plan import FORMAT, Composer, Planned, find, has_typed, identity, moved, resolved, wishes
+from ebm_exp.sweeper.plan import FORMAT, Composer, Planned, find, has_typed, identity, moved, wishes
 from ebm_exp.sweeper.search import Search, Trial
 from ebm_exp.sweeper.space import Space
 from ebm_exp.sweeper.worker import Worker, at_work, tell_start
@@ -88,7 +89,7 @@ def run(
         UserError: for what no trial could be run with, before the first one.
         SystemExit: 1 if too many trials failed, 128 + the signal that stopped it.
     """
-    from ebm_exp.config.build import check
+    from ebm_exp.trainer.build import check
 
     settings, composer = settings_of(values), Composer(context.config_loader, master)
     overrides = composer.parse(arguments)
@@ -98,7 +99,7 @@ def run(
     varied += [each.input_line or "" for each in overrides if each.is_sweep_override()]
     space = Space.parse(varied, settings.when)
     composed = composer.compose(fixed)
-    config = resolved(composed)
+    config = resolve(composed)
     check(config)
     new, _ = wishes(config)
     is_given = has_typed(master, "hydra.sweep.dir")
@@ -168,12 +169,12 @@ def _work(worker: Worker, search: Search, composer: Composer, fixed: list[str], 
 
 def _plan(sweep: SweepDirectory, composer: Composer, fixed: list[str], trial: Trial) -> Planned | None:
     """The job of a trial; None for one that is not allowed, whose summary says why."""
-    from ebm_exp.config.build import check
+    from ebm_exp.trainer.build import check
 
     arguments = (*fixed, *trial.overrides)
     config: dict[str, Any] = {}
     try:
-        config = resolved(composer.compose(arguments))
+        config = resolve(composer.compose(arguments))
         check(config)
     except UserError as error:
         sweep.claim(trial.number, trial.overrides, config)
