@@ -4,7 +4,6 @@ All of it is read from the run directory, so that a run that goes on says the sa
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 from ebm_exp.config import plain
 from ebm_exp.config.keys import names_run
 from ebm_exp.config.override import Override, key_of
+from ebm_exp.files import read_mapping
 from ebm_exp.logger.base import About
 from ebm_exp.run.directory import RunDirectory
 
@@ -35,7 +35,7 @@ def about(
     """
     path = directory.path
     choices, overrides, multirun = composed(path)
-    job, sweep = _json(path / "job.json"), _json(path.parent / "sweep.json")
+    job, sweep = read_mapping(path / "job.json"), read_mapping(path.parent / "sweep.json")
     if job:
         swept = [each for each in job.get("overrides", []) if key_of(each) in sweep.get("keys", [key_of(each)])]
         name = " ".join([str(job.get("number", path.name)), *short(swept)])
@@ -146,11 +146,3 @@ def _without(node: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
