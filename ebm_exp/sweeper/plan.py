@@ -2,13 +2,14 @@
 
 import copy
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ebm_exp.config.errors import UserError
@@ -16,7 +17,7 @@ from ebm_exp.config.keys import is_place, tells_jobs_apart
 from ebm_exp.config.override import Override as Typed
 from ebm_exp.config.override import key_of
 from ebm_exp.config.tree import leaves, look_up
-from ebm_exp.shell import quoted
+from ebm_exp.shell import quoted, typed
 from ebm_exp.sweep.directory import SweepDirectory
 
 FORMAT = 1
@@ -38,20 +39,32 @@ class Planned(NamedTuple):
     config: dict[str, Any]
 
 
-class Composer:
-    """Composes the jobs of a sweep as its launcher will.
+class Command:
+    """The command of a sweep, which composes its jobs as its launcher will, and finds the sweep again.
 
     Args:
-        loader: Hydra's.
-        master: the config that Hydra composed for the sweep as a whole.
+        context: what Hydra hands to a sweeper,
+        task: with what a job runs,
+        master: and the config of the sweep as a whole.
+        arguments: the task's overrides.
+
+    Attributes:
+        fixed: overrides that all jobs have in common.
+        varied: those that say what varies.
     """
 
-    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
-        self.loader, self.master = loader, master
+    def __init__(self, context: HydraContext, task: TaskFunction, master: DictConfig, arguments: list[str]) -> None:
+        self.context = context
+        self.task = task
+        self.master = master
+        self.arguments = arguments
+        self.overrides = self.parse(arguments)
+        self.fixed = [each.input_line or "" for each in self.overrides if not each.is_sweep_override()]
+        self.varied = [each.input_line or "" for each in self.overrides if each.is_sweep_override()]
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
         """The overrides of a command line."""
-        return OverridesParser.create(config_loader=self.loader).parse_overrides(list(arguments))
+        return OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(list(arguments))
 
     def compose(self, arguments: Sequence[str]) -> DictConfig:
         """The whole config of one job, Hydra's part included.
@@ -59,25 +72,52 @@ class Composer:
         Raises:
             UserError: when it cannot be composed.
         """
-        return self.loader.load_sweep_config(self.master, list(arguments))
+        return self.context.config_loader.load_sweep_config(self.master, list(arguments))
 
-    def defaults(self, arguments: Sequence[str], keys: Iterable[str]) -> dict[str, Any]:
+    def describe(
+        self,
+        kind: str,
+        config: Mapping[str, Any],
+        keys: Sequence[str],
+        metrics: Sequence[str | None],
+        directions: Mapping[Any, str],
+        **more: Any,
+    ) -> dict[str, Any]:
+        """What sweep.json says of a new sweep.
+
+        Args:
+            kind: ``grid`` or ``search``.
+            config: of one of its jobs.
+            keys: what varies.
+            metrics: what is optimized.
+            directions: of the metrics, ``lower`` or ``higher``, as far as they are known.
+            more: what this kind has beside.
+        """
+        began = time.strftime("%Y-%m-%dT%H:%M:%S")
+        return {
+            "format": FORMAT, "name": config["name"], "kind": kind, "command": typed(),
+            "overrides": identity(self.arguments), "arguments": self.arguments, "keys": keys,
+            "defaults": self._defaults(keys), "metrics": metrics, "directions": directions, **more, "began": began,
+        }  # fmt: skip
+
+    def _defaults(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values that keys have, and the choices that groups have, where the sweep does not set them."""
         try:
-            composed = self.compose(arguments)
+            composed = self.compose(self.fixed)
         except UserError:  # what is fixed fits no default choice: there is none to compare with
             return {}
         config, choices = resolved(composed), composed.hydra.runtime.choices
         return {key: choices[key] if key in choices else look_up(config, key) for key in keys}
 
-    def directory(self, configs: Sequence[DictConfig]) -> Path:
-        """Where a sweep over these jobs would lie by ``hydra.sweep.dir``; names of several are joined."""
-        folders = list(dict.fromkeys(Path(str(config.hydra.sweep.dir)) for config in configs))
+    def find(self, jobs: Sequence[DictConfig], new: bool) -> tuple[SweepDirectory, bool]:
+        """The directory of a sweep over these jobs, and whether it is there already; new: it is to be another one."""
+        given = any(re.match(r"\+*hydra\.sweep\.dir=", line) for line in self.master.hydra.overrides.hydra)
+        folders = list(dict.fromkeys(Path(str(job.hydra.sweep.dir)) for job in jobs))
         names = list(dict.fromkeys(folder.parent.name for folder in folders))
-        if len(names) == 1:
-            return folders[0]
+        if given or len(names) == 1:
+            return find(folders[0], self.arguments, given, new)
         name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
-        return folders[0].parent.parent / name / folders[0].name
+        return find(folders[0].parent.parent / name / folders[0].name, self.arguments, given, new)
 
 
 def resolved(composed: DictConfig) -> dict[str, Any]:
@@ -140,8 +180,8 @@ def is_same(record: Mapping[str, Any], arguments: Iterable[str]) -> bool:
 
 def moved(record: Mapping[str, Any], arguments: Iterable[str]) -> list[str]:
     """A line on each place that a command names otherwise than the one that began the sweep."""
-    before = {typed.key: typed.text for typed in map(Typed.read, record.get("arguments", []))}
-    now = {typed.key: typed.text for typed in map(Typed.read, arguments)}
+    before = {each.key: each.text for each in map(Typed.read, record.get("arguments", []))}
+    now = {each.key: each.text for each in map(Typed.read, arguments)}
     places = [key for key in now if is_place(key) and before.get(key, now[key]) != now[key]]
     return [f"{key}: was {before[key]}, the same data elsewhere? sweep=new begins another" for key in places]
 
@@ -152,12 +192,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         {key: list(value) if isinstance(value, tuple) else value for key, value in leaves(config) if value != {}}
         for config in (before, now)
     )
-    keys = [key for key in (*new, *(key for key in old if key not in new)) if tells_jobs_apart(key)]
-    return [f"{key} {_shown(old, key)} → {_shown(new, key)}" for key in keys if old.get(key, ...) != new.get(key, ...)]
-
-
-def _shown(config: Mapping[str, Any], key: str) -> str:
-    return str(config[key]) if key in config else "nothing"
+    return [
+        f"{key} {old.get(key, 'nothing')} → {new.get(key, 'nothing')}"
+        for key in new | old
+        if tells_jobs_apart(key) and old.get(key, ...) != new.get(key, ...)
+    ]
 
 
 def find(wanted: Path, arguments: list[str], given: bool, new: bool) -> tuple[SweepDirectory, bool]:
@@ -188,9 +227,8 @@ def find(wanted: Path, arguments: list[str], given: bool, new: bool) -> tuple[Sw
     if not new and wanted.parent.is_dir():
         found = [SweepDirectory(path) for path in sorted(wanted.parent.iterdir(), reverse=True)]
         same = [sweep for sweep in found if is_same(sweep.record(), arguments)]
-        unfinished = [sweep for sweep in same if not is_complete(sweep)]
-        for sweep in (*unfinished, *same):
-            return sweep, True
+        if same:
+            return next((sweep for sweep in same if not is_complete(sweep)), same[0]), True
     return SweepDirectory(wanted), False
 
 
@@ -223,8 +261,3 @@ def place(sweep: SweepDirectory, number: int, worker: str) -> list[str]:
         "hydra/job_logging=none",
         f"+hydra.job.env_set.EBM_SWEEP_WORKER={quoted(worker)}",
     ]
-
-
-def has_typed(master: DictConfig, key: str) -> bool:
-    """Whether the command line sets one of Hydra's keys."""
-    return any(re.match(rf"\+*{re.escape(key)}=", line) for line in master.hydra.overrides.hydra)

@@ -10,8 +10,8 @@ from optuna.distributions import CategoricalDistribution
 from ebm_exp.config.build import check
 from ebm_exp.config.trust import CONF
 from ebm_exp.sweeper.plan import look_up, resolved
+from ebm_exp.sweeper.settings import settings_of
 from ebm_exp.sweeper.space import Space
-from ebm_exp.sweeper.trials import settings_of
 
 SEARCHES = sorted(file.stem for file in (CONF / "hparams_search").glob("*.yaml"))
 
