@@ -22,7 +22,7 @@ class CommandSweeper(Sweeper):
             arguments: the task's overrides, but for those that were held back from Hydra.
         """
         from ebm_exp.cli.entry import Task
-        from ebm_exp.sweeper.plan import Command
+        from ebm_exp.sweeper.command import Command
 
         context, task, config = self._handed
         held = list(task.start.line.held) if isinstance(task, Task) else []

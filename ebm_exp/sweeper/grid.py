@@ -4,7 +4,8 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import tells_jobs_apart
 from ebm_exp.config.override import key_of
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweeper.plan import Command, Planned, differences, grid, keys_of, resolved, wishes
+from ebm_exp.sweeper.command import Command
+from ebm_exp.sweeper.plan import Planned, differences, grid, keys_of, resolved, wishes
 from ebm_exp.sweeper.worker import Worker, at_work, leave, tell_start
 
 _DONE = {"finished", "pruned"}

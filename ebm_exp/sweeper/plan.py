@@ -1,26 +1,20 @@
 """What a sweep is made of: every job composed before the first begins, in a directory that is found again."""
 
 import copy
-import re
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import is_place, tells_jobs_apart
 from ebm_exp.config.override import Override as Typed
 from ebm_exp.config.override import key_of
-from ebm_exp.config.tree import leaves, look_up
-from ebm_exp.shell import quoted, typed
+from ebm_exp.config.tree import leaves
+from ebm_exp.shell import quoted
 from ebm_exp.sweep.directory import SweepDirectory
-
-FORMAT = 1
 
 
 class Planned(NamedTuple):
@@ -37,87 +31,6 @@ class Planned(NamedTuple):
     overrides: tuple[str, ...]
     arguments: tuple[str, ...]
     config: dict[str, Any]
-
-
-class Command:
-    """The command of a sweep, which composes its jobs as its launcher will, and finds the sweep again.
-
-    Args:
-        context: what Hydra hands to a sweeper,
-        task: with what a job runs,
-        master: and the config of the sweep as a whole.
-        arguments: the task's overrides.
-
-    Attributes:
-        fixed: overrides that all jobs have in common.
-        varied: those that say what varies.
-    """
-
-    def __init__(self, context: HydraContext, task: TaskFunction, master: DictConfig, arguments: list[str]) -> None:
-        self.context = context
-        self.task = task
-        self.master = master
-        self.arguments = arguments
-        self.overrides = self.parse(arguments)
-        self.fixed = [each.input_line or "" for each in self.overrides if not each.is_sweep_override()]
-        self.varied = [each.input_line or "" for each in self.overrides if each.is_sweep_override()]
-
-    def parse(self, arguments: Sequence[str]) -> list[Override]:
-        """The overrides of a command line."""
-        return OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(list(arguments))
-
-    def compose(self, arguments: Sequence[str]) -> DictConfig:
-        """The whole config of one job, Hydra's part included.
-
-        Raises:
-            UserError: when it cannot be composed.
-        """
-        return self.context.config_loader.load_sweep_config(self.master, list(arguments))
-
-    def describe(
-        self,
-        kind: str,
-        config: Mapping[str, Any],
-        keys: Sequence[str],
-        metrics: Sequence[str | None],
-        directions: Mapping[Any, str],
-        **more: Any,
-    ) -> dict[str, Any]:
-        """What sweep.json says of a new sweep.
-
-        Args:
-            kind: ``grid`` or ``search``.
-            config: of one of its jobs.
-            keys: what varies.
-            metrics: what is optimized.
-            directions: of the metrics, ``lower`` or ``higher``, as far as they are known.
-            more: what this kind has beside.
-        """
-        began = time.strftime("%Y-%m-%dT%H:%M:%S")
-        return {
-            "format": FORMAT, "name": config["name"], "kind": kind, "command": typed(),
-            "overrides": identity(self.arguments), "arguments": self.arguments, "keys": keys,
-            "defaults": self._defaults(keys), "metrics": metrics, "directions": directions, **more, "began": began,
-        }  # fmt: skip
-
-    def _defaults(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The values that keys have, and the choices that groups have, where the sweep does not set them."""
-        try:
-            composed = self.compose(self.fixed)
-        except UserError:  # what is fixed fits no default choice: there is none to compare with
-            return {}
-        config, choices = resolved(composed), composed.hydra.runtime.choices
-        return {key: choices[key] if key in choices else look_up(config, key) for key in keys}
-
-    def find(self, jobs: Sequence[DictConfig], new: bool) -> tuple[SweepDirectory, bool]:
-        """The directory of a sweep over these jobs, and whether it is there already; new: it is to be another one."""
-        given = any(re.match(r"\+*hydra\.sweep\.dir=", line) for line in self.master.hydra.overrides.hydra)
-        folders = list(dict.fromkeys(Path(str(job.hydra.sweep.dir)) for job in jobs))
-        names = list(dict.fromkeys(folder.parent.name for folder in folders))
-        if given or len(names) == 1:
-            return find(folders[0], self.arguments, given, new)
-        name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
-        return find(folders[0].parent.parent / name / folders[0].name, self.arguments, given, new)
 
 
 def resolved(composed: DictConfig) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.config.override import key_of
 from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweeper.plan import Command, Planned, resolved, wishes
+from ebm_exp.sweeper.command import Command
+from ebm_exp.sweeper.plan import Planned, resolved, wishes
 from ebm_exp.sweeper.search import Search, Trial
 from ebm_exp.sweeper.settings import settings_of
 from ebm_exp.sweeper.space import Space

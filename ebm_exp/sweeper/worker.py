@@ -22,7 +22,8 @@ from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import ENDED, SweepDirectory
 from ebm_exp.sweep.results import line, read, table
 from ebm_exp.sweeper import job as one_job
-from ebm_exp.sweeper.plan import Command, Planned, moved, place
+from ebm_exp.sweeper.command import Command
+from ebm_exp.sweeper.plan import Planned, moved, place
 
 _LOOK_EVERY = 0.2  # seconds
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"

@@ -8,8 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution
 
 from ebm_exp.config.build import check
+from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import CONF
-from ebm_exp.sweeper.plan import look_up, resolved
+from ebm_exp.sweeper.plan import resolved
 from ebm_exp.sweeper.settings import settings_of
 from ebm_exp.sweeper.space import Space
 
