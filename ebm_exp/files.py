@@ -46,7 +46,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds; empty where there is none that can be read."""
+    """A JSON file's object; empty where there is none that can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -5,8 +5,8 @@ w · ‖−∇E(x_t) − (x − z)‖² / d                                  (Ba
 
 from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.noise.pairs import Pairs, paired
+from ebm_exp.random import normal_like
 from ebm_exp.regularization.base import Step, Term
-from ebm_exp.sampler.base import normal_like
 from ebm_exp.types import NonNegative, PerSample, Provided
 
 
@@ -20,7 +20,9 @@ class Velocity(Term):
     """
 
     def __init__(self, noise: Provided[NoiseProcess], weight: NonNegative = 1.0, pairs: Pairs = "transport") -> None:
-        self.noise, self.weight, self.pairs = noise, weight, pairs
+        self.noise = noise
+        self.weight = weight
+        self.pairs = pairs
         self.pure = pairs == "random"  # others are found on the host
 
     def __call__(self, now: Step) -> PerSample:

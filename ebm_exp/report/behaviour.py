@@ -10,7 +10,7 @@ from ebm_exp.report.page import Html, figure, join, multiples, section, tag
 from ebm_exp.report.story import Story
 from ebm_exp.report.svg import Curve, lines
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.text import finite, number
+from ebm_exp.text import finite, number
 
 # What tells first that a chain or an energy is ill, in this order, as far as it was logged.
 SHOWN = (

@@ -11,7 +11,7 @@ from ebm_exp.report.story import Story
 from ebm_exp.report.svg import Scale, canvas, point, rule, scale, short, sized, text
 from ebm_exp.report.trust import log, reason
 from ebm_exp.sweep.settings import Setting
-from ebm_exp.sweep.text import brief, duration, number
+from ebm_exp.text import brief, duration, number
 
 _OPEN = 20  # rows that are shown unasked
 _STRIP = 240  # pixels, of the axis that all settings share

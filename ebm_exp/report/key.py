@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ebm_exp.report.story import Story
 from ebm_exp.report.svg import Places, Scale, scale
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.text import finite
+from ebm_exp.text import finite
 
 BINS = 4  # of a key's numbers, where there are many
 UNSET = "unset"  # in this job: the key belongs to another choice

@@ -8,7 +8,7 @@ from ebm_exp.report import svg
 from ebm_exp.report.key import BINS, UNSET, Axis, Sample, finished, ill, importances, ordered, varying
 from ebm_exp.report.page import Html, figure, join, multiples, note, section, table, tag
 from ebm_exp.report.story import Story
-from ebm_exp.sweep.text import cut, number
+from ebm_exp.text import cut, number
 
 _ENOUGH = 10  # finished jobs, for importances
 _LARGEST = 12  # values of a key, for a heat map

@@ -7,7 +7,7 @@ from ebm_exp.metrics import error_of
 from ebm_exp.report.read import Rows
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import Results, Setting
-from ebm_exp.sweep.text import describe, finite, short_keys
+from ebm_exp.text import describe, finite, short_keys
 
 
 class Story(NamedTuple):

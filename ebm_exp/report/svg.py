@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ebm_exp.report.page import Html, tag
-from ebm_exp.sweep.text import cut
+from ebm_exp.text import cut
 
 WIDTH, HEIGHT = 320, 200
 LEFT, RIGHT, TOP, BOTTOM = 48, 10, 26, 28

@@ -8,7 +8,7 @@ from ebm_exp.report.page import Html, chip, folded, join, link, long_table, note
 from ebm_exp.report.read import child
 from ebm_exp.report.story import Story
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.text import finite, number
+from ebm_exp.text import finite, number
 
 _ILL = ("failed", "diverged", "unreadable", "killed")
 _CUT = ("pruned", "stopped", "running", "waiting")

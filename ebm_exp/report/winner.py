@@ -8,7 +8,7 @@ from ebm_exp.report.best import best_job, experiment, program, sample_from, show
 from ebm_exp.report.page import Html, code, folded, join, note, section, table, tag
 from ebm_exp.report.story import Story
 from ebm_exp.sweep.settings import Setting
-from ebm_exp.sweep.text import brief
+from ebm_exp.text import brief
 
 
 def winner(story: Story) -> Html:

@@ -4,7 +4,6 @@ All of it is read from the run directory, so that a run that goes on says the sa
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from ebm_exp.config.override import Override, key_of
 from ebm_exp.files import read_mapping
 from ebm_exp.logger.base import About
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.text import short_keys
 
 _LONGEST = 128  # characters of a name, or a group, that W&B takes
 _SHOWN = ("dataset", "energy", "experiment")  # groups whose choices are tags
@@ -45,7 +45,9 @@ def about(
         name = " ".join(["/".join(path.resolve().parts[-2:]), *short(overrides)])
     dataset = config.get("dataset", {})
     shown = {"dataset": dataset.get("name"), "energy": _class(config.get("energy"))} | choices
-    kept: dict[str, Any] = dict(config) | ({"dataset": _without(dataset, _TWINS)} if dataset else {})
+    kept = dict(config)
+    if dataset:
+        kept["dataset"] = {key: value for key, value in dataset.items() if key not in _TWINS}
     kept |= {"choices": choices, "overrides": overrides, "run_dir": str(path)} | dict(facts or {})
     if config.get("init_from"):
         kept["parent"] = origin(RunDirectory(config["init_from"]))
@@ -100,15 +102,8 @@ def short(overrides: Iterable[str]) -> list[str]:
     ['step_size=2', 'seed=1']
     """
     last = {each.key: each.text for each in map(Override.read, overrides) if names_run(each.key)}
-    keys = {key: re.split(r"[.@/]", key) for key in last}
-    parts = []
-    for key, words in keys.items():
-        n = next(
-            (n for n in range(1, len(words)) if all(o is words or o[-n:] != words[-n:] for o in keys.values())),
-            len(words),
-        )
-        parts.append(f"{'.'.join(words[-n:])}={last[key]}" if last[key] is not None else f"~{key}")
-    return parts
+    names = short_keys(last)
+    return [f"~{key}" if text is None else f"{names[key]}={text}" for key, text in last.items()]
 
 
 def origin(directory: RunDirectory, step: int | None = None) -> dict[str, Any]:
@@ -138,10 +133,6 @@ def checksum(file: Path) -> str:
 
 def _class(node: Any) -> str | None:
     return str(node["_target_"]).rpartition(".")[2] if isinstance(node, Mapping) and "_target_" in node else None
-
-
-def _without(node: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key not in keys}
 
 
 def _cut(text: str) -> str:

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from ebm_exp.config.override import pairs
 from ebm_exp.files import read_mapping, replace_text
 from ebm_exp.run.directory import RunDirectory
-from ebm_exp.sweep.text import pairs
 
 ENDED = frozenset({"finished", "pruned", "diverged", "failed", "stopped"})
 

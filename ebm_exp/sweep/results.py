@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import Results, Setting, read
-from ebm_exp.sweep.text import brief, cut, describe, duration, finite, number, short_keys
+from ebm_exp.text import brief, cut, describe, duration, finite, number, short_keys
 
 __all__ = ["line", "read", "table"]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ebm_exp.config.tree import look_up
 from ebm_exp.sweep.directory import Job, SweepDirectory
-from ebm_exp.sweep.text import finite, number, with_error
+from ebm_exp.text import finite, number, with_error
 
 SEED = "seed"  # jobs that differ in it alone are one setting
 STATES = ("finished", "pruned", "diverged", "failed", "stopped", "running", "killed", "waiting", "unreadable")

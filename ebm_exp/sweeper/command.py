@@ -11,11 +11,12 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.tree import look_up
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweeper.plan import find, identity, resolved
+from ebm_exp.sweeper.plan import find, identity
 
 FORMAT = 1
 
@@ -87,15 +88,22 @@ class Command:
             composed = self.compose(self.fixed)
         except UserError:  # what is fixed fits no default choice: there is none to compare with
             return {}
-        config, choices = resolved(composed), composed.hydra.runtime.choices
+        config, choices = resolve(composed), composed.hydra.runtime.choices
         return {key: choices[key] if key in choices else look_up(config, key) for key in keys}
 
-    def find(self, jobs: Sequence[DictConfig], new: bool) -> tuple[SweepDirectory, bool]:
-        """The directory of a sweep over these jobs, and whether it is there already; new: it is to be another one."""
+    def find(self, jobs: Sequence[DictConfig], config: Mapping[str, Any], new: bool) -> tuple[SweepDirectory, bool]:
+        """The directory of a sweep, and whether it is there already.
+
+        Args:
+            jobs: composed.
+            config: of one of them.
+            new: ``sweep=new``.
+        """
         given = any(re.match(r"\+*hydra\.sweep\.dir=", line) for line in self.master.hydra.overrides.hydra)
         folders = list(dict.fromkeys(Path(str(job.hydra.sweep.dir)) for job in jobs))
         names = list(dict.fromkeys(folder.parent.name for folder in folders))
-        if given or len(names) == 1:
-            return find(folders[0], self.arguments, given, new)
-        name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
-        return find(folders[0].parent.parent / name / folders[0].name, self.arguments, given, new)
+        wanted = folders[0]
+        if len(names) > 1 and not given:
+            name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
+            wanted = wanted.parent.parent / name / wanted.name
+        return find(wanted, self.arguments, config, given=given, new=new)

@@ -1,11 +1,10 @@
 """A grid: every combination of the values typed, matched with what is there by what each job is."""
 
+from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.keys import tells_jobs_apart
-from ebm_exp.config.override import key_of
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.command import Command
-from ebm_exp.sweeper.plan import Planned, differences, grid, keys_of, resolved, wishes
+from ebm_exp.sweeper.plan import Planned, differences, grid, keys_of, telling, wishes
 from ebm_exp.sweeper.worker import Worker, at_work, leave, tell_start
 
 _DONE = {"finished", "pruned"}
@@ -21,9 +20,9 @@ def run(command: Command) -> None:
     """
     every = list(grid(command.overrides))
     composed = [command.compose(arguments) for _, arguments in every]
-    jobs = [Planned(i, *each, resolved(config)) for i, (each, config) in enumerate(zip(every, composed, strict=True))]
+    jobs = [Planned(i, *each, resolve(config)) for i, (each, config) in enumerate(zip(every, composed, strict=True))]
     new, retry = wishes(jobs[0].config)
-    sweep, is_there = command.find(composed, new)
+    sweep, is_there = command.find(composed, jobs[0].config, new)
     if is_there:
         jobs = _numbered_as_before(command, sweep, jobs)
     left = [job for job in jobs if _is_left(sweep, job, retry)]
@@ -46,11 +45,8 @@ def run(command: Command) -> None:
 
 def _numbered_as_before(command: Command, sweep: SweepDirectory, jobs: list[Planned]) -> list[Planned]:
     """Jobs under the numbers they had when the sweep began: the same values may be typed in another order."""
-    before, now = (
-        [each for each in arguments if tells_jobs_apart(key_of(each))]
-        for arguments in (sweep.record()["arguments"], command.arguments)
-    )
-    if before == now:
+    before = sweep.record()["arguments"]
+    if telling(before) == telling(command.arguments):
         return jobs
     numbers = {frozenset(varied): i for i, (varied, _) in enumerate(grid(command.parse(before)))}
     return sorted(job._replace(number=numbers[frozenset(job.overrides)]) for job in jobs)
@@ -75,7 +71,7 @@ def _tell_changed(sweep: SweepDirectory, left: list[Planned]) -> None:
 
 
 def _check(job: Planned, n: int) -> None:
-    from ebm_exp.config.build import check  # late: it imports torch, and a sweep that is finished needs none
+    from ebm_exp.trainer.build import check  # late: it imports torch, and a sweep that is finished needs none
 
     try:
         check(job.config)

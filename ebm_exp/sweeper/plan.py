@@ -1,18 +1,17 @@
 """What a sweep is made of: every job composed before the first begins, in a directory that is found again."""
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.keys import is_place, tells_jobs_apart
+from ebm_exp.config.keys import is_data, tells_jobs_apart
 from ebm_exp.config.override import Override as Typed
 from ebm_exp.config.override import key_of
 from ebm_exp.config.tree import leaves
+from ebm_exp.config.trust import ANY
 from ebm_exp.shell import quoted
 from ebm_exp.sweep.directory import SweepDirectory
 
@@ -31,16 +30,6 @@ class Planned(NamedTuple):
     overrides: tuple[str, ...]
     arguments: tuple[str, ...]
     config: dict[str, Any]
-
-
-def resolved(composed: DictConfig) -> dict[str, Any]:
-    """A composed config as plain values, without Hydra's part."""
-    task = copy.deepcopy(composed)
-    with open_dict(task):
-        task.pop("hydra", None)
-    plain = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def grid(overrides: Sequence[Override]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -71,9 +60,15 @@ def keys_of(overrides: Iterable[Override]) -> list[str]:
     return list(dict.fromkeys(key_of(o.input_line or "") for o in overrides if o.is_sweep_override()))
 
 
+def telling(arguments: Iterable[str]) -> list[str]:
+    """Those of the overrides that tell a sweep from another; of places those that the sweep itself varies."""
+    read = [(argument, Typed.read(argument)) for argument in arguments]
+    return [word for word, typed in read if tells_jobs_apart(typed.key) or len(typed.values) > 1]
+
+
 def identity(arguments: Iterable[str]) -> list[str]:
     """What tells a sweep's command from another."""
-    return sorted(argument for argument in arguments if tells_jobs_apart(key_of(argument)))
+    return sorted(telling(arguments))
 
 
 def is_same(record: Mapping[str, Any], arguments: Iterable[str]) -> bool:
@@ -92,11 +87,21 @@ def is_same(record: Mapping[str, Any], arguments: Iterable[str]) -> bool:
 
 
 def moved(record: Mapping[str, Any], arguments: Iterable[str]) -> list[str]:
-    """A line on each place that a command names otherwise than the one that began the sweep."""
-    before = {each.key: each.text for each in map(Typed.read, record.get("arguments", []))}
-    now = {each.key: each.text for each in map(Typed.read, arguments)}
-    places = [key for key in now if is_place(key) and before.get(key, now[key]) != now[key]]
-    return [f"{key}: was {before[key]}, the same data elsewhere? sweep=new begins another" for key in places]
+    """A line on each place of data that a command names otherwise than the one that began the sweep."""
+    before = {typed.key: typed.text for typed in map(Typed.read, record.get("arguments", []))}
+    now = {typed.key: typed.text for typed in map(Typed.read, arguments)}
+    places = [key for key in sorted({*before, *now}) if is_data(key) and before.get(key) != now.get(key)]
+    return [f"{key}: was {before.get(key, 'not given')}, the data are the same" for key in places]
+
+
+def _has_same_data(sweep: SweepDirectory, arguments: Iterable[str], config: Mapping[str, Any]) -> bool:
+    """Whether the jobs of a sweep were trained on the data of a command; asked of the data where these have moved."""
+    trained = {job.summary["data"]["fingerprint"] for job in sweep.jobs() if "data" in job.summary}
+    if not trained or not moved(sweep.record(), arguments):
+        return True
+    from ebm_exp.config.build import Parts  # late: it imports torch
+
+    return Parts(config, allowed=ANY)["dataset"].facts()["fingerprint"] in trained
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -112,12 +117,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def find(wanted: Path, arguments: list[str], given: bool, new: bool) -> tuple[SweepDirectory, bool]:
+def find(
+    wanted: Path, arguments: list[str], config: Mapping[str, Any], *, given: bool, new: bool
+) -> tuple[SweepDirectory, bool]:
     """The directory of a sweep, and whether it is there already.
 
     Args:
         wanted: where a new one would lie.
         arguments: the command's.
+        config: of one of its jobs.
         given: the directory was typed: it is that one or none.
         new: ``sweep=new``.
 
@@ -134,14 +142,18 @@ def find(wanted: Path, arguments: list[str], given: bool, new: bool) -> tuple[Sw
         if not is_same(record, arguments):
             theirs = " ".join(record.get("overrides", []))
             raise UserError(f"hydra.sweep.dir: {wanted} holds the sweep of another command ({theirs})")
+        if not _has_same_data(sweep, arguments, config):
+            raise UserError(f"hydra.sweep.dir: {wanted} holds this sweep over other data")
         if new:
             raise UserError(f"sweep: {wanted} holds this sweep already; give another hydra.sweep.dir, or sweep=auto")
         return sweep, True
     if not new and wanted.parent.is_dir():
         found = [SweepDirectory(path) for path in sorted(wanted.parent.iterdir(), reverse=True)]
         same = [sweep for sweep in found if is_same(sweep.record(), arguments)]
-        if same:
-            return next((sweep for sweep in same if not is_complete(sweep)), same[0]), True
+        unfinished = [sweep for sweep in same if not is_complete(sweep)]
+        for sweep in (*unfinished, *same):
+            if _has_same_data(sweep, arguments, config):
+                return sweep, True
     return SweepDirectory(wanted), False
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.override import key_of
 from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.command import Command
-from ebm_exp.sweeper.plan import Planned, resolved, wishes
+from ebm_exp.sweeper.plan import Planned, wishes
 from ebm_exp.sweeper.search import Search, Trial
 from ebm_exp.sweeper.settings import settings_of
 from ebm_exp.sweeper.space import Space
@@ -26,7 +27,7 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
         UserError: for what no trial could be run with, before the first one.
         SystemExit: 1 if too many trials failed, 128 + the signal that stopped it.
     """
-    from ebm_exp.config.build import check
+    from ebm_exp.trainer.build import check
 
     settings = settings_of(values)
     given = {key_of(each) for each in command.arguments}
@@ -34,10 +35,10 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
     params += command.varied
     space = Space.parse(params, settings.when)
     composed = command.compose(command.fixed)
-    config = resolved(composed)
+    config = resolve(composed)
     check(config)
     new, _ = wishes(config)
-    sweep, is_there = command.find([composed], new)
+    sweep, is_there = command.find([composed], config, new)
     described = {"params": params, "when": settings.when}
     if not is_there:
         metrics = list(settings.metrics) or [config["optimized_metric"]]
@@ -89,12 +90,12 @@ def _work(worker: Worker, search: Search, command: Command, at_once: int) -> Non
 
 def _plan(sweep: SweepDirectory, command: Command, trial: Trial) -> Planned | None:
     """The job of a trial; None for one that is not allowed, whose summary says why."""
-    from ebm_exp.config.build import check
+    from ebm_exp.trainer.build import check
 
     arguments = (*command.fixed, *trial.overrides)
     config: dict[str, Any] = {}
     try:
-        config = resolved(command.compose(arguments))
+        config = resolve(command.compose(arguments))
         check(config)
     except UserError as error:
         sweep.claim(trial.number, trial.overrides, config)
