@@ -2,10 +2,9 @@
 
 import html
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-
-from ebm_exp.report.style import STYLE
 
 
 class Html(str):
@@ -114,12 +113,13 @@ def figure(content: Any, caption: Any = None) -> Html:
 
 def page(title: str, about: Any, *sections: Html) -> str:
     """The whole document, in itself complete."""
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     head = join(
         [
             Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
             Html('<link rel="icon" href="data:,">'),  # else a browser asks a server for one
             tag("title", title),
-            Html(f"<style>{STYLE}</style>"),
+            Html(f"<style>\n{style}</style>"),
         ]
     )
     body = tag("body", tag("header", tag("h1", title), about), tag("main", *sections))

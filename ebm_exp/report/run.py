@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,19 +128,22 @@ def _samples(folder: Path, summary: Mapping[str, Any]) -> Html:
     is_mosaic = len(read.shape(summary)) == 3
     last = panels(images[-1][1], f"data, and samples at step {images[-1][0]}", split=is_mosaic)
     first = [figure(last[0], "data")] if len(last) > 1 else []
-    for step, file in evenly(images, _IMAGES - len(first)):
-        shown = panels(file, f"samples at step {step}", split=is_mosaic)
-        first += [figure(shown[-1], f"step {step}")] if shown else []
-    return section("Samples over time", multiples(first, "grid" if is_mosaic else "wide"))
+    shown = [*first, *_pictures(images, _IMAGES - len(first), "samples", "", is_mosaic)]
+    return section("Samples over time", multiples(shown, "grid" if is_mosaic else "wide"))
 
 
 def _others(folder: Path) -> Html:
-    shown = []
-    for kind in (kind for kind in read.kinds(folder) if kind != "step"):
-        for step, file in evenly(read.images(folder, kind), 3):
-            picture = panels(file, f"{kind} at step {step}", split=False)
-            shown += [figure(picture[0], f"{kind}, step {step}")] if picture else []
+    kinds = [kind for kind in read.kinds(folder) if kind != "step"]
+    shown = [each for kind in kinds for each in _pictures(read.images(folder, kind), 3, kind, f"{kind}, ")]
     return section("Energies", multiples(shown))
+
+
+def _pictures(
+    images: Sequence[tuple[int, Path]], most: int, what: str, caption: str, split: bool = False
+) -> Iterable[Html]:
+    for step, file in evenly(images, most):
+        if shown := panels(file, f"{what} at step {step}", split=split):
+            yield figure(shown[-1], f"{caption}step {step}")
 
 
 def evenly(images: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path]]:

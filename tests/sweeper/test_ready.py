@@ -10,8 +10,8 @@ from optuna.distributions import CategoricalDistribution
 from ebm_exp.config.compose import resolve
 from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import CONF
+from ebm_exp.sweeper.settings import settings_of
 from ebm_exp.sweeper.space import Space
-from ebm_exp.sweeper.trials import settings_of
 from ebm_exp.trainer.build import check
 
 SEARCHES = sorted(file.stem for file in (CONF / "hparams_search").glob("*.yaml"))
