@@ -218,3 +218,18 @@ def test_updates_are_those_of_the_eager_engine_on_a_gpu(
         assert_equal(recorded, trained(overrides, 3, tmp_path)[0])
     finally:
         set_deterministic(False)
+
+
+def test_gradients_of_parts_add_up_to_that_of_the_whole() -> None:
+    work = works(net())[0]
+    whole = [gradient.clone() for gradient in differentiate(work, 1)]
+    parts = [sum(each) for each in zip(differentiate(work, 2), differentiate(work, 2), strict=True)]
+    for expected, found in zip(whole, parts, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def differentiate(work: Work[Loss], n_parts: int) -> list[torch.Tensor]:
+    """Gradients of one loss as one of so many parts."""
+    x = BOX.uniform(6, generator("cpu", "points"))
+    _, _, gradients = Eager(CPU).differentiate(work, x, generator("cpu", 0), n_parts)
+    return [gradient.clone() for gradient in gradients if gradient is not None]

@@ -166,3 +166,12 @@ def test_other_data_sets_are_chosen_on_the_command_line() -> None:
     assert 0 <= values["ood_auroc_patterns_gradient"] <= 1
     with pytest.raises(UserError, match=r"evaluator\.ood: sets: moons has points of 2, the data of 1×8×8"):
         Parts(composed(*small, "+dataset@evaluator.ood.sets.moons=two_moons"))["evaluator"]
+
+
+def test_the_error_of_an_auroc_against_all_pairs() -> None:
+    """DeLong et al. 1988: the variances of both sets' placements, each over its own number."""
+    g = torch.Generator().manual_seed(0)
+    data, other = torch.randn(40, generator=g) + 1, torch.randn(7, generator=g)
+    above = (data[:, None] > other[None]).double()
+    expected = float((above.mean(1).var() / 40 + above.mean(0).var() / 7).sqrt())
+    assert auroc_error(data, other) == pytest.approx(expected)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.report import write_report
+from ebm_exp.report.behaviour import nearest
 from ebm_exp.report.key import share
 from ebm_exp.report.svg import scale
 from ebm_exp.sweep.directory import SweepDirectory
@@ -321,3 +322,8 @@ def test_a_browser_has_nothing_to_complain_of(full: SweepDirectory, tmp_path: Pa
         with Image.open(shot) as picture:
             assert picture.width == width
             assert len(picture.convert("L").getcolors()) > 20
+
+
+def test_the_image_nearest_to_a_step_is_shown(tmp_path: Path) -> None:
+    images = [(step, tmp_path / f"{step}.png") for step in (10, 20, 40)]
+    assert [nearest(images, step)[0] for step in (None, 12, 15, 100)] == [40, 10, 20, 40]
