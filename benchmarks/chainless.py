@@ -59,9 +59,7 @@ def train(n_updates: int, seed: int, *overrides: str, look: Callable[[int, Train
     )
     trainer = config["trainer"]
     ema, seconds = EMA(ex.energy, ex.objective, trainer["ema_rate"]), 0.0
-    update = Update(
-        ex, ema, Meter(ex.engine.device), trainer["batch_size"], gradient_norm_clip=trainer["gradient_norm_clip"]
-    )
+    update = Update(ex, ema, Meter(ex.engine.device), gradient_norm_clip=trainer["gradient_norm_clip"])
     for step in range(n_updates):
         began = time.process_time()
         update(step)

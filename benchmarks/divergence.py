@@ -128,11 +128,11 @@ def cost(name: str, root: str, seconds: float = 60.0) -> dict[str, Any]:
     from ebm_exp.trainer.update import Update
 
     more = (f"dataset.root={root}",) if "fashion" in name else ()
-    config, _, experiment = built(*COST[name], *more, "evaluator=none", "optimized_metric=null")
+    _, _, experiment = built(*COST[name], *more, "evaluator=none", "optimized_metric=null")
     device = experiment.engine.device
     off = experiment._replace(guard=Guard(experiment.objective.rules, device, ignore=("all",)))
     meter, ema = Meter(device), EMA(experiment.energy, experiment.objective, 0.002)
-    updates = [Update(each, ema, meter, config["trainer"]["batch_size"]) for each in (experiment, off)]
+    updates = [Update(each, ema, meter) for each in (experiment, off)]
     step, block = 0, experiment.guard.every_steps
     took: tuple[list[float], list[float]] = [], []
     end = time.monotonic() + seconds

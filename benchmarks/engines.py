@@ -35,9 +35,8 @@ def update(overrides: tuple[str, ...], device: str) -> Update:
     config, _, experiment = built(*overrides, f"device={device}", "stand_in=true")
     trainer = config["trainer"]
     ema = EMA(experiment.energy, experiment.objective, trainer["ema_rate"])
-    clip = trainer["gradient_norm_clip"] or float("inf")
     meter = Meter(experiment.engine.device)
-    return Update(experiment, ema, meter, trainer["batch_size"], gradient_norm_clip=clip)
+    return Update(experiment, ema, meter, gradient_norm_clip=trainer["gradient_norm_clip"])
 
 
 def seconds(step: Update, first: int, n: int) -> float:

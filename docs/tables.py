@@ -1,13 +1,15 @@
-"""The tables of choices in README.md and docs/*.md, written from the comments that open the files of conf/.
+"""The tables in README.md and docs/*.md: of choices, from the files of conf/, and of what a run logs.
 
     python docs/tables.py            write them
     python docs/tables.py --check    exit 1 and name what is not current
 
 A page has a table between the lines ``<!-- table: sampler -->`` and ``<!-- end -->``: one row for each file of
-conf/sampler/, with the first sentence of its header, and "(default)" at the choice that a plain command takes.
+conf/sampler/, with the first sentence of its header, and "(default)" at the choice that a plain command takes. Between
+``<!-- metrics: chain -->`` and the end it has a row for each name that begins with ``chain/`` in ebm_exp/metrics.py.
 """
 
 import re
+import runpy
 import signal
 import sys
 from pathlib import Path
@@ -15,7 +17,8 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE = re.compile(r"^<!-- table: (?P<group>\w+) -->\n.*?^<!-- end -->", re.DOTALL | re.MULTILINE)
+TABLE = re.compile(r"^<!-- (?P<kind>table|metrics): (?P<group>\w+) -->\n.*?^<!-- end -->", re.DOTALL | re.MULTILINE)
+METRICS = runpy.run_path(str(ROOT / "ebm_exp" / "metrics.py"))  # by its path: of this checkout, whatever is installed
 UNLISTED = {"hydra", "wandb_sweep"}  # no choices of a user
 
 
@@ -62,20 +65,35 @@ def table(conf: Path, group: str) -> str:
     return "\n".join(rows)
 
 
+def metrics(group: str) -> str:
+    """What the names of one group of metrics mean, in Markdown.
+
+    Raises:
+        ValueError: when there is no such group.
+    """
+    if group not in METRICS["GROUPS"]:
+        raise ValueError(f"<!-- metrics: {group} --> names no group of ebm_exp/metrics.py")
+    families = {f"{f.prefix}<{f.part}>{f.suffix}": f.meaning for f in METRICS["FAMILIES"]}
+    named = {n: meaning for n, meaning in (METRICS["METRICS"] | families).items() if n.startswith(f"{group}/")}
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in named.items()]
+    return "\n".join([f"| `{group}/` | {METRICS['GROUPS'][group]} |", "|---|---|", *rows])
+
+
 def main(root: Path = ROOT, check: bool = False) -> list[str]:
     """Write the tables, or only look; returns what is wrong, one line each."""
     conf, wrong, shown = root / "conf", [], set()
     for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
         name, page = path.relative_to(root), path.read_text(encoding="utf-8")
-        if len(re.findall(r"^<!-- table:", page, re.MULTILINE)) != len(TABLE.findall(page)):
+        if len(re.findall(r"^<!-- (?:table|metrics):", page, re.MULTILINE)) != len(TABLE.findall(page)):
             wrong.append(f"{name}: a <!-- table: … --> has no <!-- end -->")
             continue
         new = page
         for match in TABLE.finditer(page):
-            group = match["group"]
-            shown.add(group)
+            kind, group = match["kind"], match["group"]
+            shown.add((kind, group))
             try:
-                block = f"<!-- table: {group} -->\n{table(conf, group)}\n<!-- end -->"
+                inside = table(conf, group) if kind == "table" else metrics(group)
+                block = f"<!-- {kind}: {group} -->\n{inside}\n<!-- end -->"
             except ValueError as error:
                 wrong.append(f"{name}: {error}")
                 continue
@@ -85,7 +103,10 @@ def main(root: Path = ROOT, check: bool = False) -> list[str]:
         if new != page and not check:
             path.write_text(new, encoding="utf-8")
     groups = {folder.name for folder in conf.iterdir() if folder.is_dir()} - UNLISTED
-    return wrong + [f"README.md: needs a <!-- table: {group} --> for conf/{group}" for group in sorted(groups - shown)]
+    unshown = sorted(group for group in groups if ("table", group) not in shown)
+    untold = [group for group in METRICS["GROUPS"] if ("metrics", group) not in shown]
+    wrong += [f"README.md: needs a <!-- table: {group} --> for conf/{group}" for group in unshown]
+    return wrong + [f"docs/metrics.md: needs a <!-- metrics: {group} -->" for group in untold]
 
 
 if __name__ == "__main__":

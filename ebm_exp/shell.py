@@ -1,5 +1,6 @@
 """Commands as texts: what a person can paste into a shell, and the command that started this process."""
 
+import itertools
 import re
 import shlex
 import sys
@@ -38,3 +39,10 @@ def typed() -> list[str]:
     """The command that started this process, as it was typed."""
     script = Path(sys.argv[0]).stem.removeprefix("ebm-")
     return [*command(script if script in ("sample", "evaluate") else "train").split(), *_typed]
+
+
+def config_dirs(words: Sequence[str]) -> list[Path]:
+    """The folder of YAML files of one's own that a command names, ``--config-dir <folder>``, if it names one."""
+    given = [word.partition("=")[2] for word in words if word.startswith(("--config-dir=", "-cd="))]
+    given += [value for option, value in itertools.pairwise(words) if option in ("--config-dir", "-cd")]
+    return [Path(folder).expanduser().resolve() for folder in given[-1:]]

@@ -23,6 +23,11 @@ PositiveInt = Annotated[int, Gt(0)]
 NonNegativeInt = Annotated[int, Ge(0)]
 
 
+def per_point(values: Tensor, x: Tensor) -> Tensor:
+    """One number for each point ``[batch]``, shaped to go with x ``[batch, *event]``."""
+    return values.view(-1, *[1] * (x.dim() - 1))
+
+
 @dataclass(frozen=True)
 class From:
     """Marks a constructor's parameter that the rest of the experiment fills, unless its own node gives it.

@@ -14,10 +14,21 @@ from torch import Tensor, nn
 from ebm_exp import memory
 from ebm_exp.augmentation import Augmentation, Identity
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.metrics import AGE, FILLED, MOVED, REINITIALISED, STALENESS
 from ebm_exp.part import Part
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start
-from ebm_exp.types import Batch, Conditional, From, NonNegativeInt, Points, PositiveInt, Probability, Provided
+from ebm_exp.types import (
+    Batch,
+    Conditional,
+    From,
+    NonNegativeInt,
+    Points,
+    PositiveInt,
+    Probability,
+    Provided,
+    per_point,
+)
 
 
 class BufferDraw(NamedTuple):
@@ -118,7 +129,7 @@ class Buffer(nn.Module, Part, ABC):
             return BufferDraw(fresh.x, fresh.y, torch.zeros_like(self.age[:n]), slots)
         index = torch.randperm(self.n_filled, generator=generator, device=self.x.device)[:n]
         held = self.augmentation(self._decode(self.x[index]), generator, "start")
-        x = torch.where(reinitialised.view(-1, *[1] * (fresh.x.dim() - 1)), fresh.x, held)
+        x = torch.where(per_point(reinitialised, held), fresh.x, held)
         y = None if self.y is None or fresh.y is None else torch.where(reinitialised, fresh.y, self.y[index])
         return BufferDraw(x, y, torch.where(reinitialised, 0, self.age[index]), index)
 
@@ -147,24 +158,18 @@ class Buffer(nn.Module, Part, ABC):
         return Points(self._decode(self.x[slots]), None if self.y is None else self.y[slots])
 
     def metrics(self) -> dict[str, Tensor]:
-        """What the buffer holds, and what the newest step did to it.
-
-        ``buffer/age``: mean training steps that the held chains ran; ``buffer/staleness``: mean training steps since
-        the held points were stored, so how far they lag behind the model; ``buffer/filled``: share of slots held;
-        ``buffer/reinitialised``: share of the drawn chains that were; ``buffer/moved``: share of components that
-        moved by more than 1/255 of the domain's width: near 0 the chains stand still.
-        """
+        """What the buffer holds, and what the newest step did to it."""
         held = slice(max(self.n_filled, 1))
         values = {
-            "buffer/age": self.age[held].float().mean(),
-            "buffer/staleness": self.n_writes - self.written[held].float().mean(),
-            "buffer/filled": torch.full((), self.n_filled / self.size, device=self.x.device),
+            AGE: self.age[held].float().mean(),
+            STALENESS: self.n_writes - self.written[held].float().mean(),
+            FILLED: torch.full((), self.n_filled / self.size, device=self.x.device),
         }
         if self._last is not None:
             draw, x = self._last
             level = (self.domain.high - self.domain.low) / 255
-            values["buffer/reinitialised"] = (draw.age == 0).float().mean()
-            values["buffer/moved"] = ((x - draw.x).abs() > level).float().mean()
+            values[REINITIALISED] = (draw.age == 0).float().mean()
+            values[MOVED] = ((x - draw.x).abs() > level).float().mean()
         return values
 
     def _encode(self, x: Batch) -> Tensor:

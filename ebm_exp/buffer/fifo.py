@@ -17,4 +17,4 @@ class Fifo(Buffer):
         n = len(draw.slots)
         slots = torch.arange(self.n_stored, self.n_stored + n, device=self.x.device) % self.size
         for name, rows in ends.items():
-            getattr(self, name)[slots] = rows
+            self.get_buffer(name)[slots] = rows

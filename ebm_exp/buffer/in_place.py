@@ -14,4 +14,4 @@ class InPlace(Buffer):
 
     def _put(self, draw: BufferDraw, ends: dict[str, Tensor]) -> None:
         for name, rows in ends.items():
-            getattr(self, name)[draw.slots] = rows
+            self.get_buffer(name)[draw.slots] = rows

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ebm_exp.buffer.base import Buffer, BufferDraw
 from ebm_exp.random import generator
+from ebm_exp.types import per_point
 
 
 class Reservoir(Buffer):
@@ -32,6 +33,6 @@ class Reservoir(Buffer):
         last = torch.full((self.size,), -1, device=device)
         last = last.scatter_reduce(0, slots, torch.where(kept, row, -1), "amax")[slots]
         for name, rows in ends.items():
-            column = getattr(self, name)
-            hit = (last >= 0).view(-1, *[1] * (rows.dim() - 1))
+            column = self.get_buffer(name)
+            hit = per_point(last >= 0, rows)
             column[slots] = torch.where(hit, rows[last.clamp(min=0)], column[slots])

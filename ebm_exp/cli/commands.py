@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ebm_exp.cli.entry import Launch, run_entry_point
 
 if TYPE_CHECKING:
+    from ebm_exp.config.build import Parts
     from ebm_exp.run.directory import RunDirectory
+    from ebm_exp.trainer.experiment import Experiment
     from ebm_exp.trainer.outcome import Outcome
 
 
@@ -53,37 +55,44 @@ def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
 
 def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory") -> "Outcome":
     """Train; where a guard rolls back, again."""
-    from ebm_exp.config.run_config import refuse_links
     from ebm_exp.run import attempt
     from ebm_exp.run.checkpoint import read_state
-    from ebm_exp.run.loaded import load_initial_weights
-    from ebm_exp.trainer.build import build, check_data
+    from ebm_exp.trainer.build import check_data
     from ebm_exp.trainer.rollback import rollback
+    from ebm_exp.trainer.session import Session
 
     state = read_state(directory, key="resume") if config["resume"] else None
-    begun = False
     if state is not None:
         config = attempt.in_force(directory, config)
+    parts, experiment = _build(config, state, launch)
+    if state is None:
+        directory.create()
+    else:
+        if "data" in (began := directory.summary()):
+            check_data(experiment.dataset, began["data"])
+        attempt.asked(directory, config, state["step"])
     while True:
-        parts, experiment = build(config, state, launch.allowed)
-        if config["init_from"] and state is None:
-            if not config["trust"]:
-                refuse_links(config["init_from"], "init_from")
-            load_initial_weights(experiment.energy, config["init_from"])
-        if not begun and state is not None:
-            if "data" in (began := directory.summary()):
-                check_data(experiment.dataset, began["data"])
-            attempt.asked(directory, config, state["step"])
-        elif not begun:
-            directory.create()
-        begun = True
-        outcome: Outcome = parts["trainer"].fit(
-            parts, experiment, directory, parts["logger"], launch.group, state, launch.prune
-        )
+        trainer, logger = parts["trainer"], parts["logger"]
+        outcome = Session(trainer, experiment, directory, logger, state, launch.prune, launch.group).run()
         following = rollback(directory, config, experiment.guard, outcome)
         if following is None:
             return outcome
         config, state = following
+        parts, experiment = _build(config, state, launch)
+
+
+def _build(config: dict[str, Any], state: dict[str, Any] | None, launch: Launch) -> "tuple[Parts, Experiment]":
+    """The parts of a training and the experiment they make; one from the start begins at the weights it is given."""
+    from ebm_exp.config.run_config import refuse_links
+    from ebm_exp.run.loaded import load_initial_weights
+    from ebm_exp.trainer.build import build
+
+    parts, experiment = build(config, state, launch.allowed)
+    if config["init_from"] and state is None:
+        if not config["trust"]:
+            refuse_links(config["init_from"], "init_from")
+        load_initial_weights(experiment.energy, config["init_from"])
+    return parts, experiment
 
 
 def _sample(config: dict[str, Any], launch: Launch) -> None:

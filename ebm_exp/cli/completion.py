@@ -9,16 +9,20 @@ import importlib.util
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.cli.line import config_dirs
+from ebm_exp.cli.line import CommandLine
+from ebm_exp.cli.mends import name_start, quote_home, split_runs
+from ebm_exp.cli.saved import Start, find_start
+from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import GROUPS, NESTED
+from ebm_exp.config.override import Override
+from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import CONF
-
-Compose = Callable[[list[str]], dict[str, Any]]  # the config of the words before, unresolved; empty: it cannot be made
+from ebm_exp.shell import quoted
 
 OPTIONS = {
     **{"--cfg": "job hydra all", "--info": "all config defaults defaults-tree plugins searchpath"},
@@ -55,48 +59,71 @@ complete -o default -F _ebm_complete python python3 ebm-train ebm-sample ebm-eva
 UNINSTALL = "complete -r python python3 ebm-train ebm-sample ebm-evaluate; unset -f _ebm_complete"
 
 
-def answer(arguments: Sequence[str], config_name: str, compose: Compose) -> bool:
-    """Print what ``-sc query=<shell>``, ``-sc install=bash`` or ``-sc uninstall=bash`` asks for; False: it is Hydra's.
-
-    Args:
-        arguments: the command line.
-        config_name: ``train`` or ``sample``.
-        compose: gives the config.
-    """
-    asked = next((a for a in arguments if a.startswith(("query=", "install=", "uninstall="))), "")
-    if asked.startswith("query="):
-        print("\n".join(complete(os.environ.get("COMP_LINE", ""), config_name, compose)))
-    elif asked in ("install=bash", "uninstall=bash"):
-        print(BASH if asked == "install=bash" else UNINSTALL)
+def answer(line: CommandLine) -> bool:
+    """Print what ``-sc query=<shell>``, ``install=bash`` or ``uninstall=bash`` asks for; False: it is Hydra's."""
+    if line.value("query") is not None:
+        print("\n".join(complete(os.environ.get("COMP_LINE", ""), line.program)))
+    elif line.value("install") == "bash" or line.value("uninstall") == "bash":
+        print(BASH if line.has("install") else UNINSTALL)
     else:
         return False
     return True
 
 
-def complete(line: str, config_name: str, compose: Compose) -> list[str]:
+def complete(typed: str, program: str) -> list[str]:
     """What the last word of a command may be, sorted, as the shell reads it.
 
     Args:
-        line: the command as typed so far: ``python train.py sampler.st``.
-        config_name: ``train`` or ``sample``.
-        compose: gives the config.
+        typed: the command so far: ``python train.py sampler.st``.
+        program: ``train``, ``sample`` or ``evaluate``.
     """
-    words = _split(line)
+    words = _split(typed)
     words = words[2:] if Path(words[0]).name.startswith("python") else words[1:]
-    word = words.pop() if words and not re.search(r"(?<!\\)\s$", line) else ""
+    word = words.pop() if words and not re.search(r"(?<!\\)\s$", typed) else ""
     if words and OPTIONS.get(words[-1], ""):
         found = OPTIONS[words[-1]].split()
     elif word.startswith("-"):
         found = list(OPTIONS)
-    elif "=" in word:
-        key, _, value = word.partition("=")
-        listed, last = re.fullmatch(r"(.*[,\[])?(.*)", value, re.DOTALL).groups("")  # type: ignore[union-attr]
-        found = [f"{key}={listed}{v}" for v in _values(key.lstrip("+~"), last, words, config_name, compose)]
     else:
-        sign = word[: len(word) - len(word.lstrip("+~"))]
-        found = [sign + key for key in _keys(word.lstrip("+~"), words, config_name, compose)]
-        found = [key.rstrip("=") for key in found] if sign == "~" else found
+        found = _overrides(Override.read(word), CommandLine.read(program, words))
     return [re.sub(r"([^\w@%+=:,./~\[\]-])", r"\\\1", each) for each in sorted(set(found)) if each.startswith(word)]
+
+
+def _overrides(begun: Override, line: CommandLine) -> list[str]:
+    """Overrides that begin like one, behind those of a line."""
+    if begun.text is not None:
+        listed, last = re.fullmatch(r"(.*[,\[])?(.*)", begun.text, re.DOTALL).groups("")  # type: ignore[union-attr]
+        return [f"{begun.sign}{begun.key}={listed}{value}" for value in _values(begun.key, last, line)]
+    found = [begun.sign + key for key in _keys(begun.key, line)]
+    return [key.rstrip("=") for key in found] if begun.deletes else found
+
+
+def compose(line: CommandLine) -> dict[str, Any]:
+    """The config by the choices of a command line that is not finished, unresolved; empty where it cannot be made."""
+    from hydra import version
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl  # Hydra's own: for a Tab no class is imported
+    from hydra._internal.utils import create_config_search_path
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    for mend in (quote_home, split_runs, name_start):
+        line = mend(line)
+    try:
+        start = find_start(line)
+    except UserError:
+        start = Start(line, line.program)
+    chosen = [each for each in line.overrides if each.group in GROUPS and not each.deletes and len(each.values) == 1]
+    folders = [f"hydra.searchpath=[{quoted(f'file://{folder}')}]" for folder in line.config_dirs]
+    version.setbase("1.3")
+    try:
+        loader = ConfigLoaderImpl(create_config_search_path(str(CONF)))
+        composed = loader.load_configuration(start.primary, [*map(str, chosen), *folders], RunMode.RUN)
+    except HydraException:
+        return {}
+    config = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(config, dict)
+    return {str(key): value for key, value in config.items() if key != "hydra"}
 
 
 def _split(line: str) -> list[str]:
@@ -108,17 +135,17 @@ def _split(line: str) -> list[str]:
     return line.split()
 
 
-def _keys(begun: str, words: list[str], config_name: str, compose: Compose) -> list[str]:
+def _keys(begun: str, line: CommandLine) -> list[str]:
     """Keys of the node that is named so far; at the top those of the script and its groups."""
     if begun.startswith("hydra"):
         return list(HYDRA)
-    config, (path, dot, _) = compose(words), begun.rpartition(".")
-    node = _at(config, path)
+    path, dot, _ = begun.rpartition(".")
+    node = _node(compose(line), path)
     keys = [f"{path}{dot}{key}" + ("." if isinstance(value, dict) else "=") for key, value in node.items()]
     if dot:
         return [key for key in keys if "._" not in key] + [f"{path}.{p}=" for p in _parameters(node) if p not in node]
-    if config_name != "train":
-        extra = ["mode", "start"] if config_name == "sample" else []
+    if line.program != "train":
+        extra = ["mode", "start"] if line.program == "sample" else []
         groups = [*extra, *(key for key in node if key in GROUPS)]
     else:
         groups = re.findall(r"^  - ([\w@]+):", (CONF / "train.yaml").read_text(encoding="utf-8"), re.MULTILINE)
@@ -126,29 +153,27 @@ def _keys(begun: str, words: list[str], config_name: str, compose: Compose) -> l
     return keys + [f"{group}=" for group in groups] + [f"{group}@{path}=" for path, group in NESTED.items()]
 
 
-def _values(key: str, begun: str, words: list[str], config_name: str, compose: Compose) -> list[str]:
+def _values(key: str, begun: str, line: CommandLine) -> list[str]:
     """Choices of a group, runs, the values that a key may have, or the one that it has."""
     if key in RUNS:
         return _runs(begun)
     group = key.split("@")[0]
-    folders = [folder / group for folder in (CONF, *config_dirs(words)) if "." not in group]
+    folders = [folder / group for folder in (CONF, *line.config_dirs) if "." not in group]
     choices = [file.relative_to(d).with_suffix("").as_posix() for d in folders for file in d.rglob("*.yaml")]
     choices += OF_HYDRA.get(group, [])
     if choices:
         return [choice for choice in choices if not choice.startswith("shared/")]  # what data sets inherit
     path, _, name = key.rpartition(".")
-    node = _at(compose(words), path)
-    parameters = _parameters(node if path else {"_target_": _LEVELS[config_name]})
+    node = _node(compose(line), path)
+    parameters = _parameters(node if path else {"_target_": _LEVELS[line.program]})
     allowed, value = parameters.get(name, []), node.get(name)
     if isinstance(value, bool):
         return ["true", "false"]
     return allowed or ([] if value is None or isinstance(value, dict | list) or "${" in str(value) else [str(value)])
 
 
-def _at(config: dict[str, Any], path: str) -> dict[str, Any]:
-    node: Any = config
-    for part in filter(None, path.split(".")):
-        node = node.get(part) if isinstance(node, dict) else None
+def _node(config: dict[str, Any], path: str) -> dict[str, Any]:
+    node = look_up(config, path)
     return node if isinstance(node, dict) else {}
 
 
@@ -197,7 +222,10 @@ def _annotations(files: Sequence[Path], name: str) -> dict[str, str]:
         own = fields if init is None else _of(init.args)
         if init is not None and init.args.kwarg is None:
             return own
-        bases = [_annotations(files, base.id) for base in found.bases if isinstance(base, ast.Name)]
+        handed_on = "" if init is None or init.args.kwarg is None else ast.unparse(init.args.kwarg)
+        options = re.search(r"Unpack\[(\w+)\]", handed_on)  # a typed mapping, which alone says what a base may be given
+        names = [options[1]] if options else [base.id for base in found.bases if isinstance(base, ast.Name)]
+        bases = [_annotations(files, base) for base in names]
         return {key: value for each in bases for key, value in each.items()} | own
     return {}
 

@@ -1,33 +1,23 @@
 """The command line: run an entry point under Hydra, with errors a user can read."""
 
-import contextlib
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from ebm_exp.cli import process, replaced
-from ebm_exp.cli.explain import explain, node_at, refuse_no_choices, with_defaults
-from ebm_exp.cli.line import (
-    claim_stamp,
-    config_dirs,
-    hold_back,
-    overrides_first,
-    quote_home,
-    refuse_absent_slurm,
-    refuse_empty_paths,
-    refuse_names_outside,
-    refuse_used_directory,
-    value_of,
-)
-from ebm_exp.cli.saved import LOOKING, notes_on, opened, resumed, trusted
+from ebm_exp.cli import process
+from ebm_exp.cli.checks import CHECKS
+from ebm_exp.cli.line import CommandLine
+from ebm_exp.cli.mends import MENDS
+from ebm_exp.cli.saved import Start, find_start
+from ebm_exp.cli.stamp import claim_stamp
 from ebm_exp.config.errors import UserError, out_of_memory
-from ebm_exp.config.run_config import RunConfig
-from ebm_exp.config.trust import ANY, CONF, Allowed, allowed_by
+from ebm_exp.config.trust import ANY, CONF, Allowed
 from ebm_exp.files import disk_problem
 from ebm_exp.run.directory import is_sweep
 from ebm_exp.shell import remember
@@ -67,175 +57,170 @@ class Launch:
     saved: dict[str, Any] = field(default_factory=dict)
 
 
-def run_entry_point(main: Callable[[dict[str, Any], Launch], Any], config_name: str) -> None:
+Main = Callable[[dict[str, Any], Launch], Any]
+
+
+def run_entry_point(main: Main, program: str) -> None:
     """Compose the config, check it, call ``main(config, launch)``; the exit code is 2 for a user's error, 1 for a bug.
 
     Args:
         main: gets the resolved, validated config as a plain dict.
-        config_name: ``train``, ``sample`` or ``evaluate``.
+        program: ``train``, ``sample`` or ``evaluate``.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach us: Hydra's own report is a page long
     remember(sys.argv[1:])
-    looking = bool(LOOKING & {a.split("=")[0] for a in sys.argv[1:]})
-    process.begin(looking)
-    from hydra import main as hydra_main
+    line = CommandLine.read(program, sys.argv[1:])
+    process.begin(line.is_looking)
+    try:
+        if {"-sc", "--shell-completion"} & set(line.options):
+            from ebm_exp.cli.completion import answer
+
+            if answer(line):
+                return process.end(line.is_looking)
+        for check in CHECKS:
+            check(line)
+        for mend in MENDS:
+            line = mend(line)
+        start = find_start(line)
+        if not line.is_looking and not {"hydra.run.dir", "output_dir", "hydra.sweep.dir"} & start.line.keys:
+            os.environ["EBM_RUN_STAMP"] = claim_stamp()
+        _run_hydra(Task(main, start))
+    except Exception as error:
+        end_if_told(error, line)
+        raise
+    process.end(line.is_looking)
+
+
+def _run_hydra(task: "Task") -> None:
+    """Hand the command line over to Hydra, once."""
+    import hydra
+
+    sys.argv[1:] = task.start.line.words
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name=task.start.primary)(task)()
+
+
+def end_if_told(error: Exception, line: CommandLine) -> None:
+    """End the process with what a user's error says; any other is left to who raised it."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    arguments = quote_home(sys.argv[1:])
+    if isinstance(error, UserError):
+        _exit(str(error).splitlines())
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        from ebm_exp.config.explain import explain
 
-    def tell(error: Exception) -> None:
-        """End with what a user's error says; any other is left to who raised it."""
-        if isinstance(error, UserError):
-            _exit(str(error).splitlines())
-        if isinstance(error, HydraException | OmegaConfBaseException):
-            _exit(explain(error, arguments, config_name))
-        if (problem := out_of_memory(error)) is not None:
-            _exit([problem, _SMALLER[config_name]])
-        if (problem := disk_problem(error)) is not None:
-            _exit([f"{problem}; {_ELSEWHERE['resume' if value_of('resume', arguments) else config_name]}"])
-
-    try:
-        if {"-sc", "--shell-completion"} & set(arguments):
-            from ebm_exp.cli.completion import answer
-
-            if answer(arguments, config_name, lambda typed: _composed(typed, config_name)):
-                return process.end(looking)
-        refuse_empty_paths(arguments)
-        refuse_names_outside(arguments)
-        refuse_no_choices(arguments)
-        if not looking:
-            refuse_absent_slurm(arguments)
-            directory = "hydra.run.dir" if config_name == "train" else "output_dir"
-            if config_name == "train" and value_of("resume", arguments) == "auto":
-                from ebm_exp.cli.auto import begin_or_go_on
-
-                begin_or_go_on(arguments)
-            if value_of("resume", arguments) is None:
-                refuse_used_directory(arguments, directory)
-            if not {directory, "hydra.sweep.dir", "resume"} & {a.split("=")[0] for a in arguments}:
-                os.environ["EBM_RUN_STAMP"] = claim_stamp()
-        primary, saved = resumed(arguments) if config_name == "train" else opened(arguments, config_name)
-        known, notes = _of_run(arguments, primary, saved)
-        arguments += replaced.of_targets(arguments, config_name)
-        if not looking or {"--cfg", "-c"} & {a.split("=")[0] for a in arguments}:
-            dropped, lines = replaced.of_choices(arguments, config_name)
-            arguments, notes = arguments + dropped, notes + lines
-        if primary == "train":
-            arguments = hold_back(arguments)
-        while True:
-            sys.argv[1:] = overrides_first(arguments)
-            try:
-                hydra_main(version_base="1.3", config_path=str(CONF), config_name=primary)(
-                    _wrap(main, tell, known, notes)
-                )()
-                return process.end(looking)
-            except HydraException as error:
-                added = with_defaults(error, arguments, config_name)
-                if added is None:
-                    raise
-                arguments = added
-    except Exception as error:
-        tell(error)
-        raise
+        _exit(explain(error, line.words))
+    if (problem := out_of_memory(error)) is not None:
+        _exit([problem, _SMALLER[line.program]])
+    if (problem := disk_problem(error)) is not None:
+        _exit([f"{problem}; {_ELSEWHERE['resume' if line.value('resume') else line.program]}"])
 
 
-def _exit(lines: list[str]) -> None:
+def _exit(lines: list[str]) -> NoReturn:
     print("\n".join(lines[:3]), file=sys.stderr)
     sys.exit(2)
 
 
-def _of_run(arguments: list[str], primary: str, found: RunConfig | None) -> tuple[dict[str, Any], list[str]]:
-    """What a launch knows of the run that the command names, and what is said of it: it is not its user's own word."""
-    if found is None:
-        return {}, []
-    if trusted(arguments):
-        return {"saved": found.values}, []
-    key = "resume" if primary == "resumed_run" else "run"
-    allowed = allowed_by(str(value_of(key, arguments)), arguments, config_dirs(arguments), key)
-    return {"saved": found.values, "allowed": allowed}, notes_on(found, arguments)
+@dataclass(frozen=True)
+class Task:
+    """What Hydra calls with each config that it has composed.
 
+    Attributes:
+        main: the command.
+        start: what it was started with.
+    """
 
-def _wrap(
-    main: Callable[[dict[str, Any], Launch], Any],
-    tell: Callable[[Exception], None],
-    known: dict[str, Any],
-    notes: list[str],
-) -> Callable[[Any], Any]:
-    def job(composed: Any) -> Any:
+    main: Main
+    start: Start
+
+    def __call__(self, composed: Any) -> Any:
+        """Run the command; the best value of the optimized metric, for a sweeper."""
+        from hydra.core.global_hydra import GlobalHydra
         from hydra.core.hydra_config import HydraConfig
-        from omegaconf import OmegaConf
 
         hydra = HydraConfig.get()
         logging.captureWarnings(True)  # into train.log
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
-        multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
-        launch = Launch(Path(hydra.runtime.output_dir), str(hydra.sweep.dir) if multirun else None, **known)
-        if multirun and is_sweep(hydra.sweep.dir):
-            return _train_in_sweep(main, composed, hydra, launch)
+        is_multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+        launch = Launch(
+            run_dir=Path(hydra.runtime.output_dir),
+            group=str(hydra.sweep.dir) if is_multirun else None,
+            allowed=self.start.allowed,
+            saved=self.start.saved,
+        )
+        if is_multirun and is_sweep(hydra.sweep.dir):
+            return self._run_job(composed, hydra, launch)
+        notes = () if is_multirun else GlobalHydra.instance().config_loader().notes  # type: ignore[attr-defined]
         try:
-            config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-            from ebm_exp.config.validate import validate
-
-            validate(config, launch.allowed)
-            for line in notes:
-                logging.getLogger(__name__).warning(line)
-            outcome = main(config, launch)
+            outcome = self._run(_plain(composed), launch, (*self.start.notes, *notes))
         except Exception as error:
-            if multirun:  # Hydra shows one error of a sweep, at its very end: say each when it happens
+            if is_multirun:  # Hydra shows one error of a sweep, at its very end: say each when it happens
                 where = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"
                 logging.getLogger("ebm_exp").error("%s failed: %s", where, error)
             if isinstance(error, UserError) or type(error).__module__.startswith("omegaconf"):
                 _discard(launch.run_dir)
-            if not multirun:
-                tell(error)  # here, before Hydra writes a line of its own above it
+            if not is_multirun:
+                end_if_told(error, self.start.line)  # here, before Hydra writes a line of its own above it
             raise
-        if not multirun and outcome is not None and outcome.exit_code:
+        if not is_multirun and outcome is not None and outcome.exit_code:
             sys.exit(outcome.exit_code)
         return outcome.best["value"] if outcome is not None and outcome.best else None
 
-    return job
+    def _run(self, config: dict[str, Any], launch: Launch, notes: Iterable[str] = ()) -> Any:
+        """Check the config, say what is to be known of it, and carry out the command."""
+        from ebm_exp.config.validate import validate
+
+        validate(config, launch.allowed)
+        for note in notes:
+            logging.getLogger(__name__).warning(note)
+        return self.main(config, launch)
+
+    def _run_on_one_thread(self, launch: Launch, config: dict[str, Any]) -> Any:
+        from ebm_exp.config.build import one_thread
+
+        one_thread(config["device"])
+        return self._run(config, launch)
+
+    def _run_job(self, composed: Any, hydra: Any, launch: Launch) -> Any:
+        """One job of our own sweepers, which knows its folder and whether it goes on."""
+        from ebm_exp.sweep.directory import SweepDirectory
+        from ebm_exp.sweeper import job
+
+        sweep, number = SweepDirectory(str(hydra.sweep.dir)), int(launch.run_dir.name)
+        launch = replace(launch, in_sweep=True)
+        if sweep.record()["kind"] == "search":
+            from ebm_exp.sweeper.study import Pruner
+
+            launch = replace(launch, prune=Pruner(sweep, number))
+        return job.run(
+            sweep,
+            number,
+            _plain(composed),
+            list(hydra.overrides.task),
+            write_hydra=partial(_write_hydra, composed, hydra),
+            train=partial(self._run_on_one_thread, launch),
+        )
 
 
-def _train_in_sweep(main: Callable[[dict[str, Any], Launch], Any], composed: Any, hydra: Any, launch: Launch) -> Any:
-    """One job of our own sweepers, which knows its folder and whether it goes on."""
+def _plain(composed: Any) -> dict[str, Any]:
+    """A composed config as plain values, its references resolved."""
     from omegaconf import OmegaConf
 
-    from ebm_exp.config.build import one_thread
-    from ebm_exp.config.validate import validate
-    from ebm_exp.sweep.directory import SweepDirectory
-    from ebm_exp.sweeper import job
-
-    sweep, number = SweepDirectory(str(hydra.sweep.dir)), int(launch.run_dir.name)
-    launch = replace(launch, in_sweep=True)
-    if sweep.record()["kind"] == "search":
-        from ebm_exp.sweeper.study import Pruner
-
-        launch = replace(launch, prune=Pruner(sweep, number))
-
-    def write_hydra(folder: Path) -> None:
-        written = {"config": composed, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
-        (folder / ".hydra").mkdir(exist_ok=True)
-        for name, content in written.items():
-            OmegaConf.save(OmegaConf.create(content), folder / ".hydra" / f"{name}.yaml")
-
-    def train(config: dict[str, Any]) -> Any:
-        validate(config, launch.allowed)
-        one_thread(config["device"])
-        return main(config, launch)
-
     config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    return job.run(sweep, number, config, list(hydra.overrides.task), write_hydra, train)
+    return config  # type: ignore[no-any-return]
+
+
+def _write_hydra(composed: Any, hydra: Any, folder: Path) -> None:
+    """Write ``.hydra`` into a job's folder, as Hydra does for a single run."""
+    from omegaconf import OmegaConf
+
+    written = {"config": composed, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
+    (folder / ".hydra").mkdir(exist_ok=True)
+    for name, content in written.items():
+        OmegaConf.save(OmegaConf.create(content), folder / ".hydra" / f"{name}.yaml")
 
 
 def _discard(run_dir: Path) -> None:
     """Remove a run directory in which nothing was started but what Hydra wrote on the way."""
     if run_dir.is_dir() and {p.name for p in run_dir.iterdir()} <= {".hydra", ".lock", "train.log", "sample.log"}:
         shutil.rmtree(run_dir)
-
-
-def _composed(typed: list[str], config_name: str) -> dict[str, Any]:
-    """The config by a command line that is not finished, for completion."""
-    with contextlib.suppress(UserError):
-        resumed(typed := [*typed]) if config_name == "train" else opened(typed := [*typed], config_name)
-    return node_at("", typed, config_name)

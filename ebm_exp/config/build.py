@@ -17,11 +17,18 @@ from pydantic import ValidationError
 from torch import nn
 
 from ebm_exp.config.errors import UNFIT, UserError, unfit
+from ebm_exp.config.signature import arguments, source
 from ebm_exp.config.trust import ANY, OURS, Allowed
-from ebm_exp.config.validate import arguments, arguments_of, coerce, explained, is_node, locate, source, validate
+from ebm_exp.config.validate import arguments_of, coerce, explained, is_node, locate, validate
+from ebm_exp.part import Part
 from ebm_exp.random import Stream, seed_global
 
 _MISSING = object()
+_LEVELS = {  # what is said where the data do not have those that a part is for
+    "binary": "needs points of two levels (dataset=binary_digits), the data set has others",
+    "continuous": "needs points of a continuous box, the data have two levels; for those there are "
+    "objective=pseudo_likelihood, ratio_matching, energy_discrepancy_binary and sampler=gibbs_with_gradients",
+}
 _MADE_FROM = {"stream": "seed", "suggest": "dataset", "temperature": "objective"}  # what has no node of its own
 
 
@@ -122,6 +129,7 @@ class Parts:
                     raise UserError(f"{path}.{key}: is filled from {where}, which this experiment does not have")
         if node.get("_partial_"):
             return functools.partial(target, **values, **provided)
+        self._check_levels(path, target)
         try:
             part = target(**values, **provided)
         except ValueError as error:
@@ -133,6 +141,12 @@ class Parts:
             if isinstance(value, nn.Module):
                 value.to(self["device"])
         return part
+
+    def _check_levels(self, path: str, target: Any) -> None:
+        """Refuse a part for data of two levels, or of more, where the data are others (``Part.requires``)."""
+        required = target.requires if inspect.isclass(target) and issubclass(target, Part) else None
+        if required is not None and self._find(f"dataset.{required}") is False:
+            raise UserError(f"{path}: {_LEVELS[required]}")
 
     def _find(self, where: str) -> Any:
         """What a path of ``From`` leads to, or ``_MISSING``."""

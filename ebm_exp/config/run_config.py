@@ -7,19 +7,17 @@ not followed. ``trust=true`` lifts that.
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ebm_exp.config import plain
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.keys import side_effect
+from ebm_exp.config.tree import leaves, look_up
 
 FORMAT = 3  # of a run's config, summary and checkpoints; a run of another format cannot be read
 _APPENDED = ("metrics.jsonl", "train.log", "sample.log")  # what is written in place
-# What a run's config may say and another run does not follow: what is sent, fetched and written elsewhere is the user's
-# to say. Keys anywhere, and below logger alone.
-SIDE_EFFECTS: dict[str, Any] = {"cache_dir": "outputs/cache", "download": False}
-OF_LOGGER: dict[str, Any] = {"entity": None, "dir": None}
 
 
 class RunConfig(NamedTuple):
@@ -38,7 +36,7 @@ def read_run_config(run: str | Path, trust: bool = False, key: str = "run", live
     """The config that a run directory was composed from, its references resolved: nothing in it refers any more.
 
     A value that calls a resolver (``${oc.env:…}``) is ``???``: only the user can fill it. What has side effects is as
-    by default (``SIDE_EFFECTS``).
+    by default (``keys.side_effect``).
 
     Args:
         run: the run directory.
@@ -59,10 +57,10 @@ def read_run_config(run: str | Path, trust: bool = False, key: str = "run", live
         assert isinstance(resolved, dict)
         return RunConfig({str(name): value for name, value in resolved.items()}, {})
     try:
-        values = _without_side_effects(plain.resolve(config, live), SIDE_EFFECTS)
+        values = _without_side_effects(plain.resolve(config, live))
     except plain.PlainError as error:
         raise UserError(f"{key}: {Path(run) / '.hydra' / 'config.yaml'} {error}") from None
-    return RunConfig(values, dict(_differences(config, _without_side_effects(config, SIDE_EFFECTS), "")))
+    return RunConfig(values, dict(_differences(config, _without_side_effects(config))))
 
 
 def refuse_links(run: str | Path, key: str) -> None:
@@ -91,23 +89,21 @@ def refuse_links(run: str | Path, key: str) -> None:
             raise UserError(f"{key}: {path} is {kind}, and a run may not lead out of itself; trust=true follows it")
 
 
-def _without_side_effects(value: Any, defaults: dict[str, Any]) -> Any:
+def _without_side_effects(value: Any, path: str = "") -> Any:
+    """The same config, with what another run has in place of what would send, fetch or write elsewhere."""
+    if instead := side_effect(path):
+        return instead["value"]
     if isinstance(value, list):
-        return [_without_side_effects(item, defaults) for item in value]
-    if not isinstance(value, dict):
-        return value
-    own = {key: defaults[key] for key in value if key in defaults}
-    logger = defaults | OF_LOGGER
-    rest = {k: _without_side_effects(v, logger if k == "logger" else defaults) for k, v in value.items()}
-    return rest | own
+        return [_without_side_effects(item, path) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_side_effects(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()}
+    return value
 
 
-def _differences(before: Any, after: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key, item in before.items():
-            yield from _differences(item, after[key], f"{path}.{key}" if path else key)
-    elif before != after and before is not None:
-        yield path, before
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in leaves(before):
+        if value is not None and value != look_up(after, key):
+            yield key, value
 
 
 def check_format(run: str | Path, key: str = "run") -> None:
@@ -129,9 +125,7 @@ def check_format(run: str | Path, key: str = "run") -> None:
 
 def resolver_at(run: str | Path, key: str) -> str | None:
     """The key at which the config of a run calls a resolver, when a value wants it: this one or one it refers to."""
-    node: Any = _read(run, "run")
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+    node = look_up(_read(run, "run"), key)
     if not isinstance(node, str):
         return None
     if "${" in plain.REFERENCE.sub("", node):

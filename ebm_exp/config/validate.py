@@ -15,18 +15,13 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from ebm_exp.config.errors import UserError, nearest
+from ebm_exp.config.keys import COLLECTIONS, PARTS, SUGGESTED
+from ebm_exp.config.signature import arguments, source
 from ebm_exp.config.top import level
 from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.part import Part
-from ebm_exp.types import From
 
 OWN = {"_target_", "_partial_"}  # keys of a node that are no arguments
-SUGGESTED = {"suggest", "stand_in"}  # of a data set alone: values for other nodes, and what stands in for it
-PARTS = {  # one part each
-    *("dataset", "energy", "sampler", "buffer", "sampling", "augmentation", "data_augmentation", "noise", "objective"),
-    *("optimizer", "schedule", "engine", "trainer", "guard", "logger", "mode"),
-}
-COLLECTIONS = ("regularization", "evaluator")  # mappings of parts
 GIVEN = {"optimizer": {"params"}}  # arguments that the builder hands to a third party's constructor
 
 
@@ -48,31 +43,10 @@ def locate(path: str, target: Any) -> Callable[..., Any]:
     return found
 
 
-def arguments(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters of a constructor, annotations resolved where they can be."""
-    parameters = dict(inspect.signature(target).parameters)
-    try:
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    except NameError:  # a third party's hints under TYPE_CHECKING
-        hints = {}
-    return {name: p.replace(annotation=hints.get(name, Any)) for name, p in parameters.items()}
-
-
-def settable(target: Callable[..., Any]) -> set[str]:
-    """The parameters of a constructor that a config may give and the rest of the experiment does not."""
-    named = {n: p for n, p in arguments(target).items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    return {name for name, parameter in named.items() if source(name, parameter) is None}
-
-
-def source(name: str, parameter: inspect.Parameter) -> str | None:
-    """Where the rest of the experiment fills a parameter from (see ``From``); None: nowhere."""
-    marks = [mark for mark in getattr(parameter.annotation, "__metadata__", ()) if isinstance(mark, From)]
-    return (marks[0].path or name) if marks else None
-
-
 def arguments_of(path: str, node: Mapping[str, Any], target: Any) -> dict[str, Any]:
     """What a node gives its constructor, without what a data set suggests to others."""
-    hidden = OWN | SUGGESTED if path == "dataset" or getattr(target, "suggests", False) is True else OWN
+    suggests = path == "dataset" or (inspect.isclass(target) and issubclass(target, Part) and target.suggests)
+    hidden = OWN | SUGGESTED if suggests else OWN
     return {key: value for key, value in node.items() if key not in hidden}
 
 

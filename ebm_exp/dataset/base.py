@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -16,6 +16,23 @@ from ebm_exp.types import PerSample, Points, Transform
 _HASHED_BYTES = 2**28  # of a split in the fingerprint: all of CIFAR, .2 s
 
 
+class ImageOptions(TypedDict, total=False):
+    """What every data set of images can be asked for, and hands on.
+
+    Attributes:
+        dequantize: add uniform noise of one level's width, so that the levels tile the domain evenly.
+        clamp_noise: clamp noisy points to the domain (an image's value range; not a toy's plotting box, which points
+            may lie outside of).
+        horizontal_flip: mirror each training image with probability ½.
+        resident: keep the points on the device; null: when they fill at most half of its free memory.
+    """
+
+    dequantize: bool
+    clamp_noise: bool
+    horizontal_flip: bool
+    resident: bool | None
+
+
 class Dataset(Part):
     """Points, labels and their domain, resident on the device where they fit, streamed from the host otherwise.
 
@@ -27,19 +44,15 @@ class Dataset(Part):
         n_levels: number of grey levels of uint8 data; level k stands for low + k·(high − low)/(n_levels − 1).
         n_classes: number of classes, 0 without labels.
         noise_std: Gaussian noise added to every training batch, in units of the domain.
-        dequantize: add uniform noise of one level's width, so that the levels tile the domain evenly.
-        clamp_noise: clamp noisy points to the domain (an image's value range; not a toy's plotting box, which points
-            may lie outside of).
-        horizontal_flip: mirror each training image with probability ½.
         device: where batches are needed.
-        resident: keep the points on the device; null: when they fill at most half of its free memory.
+        dequantize, clamp_noise, horizontal_flip, resident: see ``ImageOptions``.
 
     Raises:
         ValueError: for points of another type or shape, NaN or infinite, outside the domain; for labels of another
             number or range.
     """
 
-    suggests = True  # its node may hold what it suggests to others, and what stands in for it
+    suggests = True
 
     def __init__(
         self,

@@ -1,11 +1,12 @@
 """Handwritten digits of 8×8 pixels in 17 grey levels: the data set that comes with scikit-learn."""
 
 import functools
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.base import Dataset, ImageOptions
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.random import generator
 from ebm_exp.types import NonNegative, Probability, Provided
@@ -20,10 +21,8 @@ class Digits(Dataset):
         test_share: held out of training, by a split that is the same for every seed; with 0 all digits are trained on
             and stand in for the test set too.
         noise_std: data noise, in units of the value range.
-        dequantize: uniform noise of one grey level.
-        clamp_noise: clamp noisy points to the value range.
-        horizontal_flip: mirror each training image with probability ½.
         value_range: what black and white become.
+        options: see ``ImageOptions``.
     """
 
     def __init__(
@@ -32,10 +31,8 @@ class Digits(Dataset):
         device: Provided[torch.device],
         test_share: Probability = 0.1,
         noise_std: NonNegative = 0.05,
-        dequantize: bool = False,
-        clamp_noise: bool = True,
-        horizontal_flip: bool = False,
         value_range: tuple[float, float] = (-1.0, 1.0),
+        **options: Unpack[ImageOptions],
     ) -> None:
         x, y = load()
         order = torch.randperm(len(x), generator=generator("cpu", "dataset", "digits", "split"))
@@ -51,10 +48,8 @@ class Digits(Dataset):
             n_levels=17,
             n_classes=10,
             noise_std=noise_std,
-            dequantize=dequantize,
-            clamp_noise=clamp_noise,
-            horizontal_flip=horizontal_flip,
             device=device,
+            **options,
         )
 
 

@@ -3,11 +3,12 @@
 import logging
 import os
 from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.base import Dataset, ImageOptions
 from ebm_exp.dataset.decode import Background, Channels, decoded
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import EXTENSIONS, children, given_path, images_below, images_of, shown
@@ -38,14 +39,11 @@ class ImageFolder(Dataset):
             training images stand in.
         value_range: what black and white become.
         noise_std: data noise, in units of the value range.
-        dequantize: uniform noise of one grey level.
-        clamp_noise: clamp noisy points to the value range.
-        horizontal_flip: mirror each training image with probability ½.
         classes: only these, by name or number.
         n_train, n_test: only so many images.
         n_workers: threads that decode; null: one per CPU core.
         cache_dir: where decoded images are kept.
-        resident: keep all on the device; null: when they fit.
+        options: see ``ImageOptions``.
 
     Raises:
         ValueError: when there is no image, one cannot be read, the layout can be read in two ways, a link is broken,
@@ -62,16 +60,13 @@ class ImageFolder(Dataset):
         test_share: Probability = 0.1,
         value_range: tuple[float, float] = (-1.0, 1.0),
         noise_std: NonNegative = 0.0,
-        dequantize: bool = False,
-        clamp_noise: bool = True,
-        horizontal_flip: bool = False,
         classes: tuple[int | str, ...] | None = None,
         n_train: PositiveInt | None = None,
         n_test: PositiveInt | None = None,
         n_workers: PositiveInt | None = None,
         cache_dir: str = "outputs/cache",
-        resident: bool | None = None,
         background: Background = "white",
+        **options: Unpack[ImageOptions],
     ) -> None:
         folder, cache = given_path("root", root), given_path("cache_dir", cache_dir)
         if not folder.is_dir():
@@ -110,11 +105,8 @@ class ImageFolder(Dataset):
             test_labels=test_y,
             n_classes=len(self.class_names),
             noise_std=noise_std,
-            dequantize=dequantize,
-            clamp_noise=clamp_noise,
-            horizontal_flip=horizontal_flip,
             device=device,
-            resident=resident,
+            **options,
         )
 
 

@@ -7,13 +7,13 @@ import pickle
 import struct
 import zlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor
 
 from ebm_exp import memory
-from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.base import Dataset, ImageOptions
 from ebm_exp.dataset.decode import decoded
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_path, shown
@@ -40,15 +40,12 @@ class Vision(Dataset):
         download: fetch what is missing.
         value_range: what black and white become.
         noise_std: data noise, in units of the value range.
-        dequantize: uniform noise of one grey level.
-        clamp_noise: clamp noisy points to the value range.
-        horizontal_flip: mirror each training image with probability ½.
         classes: only these, by name or number.
         n_train, n_test: only so many images.
         size: side of CelebA's images, the middle 140 pixels of the aligned ones; the others have their own.
         attribute: of CelebA, e.g. ``Smiling``: two classes, without and with; null: no labels.
         cache_dir: where CelebA's decoded images are kept.
-        resident: keep all on the device; null: when they fit.
+        options: see ``ImageOptions``.
 
     Raises:
         ValueError: when files are missing (saying where they were looked for and how to get them) or a subset is,
@@ -64,16 +61,13 @@ class Vision(Dataset):
         download: bool = True,
         value_range: tuple[float, float] = (-1.0, 1.0),
         noise_std: NonNegative = 0.0,
-        dequantize: bool = False,
-        clamp_noise: bool = True,
-        horizontal_flip: bool = False,
         classes: tuple[int | str, ...] | None = None,
         n_train: PositiveInt | None = None,
         n_test: PositiveInt | None = None,
         size: PositiveInt = 64,
         attribute: str | None = None,
         cache_dir: str = "outputs/cache",
-        resident: bool | None = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         folder = given_path("root", root)
         if source in ("MNIST", "FashionMNIST", "KMNIST"):
@@ -97,11 +91,8 @@ class Vision(Dataset):
             test_labels=test_y,
             n_classes=len(self.class_names),
             noise_std=noise_std,
-            dequantize=dequantize,
-            clamp_noise=clamp_noise,
-            horizontal_flip=horizontal_flip,
             device=device,
-            resident=resident,
+            **options,
         )
 
 

@@ -1,7 +1,7 @@
 """E(x): the energy, low where data is; p_T(x) ∝ exp(−E(x)/T)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -14,6 +14,8 @@ from ebm_exp.part import Part
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
 _WORDS = {"y": "labels (y)", "t": "noise levels (t)"}  # what a message calls the context
+
+_WITHOUT = {"t": "energy.timed=false"}  # what makes an energy that needs none
 
 _EDGES = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ReLU6, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid)
 
@@ -73,6 +75,21 @@ class Energy(nn.Module, Part, ABC):
             raise ValueError(f"{type(self).__name__} needs {needed}, none are given here")
         bound = {name: tensor for name in self.context if (tensor := available[name]) is not None}
         return Bound(self, bound) if bound else self
+
+    def check_context(self, given: Collection[str], giver: str) -> None:
+        """Refuse one who does not give all that it needs bound.
+
+        Args:
+            given: what will be bound.
+            giver: who binds it, for the message.
+
+        Raises:
+            ValueError: naming what is missing, and the key by which none is needed.
+        """
+        missing = [name for name in self.context if name not in given]
+        if missing:
+            hints = [f"{_WITHOUT[name]} needs none" for name in missing if name in _WITHOUT]
+            raise ValueError("; ".join([f"energy: needs {' and '.join(missing)}, which {giver} does not give", *hints]))
 
     def of_data(self) -> "Energy":
         """The energy whose density exp(−E/T)/Z is that of the data, without a noise level: as a rule this one."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.energy.base import Energy
-from ebm_exp.types import Batch, PerSample, Positive
+from ebm_exp.types import Batch, PerSample, Positive, per_point
 
 
 @runtime_checkable
@@ -50,7 +50,7 @@ class Inpainting(Energy):
         """Under known ``[batch, *event]`` and, of levels, standard normal z ``[batch, *event]``."""
         known = context.pop("known")
         if self.noise is not None and "t" in context:
-            t = _beside(context["t"], x)
+            t = per_point(context["t"], x)
             known = self.noise.share(t) * known + self.noise.width(t) * context.pop("z")
         return self.energy(self.completed(x, known), **context)
 
@@ -82,11 +82,7 @@ class Denoising(Energy):
         noisy, there = context.pop("noisy"), x
         variance: Tensor | float = self.variance
         if self.noise is not None and "t" in context:
-            t = _beside(context["t"], x)
+            t = per_point(context["t"], x)
             there, variance = x / self.noise.share(t), variance - (self.noise.width(t) / self.noise.share(t)).square()
         distance = ((there - noisy).square() / variance).flatten(1).sum(1)
         return self.energy(x, **context) + self.temperature * distance / 2
-
-
-def _beside(t: PerSample, x: Batch) -> Tensor:
-    return t.view(-1, *[1] * (x.dim() - 1))

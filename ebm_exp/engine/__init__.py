@@ -1,8 +1,8 @@
 """Engines: how gradients are computed and chains are run."""
 
-from ebm_exp.engine.base import Engine
+from ebm_exp.engine.base import Engine, Run, Work
 from ebm_exp.engine.eager import Eager
 from ebm_exp.engine.graphs import Graphs
 from ebm_exp.engine.target import Target
 
-__all__ = ["Eager", "Engine", "Graphs", "Target"]
+__all__ = ["Eager", "Engine", "Graphs", "Run", "Target", "Work"]

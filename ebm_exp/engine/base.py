@@ -1,8 +1,9 @@
-"""What every engine does: freeze energies, run chains on them, and differentiate them, in one precision."""
+"""What every engine does: freeze energies, run chains on them, differentiate them and losses, in one precision."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import torch
@@ -15,6 +16,52 @@ from ebm_exp.precision import autocast
 from ebm_exp.sampler.base import Sampler
 from ebm_exp.sampler.chain import Chain, Generators, Watch
 from ebm_exp.types import Batch, EnergyFn, Provided
+
+
+class Run(NamedTuple):
+    """How chains are run, beside what runs where."""
+
+    temperature: float  # T for a kernel that has none of its own
+    n_steps: int | None = None  # length; None: the sampler's own
+    watch: Watch | None = None  # see ``run_chain``; not together with ``through``
+    n_adapt: int = 0  # steps at the start in which a step size adapts
+    scale: float | Tensor = 1.0  # a factor on the step size, or one ``[batch]`` for each chain
+    through: int = 0  # so many last steps carry a graph to the parameters of the live energy
+    through_chains: int | None = None  # of so many chains, the first ones; None: of all
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """A loss that an engine differentiates."""
+
+    def total(self) -> Tensor:
+        """The scalar that is differentiated."""
+        ...
+
+    def detach(self) -> Self:
+        """The same without a graph."""
+        ...
+
+
+L = TypeVar("L", bound=Differentiable)
+
+
+@dataclass(frozen=True, eq=False)
+class Work(Generic[L]):
+    """A loss that is differentiated again and again; made once, for an engine knows its recording by it.
+
+    Attributes:
+        loss: of what was gathered and a generator, computed in the engine's precision.
+        params: what it is differentiated by; their ``grad`` is written over.
+        changes: tensors beside what is given that the loss changes in place.
+        pure: the loss follows from the numbers of what is given, from weights and from the generator alone, never from
+            anything that Python remembers or counts: it may be recorded.
+    """
+
+    loss: Callable[[Any, torch.Generator], L]
+    params: Sequence[Tensor]
+    changes: Sequence[Tensor] = ()
+    pure: bool = False
 
 
 class Engine(Part, ABC):
@@ -56,14 +103,7 @@ class Engine(Part, ABC):
         target: Target,
         x: Batch,
         generators: Generators,
-        *,
-        temperature: float,
-        n_steps: int | None = None,
-        watch: Watch | None = None,
-        n_adapt: int = 0,
-        scale: float | Tensor = 1.0,
-        through: int = 0,
-        through_chains: int | None = None,
+        how: Run,
         **context: Tensor | None,
     ) -> Chain:
         """Run chains from x ``[batch, *event]``.
@@ -73,35 +113,25 @@ class Engine(Part, ABC):
             target: what it samples.
             x: starting points; not modified.
             generators: source of the noise, see ``run_chain``.
-            temperature: T for a kernel that has none of its own.
-            n_steps: length; None: the sampler's own.
-            watch: see ``run_chain``; not together with ``through``.
-            n_adapt: steps at the start in which a step size adapts.
-            scale: a factor on the step size, or one ``[batch]`` for each chain.
-            through: so many last steps carry a graph to the parameters of the live energy.
-            through_chains: of so many chains, the first ones; None: of all.
+            how: how long, how warm, with what on the way.
             context: of the energy (labels, …), each ``[batch, …]``; it takes what it names.
         """
 
     @abstractmethod
-    def repeat(
-        self,
-        work: Callable[[Any, torch.Generator], Any],
-        given: Any,
-        generator: torch.Generator,
-        changes: Iterable[Tensor] = (),
-    ) -> Any:
-        """``work(given, generator)``, which is called again and again, and may be recorded.
+    def differentiate(
+        self, work: Work[L], given: Any, generator: torch.Generator, n_parts: int = 1
+    ) -> tuple[L, Tensor, list[Tensor | None]]:
+        """A loss and its gradients.
 
         Args:
-            work: the same callable each time; its values follow from the numbers of the inputs, from weights and from
-                the generator alone, never from anything that Python remembers or counts.
-            given: inputs, tensors in tuples and mappings.
-            generator: that work draws from; afterwards nobody does.
-            changes: tensors beside its inputs that work changes in place.
+            work: the loss, and what it is differentiated by.
+            given: what it is computed of, tensors in tuples and mappings.
+            generator: that the loss draws from; afterwards nobody does.
+            n_parts: a batch is taken in so many parts, and this is one: gradients are that share of the loss's.
 
         Returns:
-            What work returns; the next call may write over its tensors.
+            The loss and its total, without a graph, and the gradient of each parameter, None where it has none. The
+            next call may write over all of these tensors.
         """
 
     @abstractmethod

@@ -1,17 +1,16 @@
 """PyTorch as it is: one kernel launch after another."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ebm_exp.energy.base import energy_gradient, rest
-from ebm_exp.engine.base import Engine
+from ebm_exp.engine.base import Engine, L, Run, Work
 from ebm_exp.engine.target import Target
 from ebm_exp.precision import autocast
 from ebm_exp.sampler.base import Control, Sampler
-from ebm_exp.sampler.chain import Chain, Generators, Watch, draw_noise, run_chain, run_through, start_control
+from ebm_exp.sampler.chain import Chain, Generators, draw_noise, run_chain, run_through, start_control
 from ebm_exp.types import Batch, EnergyFn
 
 
@@ -24,58 +23,53 @@ class Eager(Engine):
         target: Target,
         x: Batch,
         generators: Generators,
-        *,
-        temperature: float,
-        n_steps: int | None = None,
-        watch: Watch | None = None,
-        n_adapt: int = 0,
-        scale: float | Tensor = 1.0,
-        through: int = 0,
-        through_chains: int | None = None,
+        how: Run,
         **context: Tensor | None,
     ) -> Chain:
-        n = len(x)
-        control = start_control(sampler, temperature, x.device, scale)
-        length = sampler.n_steps if n_steps is None else n_steps
+        control = start_control(sampler, how.temperature, x.device, how.scale)
+        length = sampler.n_steps if how.n_steps is None else how.n_steps
 
         def bind(rows: slice) -> dict[str, Tensor | None]:
             return {name: None if each is None else each[rows] for name, each in context.items()}
 
         with autocast(self.device, self.precision == "bf16" and sampler.gradient_only):
-            chain = self._chain(sampler, target, x, generators, control, length - through, watch, n_adapt, context)
-            if not through:
+            first = how._replace(n_steps=length - how.through)
+            chain = self._run_at_rest(sampler, target, x, generators, control, first, context)
+            if not how.through:
                 return chain
-            noises = [draw_noise(sampler, generators, x) for _ in range(through)]
-            n_through = n if through_chains is None else min(through_chains, n)
+            noises = [draw_noise(sampler, generators, x) for _ in range(how.through)]
+            n_through = len(x) if how.through_chains is None else min(how.through_chains, len(x))
             with rest(target.live):
                 live = target.live.bind(**bind(slice(n_through)))
                 return run_through(
                     sampler, lambda rows: target.bind(**bind(rows)), live, chain, noises, control, n_through
                 )
 
-    def _chain(
+    def _run_at_rest(
         self,
         sampler: Sampler,
         target: Target,
         x: Batch,
         generators: Generators,
         control: Control,
-        n_steps: int,
-        watch: Watch | None,
-        n_adapt: int,
+        how: Run,
         context: dict[str, Tensor | None],
     ) -> Chain:
         """Chains without a graph, see ``run_chain``; the context is bound to the target."""
-        return run_chain(sampler, target.bind(**context), x, generators, control, n_steps, watch, n_adapt)
+        energy = target.bind(**context)
+        return run_chain(sampler, energy, x, generators, control, how.n_steps, how.watch, how.n_adapt)
 
-    def repeat(
-        self,
-        work: Callable[[Any, torch.Generator], Any],
-        given: Any,
-        generator: torch.Generator,
-        changes: Iterable[Tensor] = (),
-    ) -> Any:
-        return work(given, generator)
+    def differentiate(
+        self, work: Work[L], given: Any, generator: torch.Generator, n_parts: int = 1
+    ) -> tuple[L, Tensor, list[Tensor | None]]:
+        for p in work.params:
+            p.grad = None
+        with self.autocast():
+            loss = work.loss(given, generator)
+            total = loss.total()
+        # Into ``grad``, which has the strides of its parameter, in channels-last too: autograd.grad has any.
+        (total / n_parts).backward()
+        return loss.detach(), total.detach(), [p.grad for p in work.params]
 
     def gradient(self, energy: EnergyFn, x: Batch, create_graph: bool = False) -> Batch:
         with torch.set_grad_enabled(create_graph):

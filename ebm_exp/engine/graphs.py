@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from ebm_exp.engine.base import L, Run, Work
 from ebm_exp.engine.eager import Eager
 from ebm_exp.engine.target import Target
 from ebm_exp.sampler.base import Control, Sampler
-from ebm_exp.sampler.chain import Chain, Generators, Watch, draw_noise
+from ebm_exp.sampler.chain import Chain, Generators, draw_noise
 from ebm_exp.types import Batch, Provided
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ _WARM_UPS = 2  # libraries set themselves up in the first calls, which cannot be
 
 
 class Graphs(Eager):
-    """Records a step of chains, and whatever is ``repeat``-ed (see ``Engine``).
+    """Records a step of chains, and a pure loss with its gradients (see ``Engine``).
 
     Elsewhere than on CUDA, for chains that somebody watches, and for what CUDA cannot record (told once), it is the
     eager engine.
@@ -41,20 +42,18 @@ class Graphs(Eager):
         self._recordings: OrderedDict[Hashable, _Recording | None] = OrderedDict()  # None: cannot be recorded
 
     @torch.no_grad()
-    def _chain(
+    def _run_at_rest(
         self,
         sampler: Sampler,
         target: Target,
         x: Batch,
         generators: Generators,
         control: Control,
-        n_steps: int,
-        watch: Watch | None,
-        n_adapt: int,
+        how: Run,
         context: dict[str, Tensor | None],
     ) -> Chain:
-        if self.records and watch is None and n_steps:
-            given = (sampler.init(target.bind(**context), x, n_adapt), control, context)
+        if self.records and how.watch is None and how.n_steps:
+            given = (sampler.init(target.bind(**context), x, how.n_adapt), control, context)
 
             def step(own: Any, noise: Any) -> Any:
                 before, settings, bound = own
@@ -69,29 +68,26 @@ class Graphs(Eager):
             recording = self._recorded("a chain", ("chain", target, sampler), step, given, numbers)
             if recording is not None:
                 _set(recording.given, given)
-                for _ in range(n_steps):
+                for _ in range(how.n_steps):
                     _set(recording.numbers, draw_noise(sampler, generators, x))
                     recording.replay()
                 state, info = pytree.tree_map(_copy, (recording.given[0], recording.result))
                 return Chain(state.x, state, info)
-        return super()._chain(sampler, target, x, generators, control, n_steps, watch, n_adapt, context)
+        return super()._run_at_rest(sampler, target, x, generators, control, how, context)
 
-    def repeat(
-        self,
-        work: Callable[[Any, torch.Generator], Any],
-        given: Any,
-        generator: torch.Generator,
-        changes: Iterable[Tensor] = (),
-    ) -> Any:
-        if self.records:
-            numbers = partial(torch.Generator, self.device)
-            recording = self._recorded("a loss", ("work", work), work, given, numbers, changes)
+    def differentiate(
+        self, work: Work[L], given: Any, generator: torch.Generator, n_parts: int = 1
+    ) -> tuple[L, Tensor, list[Tensor | None]]:
+        eagerly = super().differentiate
+        if self.records and work.pure and n_parts == 1:  # what is to be added up must not be written over
+            again, numbers = partial(eagerly, work), partial(torch.Generator, self.device)
+            recording = self._recorded("a loss", ("loss", work), again, given, numbers, work.changes)
             if recording is not None:
                 _set(recording.given, given)
                 recording.numbers.set_state(generator.get_state())
                 recording.replay()
-                return recording.result
-        return super().repeat(work, given, generator, changes)
+                return recording.result  # type: ignore[no-any-return]
+        return eagerly(work, given, generator, n_parts)
 
     def _recorded(
         self,

@@ -1,7 +1,7 @@
 """How good is a model? Each evaluator returns named scores."""
 
 from ebm_exp.evaluator.ais import AIS
-from ebm_exp.evaluator.base import Against, Direction, Evaluator, Model, Score, as_row
+from ebm_exp.evaluator.base import Against, Direction, Evaluator, Kind, Model, Score, as_row
 from ebm_exp.evaluator.chain_health import ChainHealth
 from ebm_exp.evaluator.classes import Classes
 from ebm_exp.evaluator.classifier import ClassShare
@@ -30,6 +30,7 @@ __all__ = [
     "Frechet",
     "Grid",
     "InceptionScore",
+    "Kind",
     "Manifold",
     "Memorization",
     "Model",

@@ -18,7 +18,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.analytic import Analytic
 from ebm_exp.engine import Engine
 from ebm_exp.evaluator.annealing import Path, anneal, effective_size, log_mean, pilot, reverse
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
+from ebm_exp.evaluator.base import LOWER, Evaluator, Kind, Model, Score
 from ebm_exp.random import generator
 from ebm_exp.sampler.base import Info, Sampler, State
 from ebm_exp.sampler.chain import run_chain, start_control
@@ -96,11 +96,13 @@ class AIS(Evaluator):
         self.dataset, self.engine, self.kernel, self.start = dataset, engine, kernel, start
         self.temperature, self.n_chains, self.n_betas = temperature, n_chains, n_betas
         self.n_equilibrate = n_equilibrate
-        names = ("nll", "bpd") if dataset.dequantize else ("nll",)
-        self.produces: dict[str, Direction] = {f"ais_{name}{of}": "lower" for of in self._ways() for name in names}
 
     def _ways(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.n_equilibrate else ("",)
+
+    def gives(self) -> dict[str, Kind]:
+        names = ("nll", "bpd") if self.dataset.dequantize else ("nll",)
+        return {f"ais_{name}{way}": LOWER for way in self._ways() for name in names}
 
     @property
     def protocol(self) -> str:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ebm_exp import metrics
 from ebm_exp.evaluator.base import Score
 from ebm_exp.sampler.base import Control, Info, Sampler
 from ebm_exp.start import Start
@@ -138,7 +139,7 @@ def effective_size(log_w: Tensor) -> float:
 
 def _accepted(info: Info) -> Tensor:
     """The mean acceptance of a transition."""
-    return info.metrics()["chain/acceptance"]
+    return info.metrics()[metrics.ACCEPTANCE]
 
 
 def _interpolated(at: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 from torch import Tensor
 
 from ebm_exp.energy import Energy
+from ebm_exp.metrics import SCORE, SCORE_ERROR
 from ebm_exp.part import Part
 from ebm_exp.random import Stream
 from ebm_exp.sampling.base import Sampling
@@ -35,6 +36,22 @@ class Score(NamedTuple):
     def mean(cls, values: Tensor, better: Direction | None) -> Self:
         """The mean of independent values ``[n]``, n ≥ 2, with its standard error."""
         return cls(float(values.mean()), float(values.std()) / math.sqrt(len(values)), better, len(values))
+
+
+class Kind(NamedTuple):
+    """What is known of a score before it is computed.
+
+    Attributes:
+        better: ``lower`` or ``higher``.
+        is_distance: it says how far samples are from the data, so samples that are farther than the points they began
+            at show that a training is ill.
+    """
+
+    better: Direction
+    is_distance: bool = False
+
+
+LOWER, HIGHER, DISTANCE = Kind("lower"), Kind("higher"), Kind("lower", is_distance=True)
 
 
 class Model:
@@ -99,14 +116,21 @@ class Evaluator(Part, ABC):
     """Evaluates a model, in training and after it.
 
     Attributes:
-        produces: the scores that have a direction, each with it, where they are known before it runs: another
-            ``optimized_metric`` is then refused before training, and a search knows which end it looks for.
+        produces: what ``gives`` says, for an evaluator whose settings change nothing of it, and without distances.
         n_samples: how many samples it wants, 0: none. Distances of samples depend on it, so numbers compare at the
             same one.
     """
 
     n_samples: int
     produces: Mapping[str, Direction] = {}
+
+    def gives(self) -> dict[str, Kind]:
+        """The scores that have a direction, by name, as its settings alone say.
+
+        So another ``optimized_metric`` is refused before training, a search knows which end it looks for, and a guard
+        what is a distance from the data. Empty: not known before it runs.
+        """
+        return {name: Kind(better) for name, better in self.produces.items()}
 
     @property
     @abstractmethod
@@ -140,7 +164,7 @@ def as_row(scores: dict[str, Score]) -> dict[str, float]:
     """What logs hold of scores: ``eval/<name>``, and ``eval/<name>_se`` where it is known."""
     row: dict[str, float] = {}
     for name, score in scores.items():
-        row[f"eval/{name}"] = score.value
+        row[SCORE(name)] = score.value
         if score.se is not None:
-            row[f"eval/{name}_se"] = score.se
+            row[SCORE_ERROR(name)] = score.se
     return row

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ebm_exp.buffer import Buffer
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.engine import Engine
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
+from ebm_exp.engine import Engine, Run
+from ebm_exp.evaluator.base import HIGHER, LOWER, Evaluator, Kind, Model, Score
 from ebm_exp.random import generator
 from ebm_exp.sampler import MALA, Langevin, Sampler
 from ebm_exp.sampler.base import Control, Info, State
@@ -63,9 +63,10 @@ class ChainHealth(Evaluator):
         self.dataset, self.engine, self.sampler, self.sampling = dataset, engine, sampler, sampling
         self.n_chains, self.temperature, self.buffer = n_chains, temperature, buffer
         self.n_samples = 0  # its chains are watched, so they are its own
-        self.produces: dict[str, Direction] = {"chain_r_hat": "lower", "chain_ess": "higher"}
-        if buffer is not None:
-            self.produces["buffer_moved"] = "higher"
+
+    def gives(self) -> dict[str, Kind]:
+        kinds = {"chain_r_hat": LOWER, "chain_ess": HIGHER}
+        return kinds if self.buffer is None else kinds | {"buffer_moved": HIGHER}
 
     @property
     def protocol(self) -> str:
@@ -117,6 +118,6 @@ class ChainHealth(Evaluator):
         held = buffer.recent(self.n_chains)
         g = generator(self.engine.device, "health buffer", model.stream.seed)
         target = self.engine.target(model.energy)
-        end = self.engine.run(self.sampler, target, held.x, g, temperature=self.temperature, y=held.y).x
+        end = self.engine.run(self.sampler, target, held.x, g, Run(self.temperature), y=held.y).x
         level = STILL * (self.dataset.domain.high - self.dataset.domain.low)
         return Score.mean(((end - held.x).abs() > level).float().flatten(1).mean(1), "higher")

@@ -10,7 +10,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Joint
 from ebm_exp.energy.joint import Marginal
 from ebm_exp.engine.base import Engine
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
+from ebm_exp.evaluator.base import HIGHER, LOWER, Evaluator, Kind, Model, Score
 from ebm_exp.evaluator.pgd import Norm, pgd
 from ebm_exp.evaluator.unlike import spread
 from ebm_exp.random import generator
@@ -68,8 +68,9 @@ class Classes(Evaluator):
         self.temperature = temperature
         balls: list[tuple[Norm, int]] = [*(("linf", r) for r in linf), *(("l2", r) for r in l2)]
         self.attacks = {f"accuracy_{norm}_{radius}": (norm, radius) for norm, radius in balls}
-        self.produces: dict[str, Direction] = {"accuracy": "higher", "ece": "lower"}
-        self.produces |= dict.fromkeys(self.attacks, "higher")
+
+    def gives(self) -> dict[str, Kind]:
+        return {"accuracy": HIGHER, "ece": LOWER} | dict.fromkeys(self.attacks, HIGHER)
 
     @property
     def protocol(self) -> str:
@@ -88,7 +89,7 @@ class Classes(Evaluator):
             blocks = self.dataset.blocks("test", BLOCK)
             probability = torch.cat([energy.logits(x).softmax(1) for x, _ in blocks])
         if not probability.isfinite().all():
-            return {name: Score(math.nan, better=better) for name, better in self.produces.items()}
+            return {name: Score(math.nan, better=kind.better) for name, kind in self.gives().items()}
         ece = multiclass_calibration_error(probability, labels, self.dataset.n_classes, n_bins=N_BINS)
         found = {
             "accuracy": _share(probability.argmax(1) == labels),

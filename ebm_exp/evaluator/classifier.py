@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score, check_samples
+from ebm_exp.evaluator.base import HIGHER, Evaluator, Kind, Model, Score, check_samples
 from ebm_exp.files import replacing
 from ebm_exp.precision import full_precision
 from ebm_exp.random import seed_global
@@ -178,11 +178,12 @@ class ClassShare(Evaluator):
                 f"class_share needs labels, {dataset.name} has none; remove it with ~evaluator.class_share"
             )
         self.dataset, self.n_samples, self.cache_dir = dataset, n_samples, Path(cache_dir)
+        self.conditional = conditional
         self._network: Network | None = None
-        agreement = ("class_agreement",) if conditional else ()
-        self.produces: dict[str, Direction] = dict.fromkeys(
-            ("class_confidence", "class_smallest", *agreement), "higher"
-        )
+
+    def gives(self) -> dict[str, Kind]:
+        agreement = ("class_agreement",) if self.conditional else ()
+        return dict.fromkeys(("class_confidence", "class_smallest", *agreement), HIGHER)
 
     @property
     def protocol(self) -> str:

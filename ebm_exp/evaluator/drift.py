@@ -4,7 +4,7 @@ Chains of a density do; those of a short-run model, which is a generator more th
 al. 2019, arXiv 1904.09770; Nijkamp et al. 2020, arXiv 1903.12370). ``sample.py mode=drift`` shows the chains.
 """
 
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
+from ebm_exp.evaluator.base import Evaluator, Kind, Model, Score
 from ebm_exp.sampling import Chains, Sampling
 from ebm_exp.types import Points, Provided
 
@@ -35,9 +35,10 @@ class Drift(Evaluator):
         if measure.n_samples == 0:
             raise ValueError(f"measure: must be an evaluator of samples, {type(measure).__name__} looks at none")
         self.measure, self.sampling, self.n_samples = measure, sampling, measure.n_samples
-        self.produces: dict[str, Direction] = {
-            _name(name, k): direction for k in MULTIPLES for name, direction in measure.produces.items()
-        }
+
+    def gives(self) -> dict[str, Kind]:
+        given = self.measure.gives()
+        return {_name(name, k): Kind(kind.better) for k in MULTIPLES for name, kind in given.items()}
 
     @property
     def protocol(self) -> str:

@@ -9,7 +9,7 @@ import io
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +101,18 @@ class Inception(nn.Module):
         return self.network(levels.expand(-1, 3, -1, -1))[0].double()
 
 
+class FeatureOptions(TypedDict, total=False):
+    """Where the network of a feature space comes from, said by every evaluator that compares features.
+
+    Attributes:
+        cache_dir: where the classifier is kept.
+        weights: the file of Inception's weights, see ``WEIGHTS``; null for other features.
+    """
+
+    cache_dir: str
+    weights: str | None
+
+
 class FeatureSpace:
     """A space by name, for the points of a data set; its network is loaded or trained at the first use.
 
@@ -108,15 +120,16 @@ class FeatureSpace:
         name: ``pixels`` (see ``Pixels``); ``classifier``: the 128 features of a small classifier of the data set's own
             labels; ``inception`` (see ``Inception``).
         dataset: whose points are compared.
-        cache_dir: where the classifier is kept.
-        weights: the file of Inception's weights, see ``WEIGHTS``; null for other features.
+        cache_dir, weights: see ``FeatureOptions``.
 
     Raises:
         ValueError: for a classifier of data without labels; for Inception without images of one or three channels,
             without torch-fidelity or without its file.
     """
 
-    def __init__(self, name: FeatureName, dataset: Dataset, cache_dir: str, weights: str | None = None) -> None:
+    def __init__(
+        self, name: FeatureName, dataset: Dataset, cache_dir: str = "outputs/cache", weights: str | None = None
+    ) -> None:
         if name == "classifier" and dataset.n_classes < 2:
             raise ValueError(f"features: classifier needs labels, {dataset.name} has none; use features=pixels")
         if name == "inception":

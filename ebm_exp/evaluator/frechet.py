@@ -6,11 +6,11 @@ d² = |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½)    (Dowson &
 from __future__ import annotations
 
 from math import nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Evaluator, Model, Score, check_samples
-from ebm_exp.evaluator.features import FeatureName, FeatureSpace, Split
+from ebm_exp.evaluator.base import DISTANCE, Evaluator, Kind, Model, Score, check_samples
+from ebm_exp.evaluator.features import FeatureName, FeatureOptions, FeatureSpace, Split
 from ebm_exp.types import PositiveInt, Provided
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ class Frechet(Evaluator):
         features: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``. Numbers of a ``classifier`` are no
             FID: they compare with those of the same classifier alone.
         reference: the split that samples are compared with.
-        cache_dir: where the classifier is kept.
-        weights: the file of Inception's weights.
+        options: see ``FeatureOptions``.
 
     Raises:
         ValueError: when fewer than two samples are asked for or the reference has fewer than two points, or the
@@ -45,18 +44,19 @@ class Frechet(Evaluator):
         n_samples: PositiveInt,
         features: FeatureName = "pixels",
         reference: Split = "train",
-        cache_dir: str = "outputs/cache",
-        weights: str | None = None,
+        **options: Unpack[FeatureOptions],
     ) -> None:
-        self.space = FeatureSpace(features, dataset, cache_dir, weights)
+        self.space = FeatureSpace(features, dataset, **options)
         if n_samples < 2:
             raise ValueError(f"n_samples must be at least 2, got {n_samples}")
         if (n := self.space.size(reference)) < 2:
             raise ValueError(f"reference must hold at least 2 points, the {reference} split has {n}")
         self.dataset, self.n_samples, self.reference = dataset, n_samples, reference
         self.name = "fid" if features == "inception" else f"frechet_{features}"
-        self.produces = {self.name: "lower"}
         self._metric: FrechetInceptionDistance | None = None
+
+    def gives(self) -> dict[str, Kind]:
+        return {self.name: DISTANCE}
 
     @property
     def protocol(self) -> str:

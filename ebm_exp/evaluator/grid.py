@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Evaluator, Model, Score
+from ebm_exp.evaluator.base import LOWER, Evaluator, Kind, Model, Score
 from ebm_exp.types import Batch, Conditional, EnergyFn, From, Positive, PositiveInt, Provided
 
 BLOCK = 2**16  # points whose energies are computed at once
@@ -54,7 +54,9 @@ class Grid(Evaluator):
                 "sampler.noise_std=null is the noise of T = 1"
             )
         self.dataset, self.temperature, self.n = dataset, temperature, n
-        self.produces = {"nll": "lower", "kl": "lower"} if dataset.has_density else {"nll": "lower"}
+
+    def gives(self) -> dict[str, Kind]:
+        return {"nll": LOWER, "kl": LOWER} if self.dataset.has_density else {"nll": LOWER}
 
     @property
     def protocol(self) -> str:

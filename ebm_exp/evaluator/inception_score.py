@@ -5,13 +5,13 @@ IS = exp(E KL(p(y|x) ‖ p(y))),  p(y) = E p(y|x), from 1 to the number of class
 
 import math
 import warnings
-from typing import Literal
+from typing import Literal, Unpack
 
 from torch import nn
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Evaluator, Model, Score
-from ebm_exp.evaluator.features import FeatureSpace
+from ebm_exp.evaluator.base import HIGHER, Evaluator, Kind, Model, Score
+from ebm_exp.evaluator.features import FeatureOptions, FeatureSpace
 from ebm_exp.random import seed_global
 from ebm_exp.types import PositiveInt, Provided
 
@@ -29,8 +29,7 @@ class InceptionScore(Evaluator):
         features: whose logits: ``classifier``, a small one of the data set's own labels, or ``inception``: see
             ``FeatureSpace``. Only the latter gives numbers that compare with published ones.
         splits: into so many parts, or half of the samples if that is less.
-        cache_dir: where the classifier is kept.
-        weights: the file of Inception's weights.
+        options: see ``FeatureOptions``.
 
     Raises:
         ValueError: when fewer than four samples or two splits are asked for, or the features cannot be had.
@@ -42,15 +41,16 @@ class InceptionScore(Evaluator):
         n_samples: PositiveInt,
         features: Literal["classifier", "inception"] = "classifier",
         splits: PositiveInt = 10,
-        cache_dir: str = "outputs/cache",
-        weights: str | None = None,
+        **options: Unpack[FeatureOptions],
     ) -> None:
-        self.space = FeatureSpace(features, dataset, cache_dir, weights)
+        self.space = FeatureSpace(features, dataset, **options)
         if n_samples < 4 or splits < 2:
             raise ValueError(f"n_samples must be at least 4 and splits at least 2, got {n_samples} and {splits}")
         self.n_samples, self.splits = n_samples, min(splits, n_samples // 2)
         self.name = "inception_score" if features == "inception" else f"inception_score_{features}"
-        self.produces = {self.name: "higher"}
+
+    def gives(self) -> dict[str, Kind]:
+        return {self.name: HIGHER}
 
     @property
     def protocol(self) -> str:

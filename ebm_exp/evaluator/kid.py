@@ -7,13 +7,14 @@ as the mean over S subsets of m samples and m reference points each, drawn witho
 
 import math
 import warnings
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Evaluator, Model, Score
-from ebm_exp.evaluator.features import FeatureName, FeatureSpace, Split
+from ebm_exp.evaluator.base import DISTANCE, Evaluator, Kind, Model, Score
+from ebm_exp.evaluator.features import FeatureName, FeatureOptions, FeatureSpace, Split
 from ebm_exp.random import seed_global
 from ebm_exp.types import PositiveInt, Provided
 
@@ -35,8 +36,7 @@ class KID(Evaluator):
         reference: the split that samples are compared with, at most 10,000 points of it.
         subsets: S.
         subset_size: m, at most half of the smaller set.
-        cache_dir: where the classifier is kept.
-        weights: the file of Inception's weights.
+        options: see ``FeatureOptions``.
 
     Raises:
         ValueError: when fewer than four samples are asked for or the reference has fewer than four points, or the
@@ -51,10 +51,9 @@ class KID(Evaluator):
         reference: Split = "train",
         subsets: PositiveInt = 100,
         subset_size: PositiveInt = 1000,
-        cache_dir: str = "outputs/cache",
-        weights: str | None = None,
+        **options: Unpack[FeatureOptions],
     ) -> None:
-        self.space = FeatureSpace(features, dataset, cache_dir, weights)
+        self.space = FeatureSpace(features, dataset, **options)
         if n_samples < 4:
             raise ValueError(f"n_samples must be at least 4, got {n_samples}")
         if (n := self.space.size(reference)) < 4:
@@ -65,8 +64,10 @@ class KID(Evaluator):
         self.n_reference = min(n, N_REFERENCE)
         self.subset_size = min(subset_size, n_samples // 2, self.n_reference // 2)
         self.name = f"kid_{features}"
-        self.produces = {self.name: "lower"}
         self._reference: Tensor | None = None
+
+    def gives(self) -> dict[str, Kind]:
+        return {self.name: DISTANCE}
 
     @property
     def protocol(self) -> str:

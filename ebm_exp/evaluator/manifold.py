@@ -10,14 +10,14 @@ density = 1/(km) Σⱼ Σᵢ 1[x̂ⱼ ∈ B(xᵢ, NNDₖ(xᵢ))],  coverage = 1/
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
-from ebm_exp.evaluator.features import FeatureName, FeatureSpace, Split
+from ebm_exp.evaluator.base import HIGHER, Evaluator, Kind, Model, Score
+from ebm_exp.evaluator.features import FeatureName, FeatureOptions, FeatureSpace, Split
 from ebm_exp.types import PositiveInt, Provided
 
 BLOCK = 1024  # rows of the distance matrix in memory at once
@@ -39,8 +39,7 @@ class Manifold(Evaluator):
         features: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``.
         reference: the split that samples are compared with.
         k: neighbours; 3 in Kynkäänniemi et al., 5 in Naeem et al.
-        cache_dir: where the classifier is kept.
-        weights: the file of Inception's weights.
+        options: see ``FeatureOptions``.
 
     Raises:
         ValueError: when k is not below the number of samples and of reference points, or the features cannot be had.
@@ -53,10 +52,9 @@ class Manifold(Evaluator):
         features: FeatureName = "pixels",
         reference: Split = "train",
         k: PositiveInt = 5,
-        cache_dir: str = "outputs/cache",
-        weights: str | None = None,
+        **options: Unpack[FeatureOptions],
     ) -> None:
-        self.space = FeatureSpace(features, dataset, cache_dir, weights)
+        self.space = FeatureSpace(features, dataset, **options)
         self.n_reference = min(n_samples, self.space.size(reference))
         if k >= self.n_reference:
             raise ValueError(
@@ -64,8 +62,10 @@ class Manifold(Evaluator):
                 f"{self.space.size(reference)} points of the {reference} split"
             )
         self.n_samples, self.reference, self.k = n_samples, reference, k
-        self.produces: dict[str, Direction] = dict.fromkeys((f"{name}_{features}" for name in NAMES), "higher")
         self._reference: tuple[Tensor, Tensor] | None = None  # points, radii
+
+    def gives(self) -> dict[str, Kind]:
+        return dict.fromkeys((f"{name}_{self.space.name}" for name in NAMES), HIGHER)
 
     @property
     def protocol(self) -> str:
@@ -82,7 +82,7 @@ class Manifold(Evaluator):
         """
         fake = self.space.of_samples(model, self.n_samples)
         if fake is None:
-            return {name: Score(math.nan, better="higher", n=self.n_samples) for name in self.produces}
+            return {name: Score(math.nan, better="higher", n=self.n_samples) for name in self.gives()}
         if len(fake) <= self.k:
             raise ValueError(f"k must be below the number of samples, got {self.k} with {len(fake)}")
         if self._reference is None:
@@ -95,7 +95,7 @@ class Manifold(Evaluator):
             Score.mean(found.balls / self.k, "higher"),
             Score(float(found.caught.mean()), better="higher", n=len(fake)),
         )
-        return dict(zip(self.produces, scores, strict=True))
+        return dict(zip(self.gives(), scores, strict=True))
 
 
 class Found(NamedTuple):

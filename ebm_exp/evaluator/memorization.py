@@ -6,13 +6,14 @@ partition; here all of space is one cell.
 """
 
 import math
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Direction, Evaluator, Model, Score
-from ebm_exp.evaluator.features import FeatureName, FeatureSpace
+from ebm_exp.evaluator.base import LOWER, Evaluator, Kind, Model, Score
+from ebm_exp.evaluator.features import FeatureName, FeatureOptions, FeatureSpace
 from ebm_exp.types import Batch, Points, PositiveInt, Provided
 
 QUANTILE = 0.05  # of the held-out distances, below which a sample counts as near
@@ -33,8 +34,7 @@ class Memorization(Evaluator):
         dataset: gives training and held-out points, clean.
         n_samples: how many samples are compared, with as many held-out points, evenly spread over the test split.
         features: in which distances are taken: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``.
-        cache_dir: where the classifier is kept.
-        weights: the file of Inception's weights.
+        options: see ``FeatureOptions``.
 
     Raises:
         ValueError: when the data set holds nothing out, fewer than two samples are asked for or fewer than two points
@@ -46,10 +46,9 @@ class Memorization(Evaluator):
         dataset: Provided[Dataset],
         n_samples: PositiveInt,
         features: FeatureName = "pixels",
-        cache_dir: str = "outputs/cache",
-        weights: str | None = None,
+        **options: Unpack[FeatureOptions],
     ) -> None:
-        self.space = FeatureSpace(features, dataset, cache_dir, weights)
+        self.space = FeatureSpace(features, dataset, **options)
         if not dataset.holds_out:
             raise ValueError(
                 f"memorization needs held-out points, {dataset.name} has none (dataset.test_share of digits); "
@@ -58,8 +57,10 @@ class Memorization(Evaluator):
         if min(n_samples, dataset.n_test) < 2:
             raise ValueError(f"n_samples and held-out points must be at least 2, got {n_samples} and {dataset.n_test}")
         self.dataset, self.n_samples = dataset, n_samples
-        self.produces: dict[str, Direction] = {"memorization_share": "lower"}
         self._held_out: Tensor | None = None  # distances
+
+    def gives(self) -> dict[str, Kind]:
+        return {"memorization_share": LOWER}
 
     @property
     def protocol(self) -> str:

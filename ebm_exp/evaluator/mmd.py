@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import Evaluator, Model, Score, check_samples
+from ebm_exp.evaluator.base import DISTANCE, Evaluator, Kind, Model, Score, check_samples
 from ebm_exp.types import Positive, PositiveInt, Provided
 
 N_REFERENCE = 4000  # at most so many test points, evenly spread over the split
@@ -43,9 +43,11 @@ class MMD(Evaluator):
             raise ValueError(f"the test split must hold at least 2 points, it has {dataset.n_test}")
         if bandwidths is not None and not (bandwidths and all(s > 0 for s in bandwidths)):
             raise ValueError(f"bandwidths must be one or more positive numbers, or null, got {list(bandwidths)}")
-        self.produces = {"mmd2": "lower"}
         self.dataset, self.n_samples, self.bandwidths = dataset, n_samples, bandwidths
         self._reference: tuple[Tensor, tuple[float, ...], Tensor] | None = None  # points, bandwidths, E k(y, y′)
+
+    def gives(self) -> dict[str, Kind]:
+        return {"mmd2": DISTANCE}
 
     @property
     def protocol(self) -> str:

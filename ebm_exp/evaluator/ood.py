@@ -22,7 +22,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy, Joint
 from ebm_exp.energy.joint import Marginal
 from ebm_exp.engine.base import Engine
-from ebm_exp.evaluator.base import Against, Direction, Evaluator, Model, Score
+from ebm_exp.evaluator.base import Against, Direction, Evaluator, Kind, Model, Score
 from ebm_exp.evaluator.unlike import MADE, foreign, make, spread
 from ebm_exp.types import Batch, Classifies, Conditional, From, PerSample, Positive, PositiveInt, Provided
 
@@ -78,8 +78,10 @@ class OOD(Evaluator):
         self.temperature, self.against, self.conditional = temperature, against, conditional
         self.scores = ["energy", "gradient"]
         self.scores += ["confidence"] * (classifies or conditional) + ["ratio"] * (against is not None)
-        self.produces = {
-            f"ood_{measure}_{name}_{score}": better
+
+    def gives(self) -> dict[str, Kind]:
+        return {
+            f"ood_{measure}_{name}_{score}": Kind(better)
             for measure, better in BETTER.items()
             for name in (*MADE, *self.sets)
             for score in self.scores

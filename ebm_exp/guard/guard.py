@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from ebm_exp.evaluator import Score
+from ebm_exp.evaluator import Evaluator, Score
 from ebm_exp.guard.rule import Rule, Symptom, found
-from ebm_exp.guard.scores import OF_SCORES, of_scores
+from ebm_exp.guard.scores import SYMPTOMS, judge_scores
+from ebm_exp.metrics import SIGNAL
 from ebm_exp.part import Part
 from ebm_exp.types import From, NonNegativeInt, PositiveInt, Provided
 
@@ -29,6 +30,7 @@ class Guard(Part):
         n_windows: in a row that must break a rule; one that is better than the one before begins anew.
         max_rollbacks: of a run.
         ignore: names of symptoms that are no reason to act.
+        evaluators: of the experiment, which say what of their scores is a distance from the data.
 
     Raises:
         ValueError: when a window is no multiple, or a symptom that is to be ignored does not exist.
@@ -44,16 +46,23 @@ class Guard(Part):
         n_windows: PositiveInt = 2,
         max_rollbacks: NonNegativeInt = 3,
         ignore: tuple[str, ...] = (),
+        evaluators: Annotated[dict[str, Evaluator] | None, From("evaluator")] = None,
     ) -> None:
         if window_steps % every_steps:
             raise ValueError(f"window_steps: must be a multiple of every_steps, {every_steps}, got {window_steps}")
-        known = [*(rule.name for rule in rules), *OF_SCORES]
+        known = [*(rule.name for rule in rules), *SYMPTOMS]
         if unknown := [name for name in ignore if name not in (*known, "all")]:
             raise ValueError(f"ignore: there is no {unknown[0]}; of {', '.join([*known, 'all'])}")
+        given = [each.gives() for each in (evaluators or {}).values()]
+        self.distances = frozenset(name for kinds in given for name, kind in kinds.items() if kind.is_distance)
         self.ignored = frozenset(known if "all" in ignore else ignore)
         self.rules = tuple(rule for rule in rules if rule.name not in self.ignored)
-        self.device, self.on_divergence, self.max_rollbacks = device, on_divergence, max_rollbacks
-        self.every_steps, self.window_steps, self.n_windows = every_steps, window_steps, n_windows
+        self.device = device
+        self.on_divergence = on_divergence
+        self.max_rollbacks = max_rollbacks
+        self.every_steps = every_steps
+        self.window_steps = window_steps
+        self.n_windows = n_windows
         self._sum: Tensor | None = None  # of the window that is open
         self._count = 0
         self._names: list[str] = []
@@ -86,13 +95,13 @@ class Guard(Part):
             for rule in self.rules:
                 of_rule = self._judge(rule, step, values)
                 symptom = symptom or of_rule
-        return {f"guard/{name}": value for name, value in values.items()}, symptom
+        return {SIGNAL(name): value for name, value in values.items()}, symptom
 
     def judge(
-        self, step: int, scores: Mapping[str, Score], of_starts: Callable[[], Mapping[str, Score]]
+        self, step: int, scores: Mapping[str, Score], score_starts: Callable[[], Mapping[str, Score]]
     ) -> Symptom | None:
-        """The symptom that an evaluation shows, see ``of_scores``."""
-        symptom = of_scores(step, scores, of_starts)
+        """The symptom that an evaluation shows, see ``judge_scores``."""
+        symptom = judge_scores(step, scores, self.distances, score_starts)
         return None if symptom is None or symptom.name in self.ignored else symptom
 
     def _judge(self, rule: Rule, step: int, values: Mapping[str, float]) -> Symptom | None:

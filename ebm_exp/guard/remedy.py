@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ebm_exp.config.tree import look_up
+
 Change = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
@@ -21,19 +23,12 @@ def changes(remedy: Iterable[str], config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _scaled(config: Mapping[str, Any], factors: Mapping[str, float]) -> dict[str, Any]:
     """The keys that are there, times their factors."""
-    values = {key: _at(config, key) for key in factors}
+    values = {key: look_up(config, key) for key in factors}
     return {key: value * factors[key] for key, value in values.items() if isinstance(value, int | float)}
 
 
-def _at(config: Mapping[str, Any], key: str) -> Any:
-    node: Any = config
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return node
-
-
 def _clip(config: Mapping[str, Any]) -> dict[str, Any]:
-    now = _at(config, "trainer.gradient_norm_clip")
+    now = look_up(config, "trainer.gradient_norm_clip")
     return {"trainer.gradient_norm_clip": 1.0 if now is None or now > 1 else now / 2}
 
 
@@ -42,7 +37,7 @@ def _l2(factor: float) -> Change:
 
 
 def _restarts(config: Mapping[str, Any]) -> dict[str, Any]:
-    now = _at(config, "buffer.reinit_probability")
+    now = look_up(config, "buffer.reinit_probability")
     return {} if now is None else {"buffer.reinit_probability": max(0.05, 2 * now)}
 
 

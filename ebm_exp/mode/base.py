@@ -11,6 +11,7 @@ import numpy as np
 from ebm_exp.config.errors import UserError
 from ebm_exp.logger import Files, Logger, Picture
 from ebm_exp.logger.base import Value
+from ebm_exp.metrics import SAMPLES
 from ebm_exp.part import Part
 from ebm_exp.run.about import beside
 from ebm_exp.run.loaded import LoadedRun
@@ -68,8 +69,8 @@ def log_drawn(run: LoadedRun, folder: Path, drawn: "Drawn") -> list[str]:
     logger: Logger = run.parts["logger"]
     told = beside(run.directory, run.config, run.step, folder, "sample")
     logger.start(told)
-    values: dict[str, Value] = {f"samples/{key}": value for key, value in drawn.metrics.items()}
-    values |= {f"samples/{k}": Picture(path) for k, path in drawn.files.items() if path.suffix in (".png", ".gif")}
+    values: dict[str, Value] = {SAMPLES(key): value for key, value in drawn.metrics.items()}
+    values |= {SAMPLES(k): Picture(path) for k, path in drawn.files.items() if path.suffix in (".png", ".gif")}
     logger.log(values, run.step)
     if logger.keeps:
         came = told.config["parent"] | {"drawn": told.config["overrides"]}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.part import Part
-from ebm_exp.types import Batch, PerSample
+from ebm_exp.types import Batch, PerSample, per_point
 
 Time = TypeVar("Time", float, Tensor)
 
@@ -28,7 +28,7 @@ class NoiseProcess(Part, ABC):
 
     def perturb(self, x: Batch, t: PerSample, z: Batch) -> Batch:
         """The points of times t that come from data x and standard normal noise z, all ``[batch, *event]``."""
-        t = t.view(-1, *[1] * (x.dim() - 1))
+        t = per_point(t, x)
         return self.share(t) * x + self.width(t) * z
 
     @abstractmethod

@@ -3,7 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,30 @@ class Loss(NamedTuple):
         means = [term.mean() for term in self.terms.values()]
         return torch.stack(means).sum() if len(means) > 1 else means[0]
 
+    def detach(self) -> Self:
+        """The same without a graph."""
+        return self._replace(terms={name: term.detach() for name, term in self.terms.items()})
+
+
+@runtime_checkable
+class Training(Protocol):
+    """What an objective is asked about before training: an experiment (``trainer.experiment``)."""
+
+    @property
+    def energy(self) -> Energy:
+        """What is trained."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Training points of a step."""
+        ...
+
+    @property
+    def stateful(self) -> Mapping[str, Any]:
+        """The parts that a checkpoint holds, by name."""
+        ...
+
 
 class Objective(nn.Module, Part, ABC):
     """What training minimises. Its own parameters and networks are trained, averaged and saved.
@@ -39,7 +63,6 @@ class Objective(nn.Module, Part, ABC):
         clamped: T is only an effective temperature: a clamp may act on its chains, which then have no exact target.
         gives: what terms may read of its steps beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
         binds: what it gives to an energy that names it in ``context``.
-        of_gradient: it is a loss on ∇E, so that training differentiates twice.
         pure: its ``loss`` follows from weights, inputs and generator alone, never from what it or a part remembers: an
             engine may record it.
         drops_labels: it shows points without their label too, to an energy that takes ``no_label``.
@@ -50,7 +73,6 @@ class Objective(nn.Module, Part, ABC):
     clamped: bool = False
     gives: frozenset[str] = frozenset()
     binds: frozenset[str] = frozenset({"y"})
-    of_gradient: bool = False
     pure: bool = False
     drops_labels: bool = False
     rules: tuple[Rule, ...] = ()
@@ -95,12 +117,22 @@ class Objective(nn.Module, Part, ABC):
         """What the outline of a run says of it, by short titles: its chain, its terms."""
         return {}
 
-    def check(self, batch_size: int) -> None:
-        """Refuse what cannot work with so many points a step, before training begins.
+    def warnings(self, energy: Energy) -> list[str]:
+        """What the outline of a run warns of: what works, but not well."""
+        return []
+
+    def check(self, experiment: Training) -> None:
+        """Refuse what cannot work, before training begins.
 
         Raises:
             ValueError: naming the key and what is allowed.
         """
+        name, energy = type(self).__name__, experiment.energy
+        energy.check_context(self.binds, name)
+        if self.drops_labels != (energy.no_label is not None):
+            raise ValueError("energy.no_label: true goes with objective.label_dropping > 0, and with no other")
+        if "buffer" in experiment.stateful and "buffer" not in self.gives:
+            raise ValueError(f"buffer: start=buffer needs an objective that fills a buffer (pcd), {name} does not")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """A copy of its own parameters and networks that shares the parts it only uses."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.guard.rule import Rule
+from ebm_exp.metrics import DISPLACEMENT
 from ebm_exp.objective.base import Loss
 
 CHAIN_RULES = (  # the first that is broken is told: what says most of its cause comes first
@@ -84,14 +85,14 @@ CHAIN_RULES = (  # the first that is broken is told: what says most of its cause
 )
 
 
-def chain_signals(loss: Loss, temperature: float, domain: Domain, of_start: Tensor | None) -> dict[str, Tensor]:
+def chain_signals(loss: Loss, temperature: float, domain: Domain, start_variance: Tensor | None) -> dict[str, Tensor]:
     """Of one step's data x⁺, begins x⁰ and ends x⁻ of chains, all scalars.
 
     Args:
         loss: of the step.
         temperature: T.
         domain: of the data.
-        of_start: variance of the points where chains begin, a mean over components; None: they begin at the data.
+        start_variance: variance of the points where chains begin, a mean over components; None: they begin at the data.
 
     Returns:
         ``contrast``: standard deviation of all energies, in T; ``gap``: |mean E(x⁻) − mean E(x⁺)| in standard
@@ -107,12 +108,12 @@ def chain_signals(loss: Loss, temperature: float, domain: Domain, of_start: Tens
         "contrast": torch.cat([e_pos, e_neg]).std() / temperature,
         "gap": (e_neg.mean() - e_pos.mean()).abs() / ((e_pos.var() + e_neg.var()) / 2).sqrt(),
         "variance": of_chains / of_data,
-        "spread": of_chains / (of_data if of_start is None else torch.maximum(of_data, of_start)),
+        "spread": of_chains / (of_data if start_variance is None else torch.maximum(of_data, start_variance)),
         "outside": _outside(x_neg, domain) - _outside(x_pos, domain),
         "moved": (x_neg != loss.points["begins"].flatten(1)).any(1).float().mean(),
     }
-    if "chain/displacement" in loss.metrics:
-        signals["leap"] = loss.metrics["chain/displacement"] / (2 * domain.half_width * x_pos.shape[1] ** 0.5)
+    if DISPLACEMENT in loss.metrics:
+        signals["leap"] = loss.metrics[DISPLACEMENT] / (2 * domain.half_width * x_pos.shape[1] ** 0.5)
     return signals
 
 

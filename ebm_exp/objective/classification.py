@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from ebm_exp.energy import Energy
 from ebm_exp.energy.joint import Joint
 from ebm_exp.engine.base import Engine
+from ebm_exp.metrics import ACCURACY, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.cross_entropy import accuracy, check_classifies
-from ebm_exp.regularization.base import Phase, Step, Term, check_needs
+from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.types import Classifies, From, Points, Positive, Provided
 
 
@@ -41,12 +42,13 @@ class Classification(Objective):
     ) -> None:
         super().__init__()
         check_classifies("classification", classifies)
-        check_needs("objective=classification", self.gives, regularization)
-        self.engine, self.terms, self.temperature = engine, regularization, suggested_temperature
-        self.pure = all(term.pure for term in self.terms.values())
+        self.engine = engine
+        self.temperature = suggested_temperature
+        self.terms = Terms("classification", self.gives, regularization)
+        self.pure = self.terms.pure
 
     def describe(self) -> dict[str, str]:
-        return {"terms": ", ".join(["cross_entropy", *self.terms])}
+        return self.terms.describe("cross_entropy")
 
     def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
         x, y = batch
@@ -55,7 +57,6 @@ class Classification(Objective):
         logits = energy.logits(x)
         e = -logits.logsumexp(1)
         now = Step(Phase(x, e, energy, y), self.engine, generator)
-        values = {"cross_entropy": F.cross_entropy(logits, y, reduction="none")}
-        values |= {name: value for name, term in self.terms.items() if (value := term(now)) is not None}
-        metrics = {"train/accuracy": accuracy(logits, y), "train/energy_pos": e.detach().mean(), **now.metrics}
+        values = {"cross_entropy": F.cross_entropy(logits, y, reduction="none")} | self.terms(now)
+        metrics = {ACCURACY: accuracy(logits, y), ENERGY_POS: e.detach().mean(), **now.metrics}
         return Loss(values, metrics, {"data": e.detach()})

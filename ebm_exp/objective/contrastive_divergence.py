@@ -9,11 +9,12 @@ With q = p_θ this is the gradient of the negative log-likelihood at T = 1. Thre
     ShortRun    always at noise                                                (Nijkamp et al. 2019)
 
 A term of ``terms`` that reads the ends of chains as functions of θ makes improved contrastive divergence of any of
-them (Du et al. 2021; ``through.py``).
+them (Du et al. 2021; ``kl.py``, ``entropy.py``).
 """
 
 from abc import abstractmethod
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,18 +22,34 @@ from torch import Tensor
 from ebm_exp.buffer.base import Buffer, BufferDraw
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Energy
-from ebm_exp.engine.base import Engine
+from ebm_exp.engine.base import Engine, Run
 from ebm_exp.engine.target import Target
-from ebm_exp.objective.base import Loss, Objective
+from ebm_exp.metrics import ENERGY_GAP, ENERGY_NEG, ENERGY_POS
+from ebm_exp.objective.base import Loss, Objective, Training
 from ebm_exp.objective.chain_signals import CHAIN_RULES, chain_signals
 from ebm_exp.random import generator as derived_generator
-from ebm_exp.regularization.base import End, Phase, Step, Term, check_needs
+from ebm_exp.regularization.base import End, Phase, Step, Term, Terms
 from ebm_exp.sampler.base import Sampler, describe_temperature
 from ebm_exp.sampler.chain import Chain
 from ebm_exp.start.base import Start
 from ebm_exp.types import Batch, From, Points, Positive, Provided
 
 BLOCK = 256  # chains that make their first passage together
+
+
+class Given(NamedTuple):
+    """What the loss is computed of."""
+
+    batch: Points
+    negatives: Points
+    end: End | None  # of chains, where a term reads it as a function of θ
+
+
+class Kept(NamedTuple):
+    """What is remembered once the loss is known."""
+
+    start: Points | BufferDraw
+    chain: Chain
 
 
 class ContrastiveDivergence(Objective):
@@ -51,7 +68,6 @@ class ContrastiveDivergence(Objective):
     """
 
     gives = frozenset({"negative", "end", "labels"})
-    buffer: Buffer | None  # what terms may compare samples with
     rules = CHAIN_RULES
 
     def __init__(
@@ -64,17 +80,17 @@ class ContrastiveDivergence(Objective):
         suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
     ) -> None:
         super().__init__()
-        self.engine, self.sampler, self.domain, self.buffer = engine, sampler, domain, None
-        self._of_start: Tensor | None = None  # its variance, for signals
+        self.engine = engine
+        self.sampler = sampler
+        self.domain = domain
+        self._start_variance: Tensor | None = None  # where new chains begin, for signals
         terms = terms or {}
         twice = sorted(set(terms) & set(regularization))
         if twice:
             raise ValueError(f"terms: {twice[0]} is the name of a term of regularization too; rename one")
-        self.terms = terms | regularization
+        self.terms = Terms(type(self).__name__.lower(), self.gives, terms | regularization)
         self.temperature = suggested_temperature if sampler.temperature is None else sampler.temperature
         self.clamped = sampler.clamped
-        name = type(self).__name__.lower()
-        check_needs(f"objective={name}", self.gives, self.terms)
         for key, term in self.terms.items():
             if "end" in term.needs and sampler.binary:
                 raise ValueError(f"{key}: needs a continuous sampler, {type(sampler).__name__} is binary")
@@ -82,18 +98,17 @@ class ContrastiveDivergence(Objective):
                 raise ValueError(
                     f"{key}: through must be at most sampler.n_steps, {sampler.n_steps}, got {term.through}"
                 )
-        reading = [term for term in self.terms.values() if "end" in term.needs]
+        every = [term for _, term in self.terms.items()]
+        reading = [term for term in every if "end" in term.needs]
         self.through = max((sampler.n_steps if t.through is None else t.through for t in reading), default=0)
-        self.pure = not reading and all(term.pure and "buffer" not in term.needs for term in self.terms.values())
+        self.pure = self.terms.pure and not reading and all("buffer" not in term.needs for term in every)
         chains = [term.through_chains for term in reading]
         self.through_chains = None if None in chains or not chains else max(n for n in chains if n is not None)
 
     def describe(self) -> dict[str, str]:
         chain = f"{type(self.sampler).__name__}, {self.sampler.n_steps} steps; "
-        return {
-            "chain": chain + describe_temperature(self.sampler, self.temperature),
-            "terms": ", ".join(["cd", *self.terms]),
-        }
+        chain += describe_temperature(self.sampler, self.temperature)
+        return {"chain": chain, **self.terms.describe("cd")}
 
     @abstractmethod
     def start(self, batch: Points, generator: torch.Generator) -> Points | BufferDraw:
@@ -103,49 +118,45 @@ class ContrastiveDivergence(Objective):
         """Take in where the chains ended, once the loss is known; returns metrics."""
         return {}
 
-    def gather(
-        self, energy: Energy, batch: Points, step: int, generator: torch.Generator
-    ) -> tuple[tuple[Points, Points, End | None], tuple[Points | BufferDraw, Chain]]:
+    def gather(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> tuple[Given, Kept]:
         start = self.start(batch, generator)
         target = self.engine.target(energy)
-        chain = self.engine.run(
-            self.sampler, target, start.x, generator, temperature=self.temperature, through=self.through,
-            through_chains=self.through_chains, y=start.y,
-        )  # fmt: skip
+        how = Run(self.temperature, through=self.through, through_chains=self.through_chains)
+        chain = self.engine.run(self.sampler, target, start.x, generator, how, y=start.y)
         if chain.info is not None:
             self.sampler.learn(chain.info)
-        return (batch, Points(chain.x, start.y), self._end(target, chain, start.y)), (start, chain)
+        given = Given(batch, Points(chain.x, start.y), self._end(target, chain, start.y))
+        return given, Kept(start, chain)
 
-    def loss(self, energy: Energy, given: tuple[Points, Points, End | None], generator: torch.Generator) -> Loss:
-        batch, negatives, end = given
-        pos, neg = self._phases(energy, batch, negatives)
-        now = Step(pos, self.engine, generator, neg, end, self.buffer)
-        values = {"cd": pos.e - neg.e}
-        for name, term in self.terms.items():
-            value = term(now)
-            if value is not None:
-                values[name] = value
+    def loss(self, energy: Energy, given: Given, generator: torch.Generator) -> Loss:
+        pos, neg = self._phases(energy, given.batch, given.negatives)
+        now = self.step(Step(pos, self.engine, generator, neg, given.end))
+        values = {"cd": pos.e - neg.e} | self.terms(now)
         e_pos, e_neg = pos.e.detach(), neg.e.detach()
         metrics = {
-            "train/energy_pos": e_pos.mean(),
-            "train/energy_neg": e_neg.mean(),
-            "train/energy_gap": e_neg.mean() - e_pos.mean(),
+            ENERGY_POS: e_pos.mean(),
+            ENERGY_NEG: e_neg.mean(),
+            ENERGY_GAP: e_neg.mean() - e_pos.mean(),
             **now.metrics,
         }
-        points = {"data": batch.x, "negatives": negatives.x}
+        points = {"data": given.batch.x, "negatives": given.negatives.x}
         return Loss(values, metrics, {"data": e_pos, "negatives": e_neg}, points)
 
+    def step(self, now: Step) -> Step:
+        """What terms may look at: a step with what a subclass has beside."""
+        return now
+
     @torch.no_grad()
-    def settle(self, kept: tuple[Points | BufferDraw, Chain], loss: Loss) -> Loss:
+    def settle(self, kept: Kept, loss: Loss) -> Loss:
         start, chain = kept
         metrics = loss.metrics | ({} if chain.info is None else chain.info.metrics()) | self.store(start, chain.x)
         return loss._replace(metrics=metrics, points={**loss.points, "begins": start.x})
 
     def signals(self, loss: Loss) -> dict[str, Tensor]:
-        if self._of_start is None and (start := self.begins_at()) is not None:
+        if self._start_variance is None and (start := self.begins_at()) is not None:
             x = start.draw(BLOCK, derived_generator(loss.points["data"].device, "guard")).x
-            self._of_start = x.flatten(1).var(0).mean()
-        return chain_signals(loss, self.temperature, self.domain, self._of_start)
+            self._start_variance = x.flatten(1).var(0).mean()
+        return chain_signals(loss, self.temperature, self.domain, self._start_variance)
 
     def begins_at(self) -> Start | None:
         """Where new chains begin; None: at the data."""
@@ -193,45 +204,42 @@ class PCD(ContrastiveDivergence):
             if least >= buffer.size:
                 raise ValueError(f"{name}: waits for more than {least} held points, but buffer.size is {buffer.size}")
 
-    def gather(
-        self, energy: Energy, batch: Points, step: int, generator: torch.Generator
-    ) -> tuple[tuple[Points, Points, End | None], tuple[Points | BufferDraw, Chain]]:
-        assert self.buffer is not None
+    def gather(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> tuple[Given, Kept]:
         if self.buffer.first_passage_steps and not self.buffer.n_stored:
-            self._first_passage(self.buffer, energy, generator)
+            self._take_first_passage(energy, generator)
         return super().gather(energy, batch, step, generator)
 
-    def _first_passage(self, buffer: Buffer, energy: Energy, generator: torch.Generator) -> None:
-        target = self.engine.target(energy)
+    def _take_first_passage(self, energy: Energy, generator: torch.Generator) -> None:
+        buffer, target = self.buffer, self.engine.target(energy)
+        how = Run(self.temperature, buffer.first_passage_steps)
         for first in range(0, buffer.size, BLOCK):
             rows = slice(first, first + BLOCK)
             begin = buffer.read(torch.arange(buffer.size, device=buffer.x.device)[rows])
-            chain = self.engine.run(
-                self.sampler, target, begin.x, generator, temperature=self.temperature,
-                n_steps=buffer.first_passage_steps, y=begin.y,
-            )  # fmt: skip
+            chain = self.engine.run(self.sampler, target, begin.x, generator, how, y=begin.y)
             buffer.settle(rows, chain.x)
 
+    def step(self, now: Step) -> Step:
+        return replace(now, buffer=self.buffer)
+
     def start(self, batch: Points, generator: torch.Generator) -> BufferDraw:
-        assert self.buffer is not None
         return self.buffer.draw(len(batch.x), generator)
 
     def store(self, start: Points | BufferDraw, x: Batch) -> dict[str, Tensor]:
         assert isinstance(start, BufferDraw)
-        assert self.buffer is not None
         self.buffer.store(start, x)
         return self.buffer.metrics()
 
-    def begins_at(self) -> Start | None:
-        return None if self.buffer is None else self.buffer.start
+    def begins_at(self) -> Start:
+        return self.buffer.start
 
     def panels(self, n: int) -> dict[str, Points]:
-        assert self.buffer is not None
         return {"buffer": self.buffer.recent(n)}
 
-    def check(self, batch_size: int) -> None:
-        if self.buffer is not None and self.buffer.size < batch_size:
-            raise ValueError(f"batch_size must be at most buffer.size, {self.buffer.size}, got {batch_size}")
+    def check(self, experiment: Training) -> None:
+        super().check(experiment)
+        size, batch = self.buffer.size, experiment.batch_size
+        if size < batch:
+            raise ValueError(f"trainer: batch_size must be at most buffer.size, {size}, got {batch}")
 
 
 class ShortRun(ContrastiveDivergence):

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ebm_exp.energy.joint import Joint
+from ebm_exp.metrics import ACCURACY
 from ebm_exp.regularization.base import Step, Term
 from ebm_exp.types import Classifies, Labels, NonNegative, PerSample
 
@@ -35,7 +36,7 @@ class CrossEntropy(Term):
         assert isinstance(pos.energy, Joint)  # else refused before training
         assert pos.y is not None  # a joint energy is built for data with labels alone
         logits = pos.energy.logits(pos.x)
-        now.metrics["train/accuracy"] = accuracy(logits, pos.y)
+        now.metrics[ACCURACY] = accuracy(logits, pos.y)
         return self.weight * F.cross_entropy(logits, pos.y, reduction="none")
 
 

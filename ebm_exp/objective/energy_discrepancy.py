@@ -24,9 +24,10 @@ from torch import Tensor
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
+from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chance import CHANCE_RULES, against_chance
-from ebm_exp.regularization.base import Phase, Step, Term, check_needs
+from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.sampler.base import normal_like
 from ebm_exp.types import Batch, From, NonNegative, Points, Positive, PositiveInt, Probability, Provided
 
@@ -58,13 +59,15 @@ class Discrepancy(Objective):
         stabilizer: NonNegative = 1.0,
     ) -> None:
         super().__init__()
-        check_needs(f"objective={self.name}", self.gives, regularization)
-        self.engine, self.terms, self.domain = engine, regularization, domain
-        self.n_negatives, self.stabilizer = n_negatives, stabilizer
-        self.pure = all(term.pure for term in self.terms.values())
+        self.engine = engine
+        self.terms = Terms(self.name, self.gives, regularization)
+        self.pure = self.terms.pure
+        self.domain = domain
+        self.n_negatives = n_negatives
+        self.stabilizer = stabilizer
 
     def describe(self) -> dict[str, str]:
-        return {"terms": ", ".join(["energy_discrepancy", *self.terms])}
+        return self.terms.describe("energy_discrepancy")
 
     @abstractmethod
     def perturb(self, x: Batch, generator: torch.Generator) -> Batch:
@@ -81,9 +84,9 @@ class Discrepancy(Objective):
         if self.terms:
             at_data = energy.bind(y=y)
             now = Step(Phase(x, e_pos, at_data, y), self.engine, generator, Phase(x_neg[::m], e_neg[::m], at_data, y))
-            values |= {name: value for name, term in self.terms.items() if (value := term(now)) is not None}
+            values |= self.terms(now)
         e_pos, e_neg = e_pos.detach(), e_neg.detach()
-        metrics = {"train/energy_pos": e_pos.mean(), "train/energy_neg": e_neg.mean()}
+        metrics = {ENERGY_POS: e_pos.mean(), ENERGY_NEG: e_neg.mean()}
         return Loss(values, metrics, {"data": e_pos, "perturbed": e_neg})
 
     def signals(self, loss: Loss) -> dict[str, Tensor]:
@@ -101,13 +104,10 @@ class EnergyDiscrepancy(Discrepancy):
     Args:
         engine, regularization, domain, n_negatives, stabilizer: see ``Discrepancy``.
         scale: √t in half widths of the domain, about the distance of modes.
-        data_are_continuous: whether the data have more than two levels, as they must.
-
-    Raises:
-        ValueError: when the data have two levels, or a term needs chains.
     """
 
     name = "energy_discrepancy"
+    requires = "continuous"
 
     def __init__(
         self,
@@ -117,13 +117,8 @@ class EnergyDiscrepancy(Discrepancy):
         n_negatives: PositiveInt = 4,
         scale: Positive = 0.5,
         stabilizer: NonNegative = 1.0,
-        data_are_continuous: Annotated[bool, From("dataset.continuous")] = True,
     ) -> None:
         super().__init__(engine, regularization, domain, n_negatives, stabilizer)
-        if not data_are_continuous:
-            raise ValueError(
-                "moves points of a continuous box, the data have two levels (objective=energy_discrepancy_binary)"
-            )
         self.scale = scale
 
     def perturb(self, x: Batch, generator: torch.Generator) -> Batch:
@@ -137,13 +132,10 @@ class BinaryEnergyDiscrepancy(Discrepancy):
     Args:
         engine, regularization, domain, n_negatives, stabilizer: see ``Discrepancy``.
         flip_probability: ε; where many components flip, points are told too easily to teach much.
-        data_are_binary: whether the data have two levels, as they must.
-
-    Raises:
-        ValueError: when the data have other levels than the ends of the domain, or a term needs chains.
     """
 
     name = "energy_discrepancy_binary"
+    requires = "binary"
 
     def __init__(
         self,
@@ -153,11 +145,8 @@ class BinaryEnergyDiscrepancy(Discrepancy):
         n_negatives: PositiveInt = 32,
         flip_probability: Probability = 0.005,
         stabilizer: NonNegative = 1.0,
-        data_are_binary: Annotated[bool, From("dataset.binary")] = True,
     ) -> None:
         super().__init__(engine, regularization, domain, n_negatives, stabilizer)
-        if not data_are_binary:
-            raise ValueError("flips points of two levels (dataset=binary_digits), the data set has others")
         self.flip_probability = flip_probability
 
     def perturb(self, x: Batch, generator: torch.Generator) -> Batch:

@@ -45,11 +45,14 @@ class Entropy(Term):
     ) -> None:
         if k > bank_size:
             raise ValueError(f"k: must be at most bank_size, {bank_size}, got {k}")
-        self.weight, self.k, self.bank_size, self.eps = weight, k, bank_size, eps
-        self.min_filled = max(min_filled, bank_size - 1)
-        self.through, self.through_chains = through, through_chains
-        if not weight:
-            self.needs, self.through, self.min_filled = frozenset(), 0, 0  # at the cost of none
+        self.weight = weight
+        self.k = k
+        self.bank_size = bank_size
+        self.eps = eps
+        self.through_chains = through_chains
+        self.through = through if weight else 0  # without a weight at the cost of none
+        self.min_filled = max(min_filled, bank_size - 1) if weight else 0
+        self.needs = self.needs if weight else frozenset()
 
     def __call__(self, now: Step) -> Tensor | None:
         if now.end is None or now.buffer is None or not self.weight or now.buffer.n_filled <= self.min_filled:

@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 
 from ebm_exp.energy import Energy
+from ebm_exp.energy.base import edges
 from ebm_exp.engine.base import Engine
 from ebm_exp.guard.rule import Rule
+from ebm_exp.metrics import ERROR_EARLY, ERROR_LATE
 from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.noise.pairs import Pairs, paired
 from ebm_exp.objective.base import Loss, Objective
-from ebm_exp.regularization.base import Phase, Step, Term, check_needs
+from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.sampler.base import normal_like
-from ebm_exp.types import PerSample, Points, Positive, Probability, Provided
+from ebm_exp.types import PerSample, Points, Positive, Probability, Provided, per_point
 
 RULES = (
     Rule(
@@ -68,7 +70,6 @@ class FlowMatching(Objective):
 
     gives = frozenset({"labels"})
     binds = frozenset({"y", "t"})
-    of_gradient = True
     rules = RULES
 
     def __init__(
@@ -82,15 +83,23 @@ class FlowMatching(Objective):
         label_dropping: Probability = 0.0,
     ) -> None:
         super().__init__()
-        check_needs("objective=flow_matching", self.gives, regularization)
-        self.engine, self.noise, self.terms = engine, noise, regularization
-        self.pairs, self.target, self.temperature = pairs, target, temperature
-        self.label_dropping, self.drops_labels = label_dropping, label_dropping > 0
-        # Other pairs are found on the host.
-        self.pure = pairs == "random" and all(term.pure for term in self.terms.values())
+        self.engine = engine
+        self.noise = noise
+        self.terms = Terms("flow_matching", self.gives, regularization)
+        self.pure = pairs == "random" and self.terms.pure  # other pairs are found on the host
+        self.pairs = pairs
+        self.target = target
+        self.temperature = temperature
+        self.label_dropping = label_dropping
+        self.drops_labels = label_dropping > 0
 
     def describe(self) -> dict[str, str]:
-        return {"terms": ", ".join(["flow_matching", *self.terms])}
+        return self.terms.describe("flow_matching")
+
+    def warnings(self, energy: Energy) -> list[str]:
+        named = ", ".join(edges(energy))
+        told = f"{named} is not smooth: a loss on ∇E gives biases no gradient; energy.activation"
+        return [told] if named else []
 
     def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
         x, y = batch.x, self._labels(energy, batch, generator)
@@ -98,15 +107,15 @@ class FlowMatching(Objective):
         t = self.noise.sample_t(len(x), generator, x.device).to(x.dtype)
         point = self.noise.perturb(x, t, z)
         velocity = -self.engine.gradient(energy.bind(t=t, y=y), point, create_graph=True)
-        aim = x - z if self.target == "flow" else (x - z) * _fading(t).view(-1, *[1] * (x.dim() - 1))
+        aim = x - z if self.target == "flow" else (x - z) * per_point(_fading(t), x)
         error = (velocity - aim).square().flatten(1).mean(1)
         values: dict[str, Tensor] = {"flow_matching": error}
         if self.terms:
             at_data = energy.bind(t=torch.ones_like(t), y=y)
             now = Step(Phase(x, at_data(x), at_data, y), self.engine, generator)
-            values |= {name: value for name, term in self.terms.items() if (value := term(now)) is not None}
+            values |= self.terms(now)
         late = t > 0.5
-        apart = {"train/error_early": ~late, "train/error_late": late}
+        apart = {ERROR_EARLY: ~late, ERROR_LATE: late}
         metrics = {k: (error.detach() * m).sum() / m.sum().clamp(min=1) for k, m in apart.items()}
         return Loss(values, metrics, {}, {"aim": aim})
 

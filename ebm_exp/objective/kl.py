@@ -34,9 +34,10 @@ class KL(Term):
     def __init__(
         self, weight: NonNegative = 1.0, through: PositiveInt | None = 1, through_chains: PositiveInt | None = None
     ) -> None:
-        self.weight, self.through, self.through_chains = weight, through, through_chains
-        if not weight:
-            self.needs, self.through = frozenset(), 0  # at the cost of none
+        self.weight = weight
+        self.through_chains = through_chains
+        self.through = through if weight else 0  # without a weight at the cost of none
+        self.needs = self.needs if weight else frozenset()
 
     def __call__(self, now: Step) -> Tensor | None:
         if now.end is None or not self.weight:

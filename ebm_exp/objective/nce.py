@@ -20,10 +20,11 @@ from torch.nn.functional import softplus
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
+from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS, LOG_Z
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chance import CHANCE_RULES, against_chance
 from ebm_exp.random import generator as derived_generator
-from ebm_exp.regularization.base import Phase, Step, Term, check_needs
+from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.start.base import Start
 from ebm_exp.types import Batch, From, Points, Positive, PositiveInt, Provided
 
@@ -40,14 +41,14 @@ class NCE(Objective):
         domain: of the data.
         n_noise: ν, noise points for each point of data.
         lr_log_z: learning rate of c.
-        data_are_continuous: whether the data have more than two levels: on two, a density on the box means nothing.
 
     Raises:
-        ValueError: when the density of the noise is not known, the data have two levels, or a term needs chains.
+        ValueError: when the density of the noise is not known, or a term needs chains.
     """
 
     gives = frozenset({"negative", "labels"})
     rules = CHANCE_RULES
+    requires = "continuous"  # on two levels a density on the box means nothing
 
     def __init__(
         self,
@@ -57,23 +58,23 @@ class NCE(Objective):
         domain: Annotated[Domain, From("dataset.domain")],
         n_noise: PositiveInt = 1,
         lr_log_z: Positive = 0.01,
-        data_are_continuous: Annotated[bool, From("dataset.continuous")] = True,
     ) -> None:
         super().__init__()
-        if not data_are_continuous:
-            raise ValueError("needs points of a continuous box, the data have two levels (objective=pseudo_likelihood)")
         if not start.has_density:
             raise ValueError(f"start: needs a known density (mixture, uniform), that of {start.name} is not known")
-        check_needs("objective=nce", self.gives, regularization)
-        self.engine, self.noise, self.terms, self.domain = engine, start, regularization, domain
-        self.pure = all(term.pure for term in self.terms.values())
-        self.n_noise, self.lr_log_z = n_noise, lr_log_z
+        self.engine = engine
+        self.noise = start
+        self.terms = Terms("nce", self.gives, regularization)
+        self.pure = self.terms.pure
+        self.domain = domain
+        self.n_noise = n_noise
+        self.lr_log_z = lr_log_z
         volume = math.prod(domain.event_shape) * math.log(domain.high - domain.low)
         self.log_z = nn.Parameter(torch.tensor(volume))  # c: that of E = 0 at first
 
     def describe(self) -> dict[str, str]:
         noise = f"{self.noise.name}, {self.n_noise} for each point of data"
-        return {"noise": noise, "terms": ", ".join(["nce", *self.terms])}
+        return {"noise": noise, **self.terms.describe("nce")}
 
     def parameter_groups(self, energy: Energy) -> list[dict[str, object]]:
         of_energy = [p for p in energy.parameters() if p.requires_grad]
@@ -97,12 +98,12 @@ class NCE(Objective):
                 Phase(x, e_pos, energy.bind(y=y_pos), y_pos), self.engine, generator,
                 Phase(noise.x[:n], e_neg[:n], energy.bind(y=y_neg), y_neg),
             )  # fmt: skip
-            values |= {name: value for name, term in self.terms.items() if (value := term(now)) is not None}
+            values |= self.terms(now)
         e_pos, e_neg = e_pos.detach(), e_neg.detach()
         metrics = {
-            "train/energy_pos": e_pos.mean(),
-            "train/energy_neg": e_neg.mean(),
-            "train/log_z": self.log_z.detach().clone(),
+            ENERGY_POS: e_pos.mean(),
+            ENERGY_NEG: e_neg.mean(),
+            LOG_Z: self.log_z.detach().clone(),
         }
         return Loss(values, metrics, {"data": e_pos, "noise": e_neg})
 

@@ -16,9 +16,10 @@ from torch import Tensor
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
+from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chance import CHANCE_RULES, against_chance
-from ebm_exp.regularization.base import Phase, Step, Term, check_needs
+from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.types import Batch, From, Points, PositiveInt, Provided
 
 
@@ -30,15 +31,14 @@ class SingleFlips(Objective):
         regularization: terms beside the loss.
         domain: its ends are the two levels.
         n_bits: k, components that are flipped for each point; null: all.
-        data_are_binary: whether the data have two levels, as they must.
 
     Raises:
-        ValueError: when the data have other levels than the ends of the domain, there are fewer components than
-            ``n_bits``, or a term needs samples.
+        ValueError: when there are fewer components than ``n_bits``, or a term needs samples.
     """
 
     gives = frozenset({"labels"})
     rules = CHANCE_RULES
+    requires = "binary"
     name: str
     chance: float  # ℓ(0)
 
@@ -48,21 +48,19 @@ class SingleFlips(Objective):
         regularization: Provided[dict[str, Term]],
         domain: Annotated[Domain, From("dataset.domain")],
         n_bits: PositiveInt | None = None,
-        data_are_binary: Annotated[bool, From("dataset.binary")] = True,
     ) -> None:
         super().__init__()
-        if not data_are_binary:
-            raise ValueError("flips points of two levels (dataset=binary_digits), the data set has others")
         self.d = math.prod(domain.event_shape)
         if n_bits is not None and n_bits > self.d:
             raise ValueError(f"n_bits: must be at most {self.d}, the components of a point, got {n_bits}")
-        check_needs(f"objective={self.name}", self.gives, regularization)
-        self.engine, self.terms, self.domain = engine, regularization, domain
-        self.pure = all(term.pure for term in self.terms.values())
+        self.engine = engine
+        self.terms = Terms(self.name, self.gives, regularization)
+        self.pure = self.terms.pure
+        self.domain = domain
         self.n_bits = self.d if n_bits is None else n_bits
 
     def describe(self) -> dict[str, str]:
-        return {"flips": f"{self.n_bits} of {self.d} components", "terms": ", ".join([self.name, *self.terms])}
+        return {"flips": f"{self.n_bits} of {self.d} components", **self.terms.describe(self.name)}
 
     @abstractmethod
     def of_flip(self, u: Tensor) -> Tensor:
@@ -77,9 +75,9 @@ class SingleFlips(Objective):
         values = {self.name: self.of_flip(u).mean(1) * self.d}
         if self.terms:
             now = Step(Phase(x, e, energy.bind(y=y), y), self.engine, generator)
-            values |= {name: value for name, term in self.terms.items() if (value := term(now)) is not None}
+            values |= self.terms(now)
         e, e_near = e.detach(), e_near.detach()
-        metrics = {"train/energy_pos": e.mean(), "train/energy_neg": e_near.mean()}
+        metrics = {ENERGY_POS: e.mean(), ENERGY_NEG: e_near.mean()}
         return Loss(values, metrics, {"data": e, "flipped": e_near})
 
     def neighbours(self, x: Batch, generator: torch.Generator) -> Float[Tensor, "batch k *event"]:

@@ -5,7 +5,7 @@ to an objective (KL through the chain, entropy).
 """
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import ItemsView, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -83,14 +83,44 @@ class Term(Part, ABC):
         return None
 
 
-def check_needs(objective: str, gives: frozenset[str], terms: Mapping[str, Term]) -> None:
-    """Refuse terms that an objective cannot serve.
+class Terms:
+    """The terms beside an objective's own, by name.
+
+    Args:
+        name: of the objective, as ``objective=`` chooses it.
+        gives: what the objective gives them to read, see ``Term.needs``.
+        terms: by name.
+
+    Attributes:
+        pure: every one of them is, see ``Term``.
 
     Raises:
-        ValueError: naming the term, what it needs and what there is.
+        ValueError: naming a term, what it needs and what there is.
     """
-    for name, term in terms.items():
-        missing = sorted(term.needs - gives)
-        if missing:
-            needed, there = (" and ".join(_WORDS.get(k, k) for k in sorted(names)) for names in (missing, gives))
-            raise ValueError(f"{name}: needs {needed}; {objective} has {there or 'data alone'}")
+
+    def __init__(self, name: str, gives: frozenset[str], terms: Mapping[str, Term]) -> None:
+        for key, term in terms.items():
+            missing = sorted(term.needs - gives)
+            if missing:
+                needed, there = (" and ".join(_WORDS.get(k, k) for k in sorted(names)) for names in (missing, gives))
+                raise ValueError(f"{key}: needs {needed}; objective={name} has {there or 'data alone'}")
+        self._terms = dict(terms)
+        self.pure = all(term.pure for term in terms.values())
+
+    def __call__(self, now: Step) -> dict[str, Tensor]:
+        """The weighted value of each that has one in this step, of any shape."""
+        return {name: value for name, term in self._terms.items() if (value := term(now)) is not None}
+
+    def __getitem__(self, name: str) -> Term:
+        return self._terms[name]
+
+    def __len__(self) -> int:
+        return len(self._terms)
+
+    def items(self) -> ItemsView[str, Term]:
+        """Names and terms."""
+        return self._terms.items()
+
+    def describe(self, own: str) -> dict[str, str]:
+        """For the outline of a run, after the objective's own term."""
+        return {"terms": ", ".join([own, *self._terms])}

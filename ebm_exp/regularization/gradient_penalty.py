@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from ebm_exp.regularization.base import Step, Term
-from ebm_exp.types import NonNegative, PerSample
+from ebm_exp.types import NonNegative, PerSample, per_point
 
 
 class GradientPenalty(Term):
@@ -35,8 +35,8 @@ class GradientPenalty(Term):
         if neg is not None and self.where == "samples":
             x, energy = neg.x, neg.energy
         elif neg is not None and self.where == "between":
-            u = torch.rand(len(x), generator=now.generator, device=x.device).view(-1, *[1] * (x.dim() - 1))
-            x = torch.lerp(neg.x, pos.x, u)
+            u = torch.rand(len(x), generator=now.generator, device=x.device)
+            x = torch.lerp(neg.x, pos.x, per_point(u, x))
         gradient = now.engine.gradient(energy, x, create_graph=True)
         if self.target == 0:  # the norm itself has no slope at 0
             return self.weight * gradient.flatten(1).square().sum(1)

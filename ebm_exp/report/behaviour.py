@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ebm_exp import metrics
 from ebm_exp.report import read
 from ebm_exp.report.images import panels
 from ebm_exp.report.page import Html, figure, join, section, tag
@@ -14,10 +15,11 @@ from ebm_exp.sweep.text import brief, finite, number, pairs
 
 # What tells first that a chain or an energy is ill, in this order, as far as it was logged.
 SHOWN = (
-    "train/loss", "train/energy_gap", "train/energy_pos", "train/energy_neg", "chain/grad_norm", "chain/displacement",
-    "chain/clamped", "chain/accepted", "train/grad_norm", "buffer/staleness",
-)  # fmt: skip
-_CHARTS, _POINTS = 9, 6000  # of a section; of all lines of a chart
+    *(metrics.LOSS, metrics.ENERGY_GAP, metrics.ENERGY_POS, metrics.ENERGY_NEG),
+    *(metrics.CHAIN_GRAD_NORM, metrics.DISPLACEMENT, metrics.CLAMPED, metrics.ACCEPTANCE),
+    *(metrics.TRAIN_GRAD_NORM, metrics.STALENESS),
+)
+_CHARTS, _POINTS = 12, 6000  # of a section; of all lines of a chart
 
 
 def behaviour(story: Story) -> Html:

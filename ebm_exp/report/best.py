@@ -4,36 +4,32 @@ import os
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ebm_exp.cli.line import config_dirs
 from ebm_exp.config import plain
+from ebm_exp.config.keys import belongs_to_experiment, belongs_to_sweep
+from ebm_exp.config.override import Override, key_of, value_in
+from ebm_exp.config.tree import leaves, look_up, set_at
 from ebm_exp.config.trust import CONF
-from ebm_exp.shell import override, quoted
+from ebm_exp.shell import config_dirs, override, quoted
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import SEED, Results, Setting, score
 from ebm_exp.sweep.text import pairs
 
-# What is no part of an experiment: where and how its runs are made, and how a sweep goes on.
-_FREE = re.compile(
-    r"hydra([./].*)?|hparams_search|sweep|retry_failed|device|trust|resume|name|notes|logger([.@/].*)?"
-    r"|([\w.]+\.)?(root|cache_dir|dir)"
-)
-_OF_A_SWEEP = re.compile(r"hydra([./].*)?|hparams_search|sweep|retry_failed")
 _GONE = object()
 
 
 def train_again(results: Results, setting: Setting, n: int = 3) -> str:
     """The command that trains a setting with seeds that it has not had."""
-    fixed = [each for each in arguments(results) if not _OF_A_SWEEP.fullmatch(_key(each))]
+    fixed = [each for each in arguments(results) if not belongs_to_sweep(key_of(each))]
     chosen = [f"{key}={value}" for key, value in _typed(setting).items()]
     used = [seed for each in results.jobs if (seed := seed_of(each)) is not None]
     seeds = seeds_after([*used, *(value for key, value in pairs(arguments(results)) if key == SEED)], n)
-    rest = [each for each in fixed if _key(each) != SEED]
+    rest = [each for each in fixed if key_of(each) != SEED]
     own = [f"--config-dir={folder}" for folder in config_dirs([str(a) for a in results.record.get("command") or []])]
     return shlex.join([*program(results.record, "train"), *own, "-m", seeds, *rest, *chosen])
 
@@ -53,11 +49,11 @@ def arguments(results: Results) -> list[str]:
     """What every job of a sweep has in common: the overrides typed, and what a named search sets for its trials."""
     varied = set(results.record.get("keys") or [])
     typed = [str(each) for each in results.record.get("arguments") or results.record.get("overrides") or []]
-    given = {_key(each) for each in typed} | varied
+    given = {key_of(each) for each in typed} | varied
     folders = [*config_dirs([str(each) for each in results.record.get("command") or []]), CONF]
-    names = [each.partition("=")[2] for each in typed if each.startswith("hparams_search=")]
-    searched = [each for name in names for each in _of_search(name, folders) if _key(each) not in given]
-    return [*searched, *(each for each in typed if _key(each) not in varied)]
+    name = value_in(typed, "hparams_search")
+    searched = [each for each in _of_search(name, folders) if key_of(each) not in given] if name else []
+    return [*searched, *(each for each in typed if key_of(each) not in varied)]
 
 
 def _of_search(name: str, folders: Sequence[Path]) -> list[str]:
@@ -70,15 +66,7 @@ def _of_search(name: str, folders: Sequence[Path]) -> list[str]:
     defaults = [each for each in said.pop("defaults", []) if isinstance(each, dict)]
     chosen = [(key, value) for each in defaults for key, value in each.items() if key.startswith("override /")]
     choices = [f"{key.removeprefix('override /')}={_text(value)}" for key, value in chosen if "hydra" not in key]
-    return [*choices, *(f"{key}={_text(value)}" for key, value in _leaves(said, "") if not key.startswith("hydra."))]
-
-
-def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, dict) and node:
-        for key, value in node.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
+    return [*choices, *(f"{key}={_text(value)}" for key, value in leaves(said) if not key.startswith("hydra."))]
 
 
 def _text(value: Any) -> str:
@@ -125,22 +113,23 @@ def experiment(results: Results, setting: Setting) -> str:
     values: dict[str, Any] = {}
     removed: list[str] = []
     for argument in (*arguments(results), *(each for each in setting.jobs[0].overrides)):
-        key, given, text = argument.lstrip("+~").partition("=")
-        if key == SEED or _FREE.fullmatch(key):
+        typed = Override.read(argument)
+        key = typed.key
+        if key == SEED or not belongs_to_experiment(key):
             continue
-        if argument.startswith("~"):
+        if typed.deletes:
             removed.append(argument)
             continue
-        value, is_group = _value(config, key, text)
-        if not given or (key in defaults and defaults[key] == value):
+        value, is_group = _value(config, key, typed.text or "")
+        if typed.text is None or (key in defaults and defaults[key] == value):
             continue
         if key == "experiment":
             groups.insert(0, f"  - /experiment/{value}")
         elif is_group:
-            verb = "" if argument.startswith("+") else "override "
+            verb = "" if typed.sign == "+" else "override "
             groups.append(f"  - {verb}/{key}: {_inline(value)}")
         else:
-            _put(values, key.split("."), value)
+            set_at(values, key, value)
     lines = [*_wrapped(_header(results, setting)), *(f"# and with {each} on the command line" for each in removed)]
     body = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     body = body if values else "" if groups else "# Nothing differs from the defaults.\n"
@@ -170,19 +159,13 @@ def _wrapped(text: str) -> list[str]:
 
 def _typed(setting: Setting) -> dict[str, str]:
     """The values of a setting under their keys as typed, ``+`` included."""
-    marked = {each.partition("=")[0].lstrip("+~"): each.partition("=")[0] for each in setting.jobs[0].overrides}
+    marked = {each.key: each.sign + each.key for each in map(Override.read, setting.jobs[0].overrides)}
     return {marked.get(key, key): value for key, value in setting.values.items()}
-
-
-def _key(argument: str) -> str:
-    return argument.lstrip("+~").partition("=")[0]
 
 
 def _value(config: Mapping[str, Any], key: str, text: str) -> tuple[Any, bool]:
     """The value of a key in a job, and whether it is the choice of a group."""
-    node: Any = config
-    for part in key.split("."):
-        node = node.get(part, _GONE) if isinstance(node, Mapping) else _GONE
+    node = look_up(config, key, _GONE)
     is_group = "/" in key or "@" in key or (text[:1] != "{" and (isinstance(node, Mapping) or (CONF / key).is_dir()))
     if node is _GONE or is_group:
         try:
@@ -190,12 +173,3 @@ def _value(config: Mapping[str, Any], key: str, text: str) -> tuple[Any, bool]:
         except plain.PlainError:
             return text, is_group
     return node, is_group
-
-
-def _put(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
-    for key in keys[:-1]:
-        inside = values.setdefault(key, {})
-        if not isinstance(inside, dict):
-            return
-        values = inside
-    values[keys[-1]] = value

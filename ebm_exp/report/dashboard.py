@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ebm_exp import metrics
 from ebm_exp.logger.patience import call, reason
 
 _TIMEOUT = 60  # seconds for the request that saves it
@@ -32,52 +33,53 @@ class Pictures(NamedTuple):
     metrics: tuple[str, ...]
 
 
+_SHOWN = (metrics.SAMPLES("fresh"), metrics.SAMPLES("buffer"), metrics.SAMPLES("data"))
 LINES: dict[str, tuple[Lines, ...]] = {
     "health": (
-        Lines("energy of data and negatives", ("train/energy_pos", "train/energy_neg")),
-        Lines("energy gap: around 0 is well", ("train/energy_gap",)),
-        Lines("loss and its terms", ("train/loss", "train/cd", "train/energy_l2")),
-        Lines("gradient of the parameters", ("train/grad_norm",), log_y=True),
-        Lines("learning rate", ("train/lr",)),
+        Lines("energy of data and negatives", (metrics.ENERGY_POS, metrics.ENERGY_NEG)),
+        Lines("energy gap: around 0 is well", (metrics.ENERGY_GAP,)),
+        Lines("loss and its terms", (metrics.LOSS, metrics.TERM("cd"), metrics.TERM("energy_l2"))),
+        Lines("gradient of the parameters", (metrics.TRAIN_GRAD_NORM,), log_y=True),
+        Lines("learning rate", (metrics.LEARNING_RATE,)),
     ),
     "chain": (
-        Lines("gradient of the energy", ("chain/grad_norm",), log_y=True),
-        Lines("distance moved in a step", ("chain/displacement",)),
-        Lines("share that a clamp acts on", ("chain/clamped",)),
-        Lines("accepted", ("chain/acceptance", "chain/jumped")),
-        Lines("age of the buffer", ("buffer/age", "buffer/staleness")),
-        Lines("buffer: filled, begun anew, moved", ("buffer/filled", "buffer/reinitialised", "buffer/moved")),
+        Lines("gradient of the energy", (metrics.CHAIN_GRAD_NORM,), log_y=True),
+        Lines("distance moved in a step", (metrics.DISPLACEMENT,)),
+        Lines("share that a clamp acts on", (metrics.CLAMPED,)),
+        Lines("accepted", (metrics.ACCEPTANCE, metrics.JUMPED)),
+        Lines("age of the buffer", (metrics.AGE, metrics.STALENESS)),
+        Lines("buffer: filled, begun anew, moved", (metrics.FILLED, metrics.REINITIALISED, metrics.MOVED)),
     ),
     "evaluation": (
-        Lines("Fréchet distance", ("eval/frechet_pixels",), log_y=True),
-        Lines("MMD²", ("eval/mmd2",), log_y=True),
-        Lines("in the plane: KL and negative log-likelihood", ("eval/kl", "eval/nll")),
+        Lines("Fréchet distance", (metrics.SCORE("frechet_pixels"),), log_y=True),
+        Lines("MMD²", (metrics.SCORE("mmd2"),), log_y=True),
+        Lines("in the plane: KL and negative log-likelihood", (metrics.SCORE("kl"), metrics.SCORE("nll"))),
     ),
     "system": (
-        Lines("steps per second", ("time/steps_per_s",)),
-        Lines("minutes of training", ("time/minutes",)),
+        Lines("steps per second", (metrics.STEPS_PER_S,)),
+        Lines("minutes of training", (metrics.MINUTES,)),
         Lines("memory of the process, MB", ("system/proc.memory.rssMB",)),
         Lines("memory of the machine, %", ("system/memory_percent",)),
     ),
 }
 PICTURES = (
-    Pictures("fresh samples beside the buffer and the data", ("samples/fresh", "samples/buffer", "samples/data")),
-    Pictures("densities in the plane", ("samples/density",)),
+    Pictures("fresh samples beside the buffer and the data", _SHOWN),
+    Pictures("densities in the plane", (metrics.DENSITY,)),
 )
-HISTOGRAMS = ("energy/data", "energy/negatives")
-TABLE = "samples/table"
-RESULTS = ("best/value", "best/step", "state")  # columns of the list of runs
+HISTOGRAMS = (metrics.ENERGIES("data"), metrics.ENERGIES("negatives"))
+BEST = metrics.BEST("value")
+RESULTS = (BEST, metrics.BEST("step"), "state")  # columns of the list of runs
 KEYS = ("seed", "optimizer.lr", "sampler.step_size", "sampler.n_steps")  # what a sweep compares, unless it says
 ORDER = ("health", "samples", "chain", "evaluation", "sweep", "system")
 
 
-def metrics() -> list[str]:
+def shown() -> list[str]:
     """Every name that the dashboard plots or lists."""
-    lines = [metric for section in LINES.values() for plot in section for metric in plot.metrics]
-    return [*lines, *(metric for plot in PICTURES for metric in plot.metrics), *HISTOGRAMS, TABLE, *RESULTS]
+    plots = [plot.metrics for section in LINES.values() for plot in section] + [plot.metrics for plot in PICTURES]
+    return [*(metric for plot in plots for metric in plot), *HISTOGRAMS, metrics.TABLE, *RESULTS]
 
 
-def build(entity: str, project: str, keys: tuple[str, ...] = KEYS, metric: str = "best/value") -> Any:
+def build(entity: str, project: str, keys: tuple[str, ...] = KEYS, metric: str = BEST) -> Any:
     """The workspace, not saved.
 
     Args:
@@ -103,7 +105,7 @@ def build(entity: str, project: str, keys: tuple[str, ...] = KEYS, metric: str =
             for p in PICTURES
         ),
         *(wr.LinePlot(title=f"{name}, as a histogram", x="step", y=[name]) for name in HISTOGRAMS),
-        wr.WeavePanelSummaryTable(table_name=TABLE),
+        wr.WeavePanelSummaryTable(table_name=metrics.TABLE),
     ]
     panels["sweep"] = [
         wr.ParallelCoordinatesPlot(
@@ -142,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("project", help="<entity>/<project>")
     parser.add_argument("--keys", nargs="+", default=KEYS, help="keys of the config that a sweep varies")
-    parser.add_argument("--metric", default="best/value", help="what it compares: a name of the summary")
+    parser.add_argument("--metric", default=BEST, help="what it compares: a name of the summary")
     parser.add_argument("--json", metavar="FILE", help="write it to a file (-: the screen) and save nothing")
     given = parser.parse_args(arguments)
     entity, _, project = given.project.partition("/")

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from ebm_exp.metrics import is_score
 from ebm_exp.report.page import Html, chip, code, folded, join, link, section, table, tag
 from ebm_exp.report.read import child, shape
 from ebm_exp.report.svg import Scale, canvas, point, rule, scale, short, sized, text
@@ -113,7 +114,7 @@ def jobs(story: Story) -> Html:
         key for key in results.record.get("keys") or list(dict(pairs(o for j in results.jobs for o in j.overrides)))
     ]
     last = sorted(set().union(*(child(job.summary, "metrics") for job in results.jobs)) - set(results.metrics))
-    more = [m for m in last if m.startswith("eval/") and not m.endswith("_se")][:4]
+    more = [m for m in last if is_score(m)][:4]
     heads = [
         "job",
         "state",

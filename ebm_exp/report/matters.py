@@ -1,31 +1,21 @@
 """Which of the keys matter: importances, a slice per key, parallel coordinates, a heat map of two."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ebm_exp.report.heat import heat_map, parallel
-from ebm_exp.report.importance import importances
-from ebm_exp.report.key import BINS, Axis, Sample, ordered, sample_of, samples, varying
+from ebm_exp.metrics import SCORE
+from ebm_exp.report import svg
+from ebm_exp.report.key import BINS, Axis, Sample, importances, ordered, sample_of, samples, varying
 from ebm_exp.report.page import Html, figure, join, section, table, tag
-from ebm_exp.report.svg import (
-    BOTTOM,
-    HEIGHT,
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    cross,
-    frame,
-    place_y,
-    point,
-    scale,
-    spread,
-)
 from ebm_exp.report.winner import Story
 from ebm_exp.sweep.text import number
 
 _ENOUGH = 10  # finished jobs, for importances
 _LARGEST = 12  # values of a key, for a heat map
+_CELL, _TALL = (84, 40), 230  # pixels of a cell; of parallel coordinates
+_APART, _PAGE = (110, 240), 940  # pixels between axes, and of all of them
+
+Marks = list[tuple[float, str]]
 
 
 def matters(story: Story) -> Html:
@@ -64,18 +54,22 @@ def _bar(share: float) -> Html:
 
 
 def _slice(story: Story, known: Sequence[Sample], key: str, metric: str) -> Html:
-    kept, is_cut = spread([s.outcome for s in known])
+    kept, is_cut = svg.spread([s.outcome for s in known])
     ill = _ill(story)
-    axis, y_axis = Axis.of([*known, *ill], key), scale(kept)
+    axis, y_axis = Axis.of([*known, *ill], key), svg.scale(kept)
     inside = []
     for s in sorted(known, key=lambda s: s.kind):
         label = f"job {s.job.number}: {s.values.get(key, 'unset')} → {number(s.outcome)}"
-        inside.append(point(LEFT + axis(s) * (WIDTH - LEFT - RIGHT), place_y(y_axis, s.outcome), label, s.kind))
-    worst = TOP if story.results.directions[metric] == "lower" else HEIGHT - BOTTOM - 5
+        inside.append(svg.point(_place_x(axis, s), svg.place_y(y_axis, s.outcome), label, s.kind))
+    worst = svg.TOP if story.results.directions[metric] == "lower" else svg.HEIGHT - svg.BOTTOM - 5
     for s in ill:
-        at = LEFT + axis(s) * (WIDTH - LEFT - RIGHT)
-        inside.append(cross(at, worst, f"job {s.job.number}: {s.values.get(key, 'unset')} → {s.job.state}"))
-    return frame(key + (" (outliers cut)" if is_cut else ""), axis.scale, y_axis, inside, "")
+        label = f"job {s.job.number}: {s.values.get(key, 'unset')} → {s.job.state}"
+        inside.append(svg.cross(_place_x(axis, s), worst, label))
+    return svg.frame(key + (" (outliers cut)" if is_cut else ""), axis.scale, y_axis, inside, "")
+
+
+def _place_x(axis: Axis, sample: Sample) -> float:
+    return svg.LEFT + axis(sample) * (svg.WIDTH - svg.LEFT - svg.RIGHT)
 
 
 def _ill(story: Story) -> list[Sample]:
@@ -95,14 +89,14 @@ def _heat(story: Story, known: Sequence[Sample], keys: Sequence[str], metric: st
         return None
     means = {cell: statistics.fmean(each) for cell, each in found.items()}
     lower = story.results.directions[metric] == "lower"
-    shown = heat_map(means, rows, columns, (story.names[keys[0]], story.names[keys[1]]), lower)
+    shown = draw_cells(means, rows, columns, (story.names[keys[0]], story.names[keys[1]]), lower)
     title = f"Both keys at once: mean {metric}, {'lower' if lower else 'higher'} is better and darker"
     return join([tag("h3", title), tag("div", shown, class_="scroll")])
 
 
 def _parallel(story: Story, known: Sequence[Sample], keys: Sequence[str], metric: str) -> Html:
     axes = [Axis.of(known, key) for key in keys]
-    outcome = scale(spread([s.outcome for s in known])[0], 0.0)
+    outcome = svg.scale(svg.spread([s.outcome for s in known])[0], 0.0)
     flip = story.results.directions[metric] == "lower"
 
     def place(at: float) -> float:
@@ -118,11 +112,70 @@ def _parallel(story: Story, known: Sequence[Sample], keys: Sequence[str], metric
         for s in sorted(known, key=lambda s: (s.kind, -s.outcome if flip else s.outcome))
     ]
     marks = [*(axis.scale.marks() for axis in axes), [(place(at), label) for at, label in outcome.marks()]]
-    heads = [*(story.names[key] for key in keys), metric.removeprefix("eval/")]
+    heads = [*(story.names[key] for key in keys), SCORE.shorten(metric)]
     return join(
         [
             tag("h3", "Parallel coordinates: a line per job, the best fifth in blue"),
             tag("p", "The last axis is the outcome, better above.", class_="note"),
-            tag("div", parallel(heads, marks, lines), class_="scroll"),
+            tag("div", draw_lines(heads, marks, lines), class_="scroll"),
         ]
     )
+
+
+def draw_cells(
+    means: Mapping[tuple[str, str], float],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    names: tuple[str, str],
+    lower: bool,
+) -> Html:
+    """Means of settings: a row per value of the first key, a column per value of the second; better is darker."""
+    left, top, (w, h) = 96, 40, _CELL
+    order = sorted(means.values(), reverse=lower)  # by rank, so that one bad cell does not wash out all others
+    parts = [
+        svg.text(left + w * len(columns) / 2, 14, names[1], "middle title"),
+        svg.text(8, top - 8, names[0], "title"),
+    ]
+    parts += [svg.text(left + w * (j + 0.5), top - 8, svg.cut(c, 12), "middle strong") for j, c in enumerate(columns)]
+    for i, row in enumerate(rows):
+        parts.append(svg.text(left - 8, top + h * (i + 0.5) + 4, svg.cut(row, 13), "end strong"))
+        for j, column in enumerate(columns):
+            mean = means.get((row, column))
+            x, y = left + w * j, top + h * i
+            rank = 0.0 if mean is None else (order.index(mean) + 1) / len(order)
+            size = f'x="{x}" y="{y}" width="{w}" height="{h}"'
+            parts.append(Html(f'<rect class="cell" {size} fill-opacity="{0.08 + 0.5 * rank:.2f}"/>'))
+            parts.append(svg.text(x + w / 2, y + h / 2 + 4, "–" if mean is None else number(mean), "middle strong"))
+    width = left + w * len(columns) + 8
+    return svg.sized(svg.canvas(width, top + h * len(rows) + 6, parts, f"{names[0]} and {names[1]}"), width)
+
+
+def draw_lines(heads: Sequence[str], marks: Sequence[Marks], lines: Sequence[tuple[list[float], str, str]]) -> Html:
+    """A line per job through its values on every axis.
+
+    Args:
+        heads: names of the axes.
+        marks: ticks of each axis, as places between 0 and 1 with labels.
+        lines: places on all axes, the kind of line, and its label.
+    """
+    left, top = 90, 36
+    apart = min(_APART[1], max(_APART[0], _PAGE // max(1, len(heads) - 1)))
+    width = left + apart * (len(heads) - 1) + 70
+    bottom = top + _TALL
+
+    def y(at: float) -> float:
+        return bottom - at * _TALL
+
+    parts = []
+    for places, kind, label in lines:
+        points = " ".join(f"{left + apart * i:.0f} {y(at):.1f}" for i, at in enumerate(places))
+        parts.append(tag("path", tag("title", label), class_=f"l {kind}".strip(), d=f"M{points}"))
+    for i, (head, each) in enumerate(zip(heads, marks, strict=True)):
+        x = left + apart * i
+        parts += [svg.rule(x, top, x, bottom, "axis"), svg.text(x, 16, svg.cut(head, 20), "middle title")]
+        for at, label in each:
+            parts += [
+                svg.rule(x - 3, y(at), x, y(at), "axis"),
+                svg.text(x - 6, y(at) + 4, svg.cut(label, 14), "end strong halo"),
+            ]
+    return svg.sized(svg.canvas(width, bottom + 14, parts, "parallel coordinates"), width)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ebm_exp import metrics
 from ebm_exp.config import plain
 from ebm_exp.report import read
 from ebm_exp.report.behaviour import end
@@ -18,7 +19,6 @@ from ebm_exp.run.about import composed
 from ebm_exp.shell import command, override
 from ebm_exp.sweep.text import duration, finite, number, pairs, with_error
 
-_GROUPS = ("eval", "train", "chain", "buffer", "time")
 _IMAGES = 6
 
 
@@ -97,10 +97,10 @@ def _next_steps(folder: Path, state: str, overrides: Sequence[str]) -> Html:
 
 def _evaluation(summary: Mapping[str, Any], found: read.Rows) -> Html:
     last = read.child(summary, "metrics")
-    names = [name for name in last if name.startswith("eval/") and not name.endswith("_se")]
+    names = [name for name in last if metrics.is_score(name)]
     rows = []
     for name in names:
-        value, se = finite(last[name]), finite(last.get(f"{name}_se"))
+        value, se = finite(last[name]), finite(last.get(metrics.error_of(name)))
         shown = last[name] if value is None else with_error(value, se) if se is not None else number(value)
         points = read.curve(found, name)
         rows.append([name, shown, f"{points[-1][0]:.0f}" if points else ""])
@@ -110,12 +110,12 @@ def _evaluation(summary: Mapping[str, Any], found: read.Rows) -> Html:
 
 
 def _curves(state: str, summary: Mapping[str, Any], found: read.Rows) -> Html:
-    metrics = [name for name in read.metrics_of([found]) if not name.endswith("_se") and name != "time/minutes"]
-    groups = dict.fromkeys((*_GROUPS, *(name.partition("/")[0] for name in metrics)))
+    drawn = [n for n in read.metrics_of([found]) if not metrics.SCORE_ERROR.holds(n) and n != metrics.MINUTES]
+    groups = dict.fromkeys((*metrics.GROUPS, *(name.partition("/")[0] for name in drawn)))
     shown = []
     for group in groups:
         charts = []
-        for name in metrics:
+        for name in drawn:
             if name.partition("/")[0] == group:
                 points = read.curve(found, name)
                 charts.append(lines(name, [Curve(points, name, "best", end(state, summary, found, points))]))

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ebm_exp.metrics import error_of
 from ebm_exp.report import read
 from ebm_exp.report.best import best_job, experiment, program, sample_from, shown_path, train_again
 from ebm_exp.report.page import Html, code, folded, join, section, table, tag
@@ -69,7 +70,7 @@ class Story(NamedTuple):
             return (None if mean is None else mean.se), "seeds"
         job = next(job for job in setting.jobs if job.state == "finished")
         step = job.best.get("step")
-        told = [row.get(f"{metric}_se") for row in self.rows.get(job.number, []) if row.get("step") == step]
+        told = [row.get(error_of(metric)) for row in self.rows.get(job.number, []) if row.get("step") == step]
         return next((value for value in map(finite, told) if value is not None), None), "evaluation"
 
 

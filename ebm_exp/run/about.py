@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ebm_exp.config import plain
+from ebm_exp.config.keys import names_run
+from ebm_exp.config.override import Override, key_of
 from ebm_exp.logger.base import About
 from ebm_exp.run.directory import RunDirectory
 
 _LONGEST = 128  # characters of a name, or a group, that W&B takes
-# What says nothing about the experiment: where it runs, and how it is looked at.
-_UNNAMED = re.compile(
-    r"hydra[./].*|logger([.@].*)?|device|name|notes|resume|attempt|run|init_from|trust|stand_in|sweep|retry_failed|output_dir|trainer\.\w+_every_steps"
-    r"|([\w.]+\.)?(root|path|cache_dir|dir)"
-)
 _SHOWN = ("dataset", "energy", "experiment")  # groups whose choices are tags
 _TWINS = ("suggest", "stand_in")  # of a data set: what other parts have taken from it, or what did not take part
 
@@ -40,7 +37,7 @@ def about(
     choices, overrides, multirun = composed(path)
     job, sweep = _json(path / "job.json"), _json(path.parent / "sweep.json")
     if job:
-        swept = [each for each in job.get("overrides", []) if _split(each)[0] in sweep.get("keys", [_split(each)[0]])]
+        swept = [each for each in job.get("overrides", []) if key_of(each) in sweep.get("keys", [key_of(each)])]
         name = " ".join([str(job.get("number", path.name)), *short(swept)])
     elif multirun:
         name = " ".join([path.name, *short(overrides)])
@@ -102,8 +99,7 @@ def short(overrides: Iterable[str]) -> list[str]:
     >>> short(["sampler.step_size=2", "seed=1", "device=cpu"])
     ['step_size=2', 'seed=1']
     """
-    told = [(key, value) for key, value in map(_split, overrides) if not _UNNAMED.fullmatch(key)]
-    last = dict(told)
+    last = {each.key: each.text for each in map(Override.read, overrides) if names_run(each.key)}
     keys = {key: re.split(r"[.@/]", key) for key in last}
     parts = []
     for key, words in keys.items():
@@ -138,11 +134,6 @@ def checksum(file: Path) -> str:
     """SHA-256 of a file."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _split(override: str) -> tuple[str, str | None]:
-    key, given, value = override.lstrip("+~").partition("=")
-    return key, value if given else None
 
 
 def _class(node: Any) -> str | None:

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from ebm_exp.config import plain
-from ebm_exp.config.keys import CHANGEABLE
+from ebm_exp.config.keys import may_change_with_attempt
+from ebm_exp.config.tree import leaves, set_at
 from ebm_exp.files import replace_text
 from ebm_exp.run.directory import RunDirectory
 
@@ -31,10 +32,10 @@ def begin(directory: RunDirectory, changes: Mapping[str, Any], step: int, why: s
         directory.checkpoint(later).unlink()
     file = directory.path / ".hydra" / "config.yaml"
     config = plain.read(file)
-    before = _leaves(plain.resolve(config))
+    before = dict(leaves(plain.resolve(config)))
     number = int(config.get("attempt") or 0) + 1
     for key, value in (dict(changes) | {"attempt": number}).items():
-        _set(config, key, value)
+        set_at(config, key, value)
     replace_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     summary = directory.summary()
     changed = {key: [before.get(key), value] for key, value in changes.items()}
@@ -52,11 +53,11 @@ def in_force(directory: RunDirectory, config: Mapping[str, Any]) -> dict[str, An
     for entry in directory.summary().get("attempts", []):
         if entry["attempt"] > config.get("attempt", 0):
             numbers = {key: now for key, (_, now) in entry["changed"].items() if _is_number(now)}
-            changed |= {key: now for key, now in numbers.items() if CHANGEABLE.fullmatch(key)}
+            changed |= {key: now for key, now in numbers.items() if may_change_with_attempt(key)}
             changed["attempt"] = entry["attempt"]
     result = copy.deepcopy(dict(config))
     for key, value in changed.items():
-        _set(result, key, value)
+        set_at(result, key, value)
     return result
 
 
@@ -71,26 +72,12 @@ def asked(directory: RunDirectory, config: Mapping[str, Any], step: int) -> None
     saved = plain.resolve(plain.read(directory.path / ".hydra" / "config.yaml"))
     if config.get("attempt", 0) <= int(saved.get("attempt") or 0):
         return
-    before = _leaves(saved)
-    now = {key: value for key, value in _leaves(dict(config)).items() if CHANGEABLE.fullmatch(key)}
+    before = dict(leaves(saved))
+    now = {key: value for key, value in leaves(config) if may_change_with_attempt(key)}
     begin(directory, {key: value for key, value in now.items() if before.get(key) != value}, step, "asked for")
-
-
-def _set(config: dict[str, Any], key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for part in path:
-        config = config[part]
-    config[last] = value
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) or (
         isinstance(value, list) and all(isinstance(v, int | float) for v in value)
     )
-
-
-def _leaves(node: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(node, Mapping):
-        return {path: node}
-    inner = [_leaves(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
-    return {key: value for each in inner for key, value in each.items()}

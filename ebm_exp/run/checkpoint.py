@@ -51,10 +51,9 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 class _Written:
     """A file that keeps what went wrong in writing it."""
 
-    error: OSError | None = None
-
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self.error: OSError | None = None
 
     def write(self, data: bytes | memoryview) -> int:
         try:

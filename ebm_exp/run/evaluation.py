@@ -19,16 +19,18 @@ import torch
 
 from ebm_exp import __version__
 from ebm_exp.config.errors import UserError
+from ebm_exp.dataset.domain import Domain
 from ebm_exp.evaluator import Against, Evaluator, Model, Score
 from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.logger import Logger, Picture
 from ebm_exp.logger.base import Value
+from ebm_exp.metrics import PROTOCOL, SCORE, SCORE_ERROR
 from ebm_exp.plots import energy_histogram, sample_panels
 from ebm_exp.random import Stream
+from ebm_exp.run import provenance
 from ebm_exp.run.about import beside, origin
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.loaded import LoadedRun, load_run
-from ebm_exp.run.session import begin
 
 NAME = "evaluation.json"
 _LIBRARIES = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")
@@ -58,6 +60,17 @@ class Evaluation:
     def record(self) -> dict[str, Any]:
         """What the call's own ``evaluation.json`` says."""
         return {"made": self.made, "protocols": self.protocols, "scores": self.scores, "failed": self.failed}
+
+    def draw(self, name: str, evaluator: Evaluator, model: Model, domain: Domain) -> None:
+        """Draw the pictures that an evaluator has of a model, beside the call's other files."""
+        panels = {title: points.x for title, points in evaluator.panels(model).items()}
+        if panels:
+            self.pictures[name] = self.folder / f"{name}.png"
+            sample_panels(self.pictures[name], panels, domain)
+        for title, values in evaluator.histograms(model).items():
+            file = self.folder / f"{name}_{title}.png"
+            energy_histogram(file, values, title)
+            self.pictures[f"{name}_{title}"] = file
 
 
 def against(run: str | None, trust: bool, device: str, **chosen: Any) -> dict[str, Any]:
@@ -97,7 +110,7 @@ def evaluate(
         print(f"{name:<20} {evaluator.protocol}", flush=True)
         try:
             found = evaluator(model)
-            _draw(evaluation, run, name, evaluator, model)
+            evaluation.draw(name, evaluator, model, run.parts["dataset"].domain)
         except Exception as error:
             evaluation.failed[name] = f"{type(error).__name__}: {error}"
             known = isinstance(error, ValueError | UserError | OSError)
@@ -119,7 +132,7 @@ def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) ->
     if trained.get("fingerprint") not in (None, data["fingerprint"]):
         _LOG.warning("dataset: other points than those the run was trained with, or another split of them")
     return {
-        **begin(RunDirectory(folder)),
+        **provenance.describe(RunDirectory(folder)),
         "run": str(run.path),
         **chosen,
         **origin(run.directory, run.step),
@@ -137,18 +150,6 @@ def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) ->
 
 def _as_record(score: Score) -> dict[str, Any]:
     return {key: value for key, value in score._asdict().items() if value is not None}
-
-
-def _draw(evaluation: Evaluation, run: LoadedRun, name: str, evaluator: Evaluator, model: Model) -> None:
-    """The pictures that an evaluator has."""
-    panels = {title: points.x for title, points in evaluator.panels(model).items()}
-    if panels:
-        evaluation.pictures[name] = evaluation.folder / f"{name}.png"
-        sample_panels(evaluation.pictures[name], panels, run.parts["dataset"].domain)
-    for title, values in evaluator.histograms(model).items():
-        file = evaluation.folder / f"{name}_{title}.png"
-        energy_histogram(file, values, title)
-        evaluation.pictures[f"{name}_{title}"] = file
 
 
 def _keep_in_run(file: Path, evaluation: Evaluation) -> None:
@@ -214,9 +215,9 @@ def log_evaluation(run: LoadedRun, evaluation: Evaluation) -> list[str]:
     """Log what was found as a run of type ``evaluate`` in the run's group; returns where to look."""
     logger: Logger = run.parts["logger"]
     logger.start(beside(run.directory, run.config, run.step, evaluation.folder, "evaluate"))
-    row: dict[str, Value] = {f"eval/{name}": score["value"] for name, score in evaluation.scores.items()}
-    row |= {f"eval/{name}_se": score["se"] for name, score in evaluation.scores.items() if "se" in score}
-    logger.log(row | {f"eval/{name}": Picture(path) for name, path in evaluation.pictures.items()}, run.step)
-    logger.summary({f"protocol/{name}": text for name, text in evaluation.protocols.items()})
+    row: dict[str, Value] = {SCORE(name): score["value"] for name, score in evaluation.scores.items()}
+    row |= {SCORE_ERROR(name): score["se"] for name, score in evaluation.scores.items() if "se" in score}
+    logger.log(row | {SCORE(name): Picture(path) for name, path in evaluation.pictures.items()}, run.step)
+    logger.summary({PROTOCOL(name): text for name, text in evaluation.protocols.items()})
     logger.finish(int(bool(evaluation.failed)))
     return logger.hint()

@@ -4,7 +4,7 @@ T_t = T · r^(1 − t/n), t = 0 … n, then T: a ladder of temperatures (Kirkpat
 step_size``, the same factor on the step size (Song & Ermon 2019 take both at once).
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -53,6 +53,12 @@ class Annealed(Sampler):
 
     def relocate(self, energy: EnergyFn, state: AnnealedState, x: Batch) -> AnnealedState:
         return state._replace(x=x, local=self.kernel.relocate(energy, state.local, x))
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.kernel = self.kernel.unbounded()
+        free.clamped = free.kernel.clamped
+        return free
 
     def draw(self, generator: torch.Generator, x: Batch) -> Noise:
         return self.kernel.draw(generator, x)

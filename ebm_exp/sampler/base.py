@@ -4,14 +4,15 @@ x is a batch of independent chains ``[batch, *event]``; the target is p_T(x) ∝
 the randomness of a step is drawn beforehand and handed in, so the same noise gives the same chain whoever runs it.
 """
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ebm_exp.part import Part
-from ebm_exp.types import Batch, EnergyFn
+from ebm_exp.types import Batch, EnergyFn, per_point
 
 State = Any  # a sampler's own NamedTuple of tensors, each [batch, …] or a scalar; one field is x, [batch, *event]
 Noise = Any  # a sampler's own tuple of tensors, each [batch, …]
@@ -29,7 +30,7 @@ class Info(Protocol):
     """What a person wants to know of one step: a NamedTuple of tensors as they are, reduced only when asked."""
 
     def metrics(self) -> dict[str, Tensor]:
-        """Scalars, averaged over the batch, named ``chain/…``."""
+        """Scalars, averaged over the batch, by names of ``ebm_exp/metrics.py``: ``chain/…``."""
         ...
 
 
@@ -75,6 +76,14 @@ class Sampler(nn.Module, Part, ABC):
     def learn(self, info: Any) -> None:
         """Take in the last step of a training chain, between chains; nothing for most kernels."""
 
+    def unbounded(self) -> Self:
+        """A copy of the kernel on all of space, without the walls at which it reflects or clamps points."""
+        return copy.deepcopy(self)
+
+    def adapted(self, state: State) -> Tensor | None:
+        """How many times as long as at first the steps of each chain have become ``[batch]``; None: it adapts none."""
+        return None
+
 
 def describe_temperature(sampler: Sampler, temperature: float) -> str:
     """T for a person, with what a clamp makes of it."""
@@ -84,7 +93,7 @@ def describe_temperature(sampler: Sampler, temperature: float) -> str:
 
 def per_chain(value: Tensor, x: Tensor) -> Tensor:
     """A scalar or one number per chain ``[batch]``, shaped to multiply x ``[batch, *event]``."""
-    return value.view(-1, *[1] * (x.dim() - 1)) if value.dim() else value
+    return per_point(value, x) if value.dim() else value
 
 
 def normal_like(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
+from ebm_exp.metrics import ACCEPTANCE, CHAIN_GRAD_NORM
 from ebm_exp.sampler.base import Control, Sampler
-from ebm_exp.types import Batch, EnergyFn, From, Positive, PositiveInt
+from ebm_exp.types import Batch, EnergyFn, From, Positive, PositiveInt, per_point
 
 
 class GibbsState(NamedTuple):
@@ -38,10 +39,10 @@ class GibbsInfo(NamedTuple):
     gradient: Tensor  # [batch, *event], before
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/acceptance`` and ``chain/grad_norm`` (L2), means over chains."""
+        """Means over chains."""
         return {
-            "chain/acceptance": self.acceptance.mean(),
-            "chain/grad_norm": self.gradient.flatten(1).norm(dim=1).mean(),
+            ACCEPTANCE: self.acceptance.mean(),
+            CHAIN_GRAD_NORM: self.gradient.flatten(1).norm(dim=1).mean(),
         }
 
 
@@ -52,25 +53,22 @@ class GibbsWithGradients(Sampler):
         n_steps: proposed flips per chain in training.
         domain: its ends are the two levels.
         temperature: T; null: the experiment's, in sample.py that of the run.
-        data_are_binary: whether the data have two levels, as they must.
-
-    Raises:
-        ValueError: when the data have other levels than the ends of the domain.
     """
 
-    adjusted, binary = True, True
+    adjusted = True
+    binary = True
+    requires = "binary"
 
     def __init__(
         self,
         n_steps: PositiveInt,
         domain: Annotated[Domain, From("dataset.domain")],
         temperature: Positive | None = None,
-        data_are_binary: Annotated[bool, From("dataset.binary")] = True,
     ) -> None:
         super().__init__()
-        if not data_are_binary:
-            raise ValueError("moves points of two levels (dataset=binary_digits), the data set has others")
-        self.n_steps, self.domain, self.temperature = n_steps, domain, temperature
+        self.n_steps = n_steps
+        self.domain = domain
+        self.temperature = temperature
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> GibbsState:
         x = torch.where(x < self.domain.centre, self.domain.low, self.domain.high).to(x.dtype)
@@ -97,7 +95,7 @@ class GibbsWithGradients(Sampler):
         back = self._log_proposal(x_new.flatten(1), gradient, t).gather(1, i) - log_q.gather(1, i)
         log_acceptance = (state.e - e) / control.temperature + back.squeeze(1)
         accepted = noise.accept.log() < log_acceptance
-        there = accepted.view(-1, *[1] * (state.x.dim() - 1))
+        there = per_point(accepted, x_new)
         new = state._replace(
             x=torch.where(there, x_new, state.x),
             e=torch.where(accepted, e, state.e),

@@ -12,13 +12,14 @@ section 1.4.2).
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
+from ebm_exp.metrics import ACCEPTANCE, CHAIN_GRAD_NORM, DISPLACEMENT, STEP_SIZE
 from ebm_exp.sampler.adapt import StepSize, adapt, start
 from ebm_exp.sampler.base import Control, Sampler, normal_like, per_chain
 from ebm_exp.types import Batch, EnergyFn, PerSample
@@ -51,12 +52,12 @@ class HamiltonianInfo(NamedTuple):
     step_size: Tensor  # [batch], in the sampler's own units
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/acceptance``, ``…/step_size``; ``…/grad_norm``, ``…/displacement``: L2; means over chains."""
+        """Means over chains."""
         return {
-            "chain/acceptance": self.acceptance.mean(),
-            "chain/step_size": self.step_size.mean(),
-            "chain/grad_norm": self.gradient.flatten(1).norm(dim=1).mean(),
-            "chain/displacement": (self.after - self.before).flatten(1).norm(dim=1).mean(),
+            ACCEPTANCE: self.acceptance.mean(),
+            STEP_SIZE: self.step_size.mean(),
+            CHAIN_GRAD_NORM: self.gradient.flatten(1).norm(dim=1).mean(),
+            DISPLACEMENT: (self.after - self.before).flatten(1).norm(dim=1).mean(),
         }
 
 
@@ -101,6 +102,14 @@ class Hamiltonian(Sampler):
     def relocate(self, energy: EnergyFn, state: HamiltonianState, x: Batch) -> HamiltonianState:
         e, gradient = energy_gradient(energy, x)
         return state._replace(x=x, e=e, gradient=gradient)
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.reflect = False
+        return free
+
+    def adapted(self, state: HamiltonianState) -> Tensor:
+        return (state.size.log - self.log_step).exp()
 
     def draw(self, generator: torch.Generator, x: Batch) -> HamiltonianNoise:
         momentum = normal_like(x, generator)

@@ -8,13 +8,14 @@ falls exponentially with their number.
 """
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import tile
+from ebm_exp.metrics import JUMPED
 from ebm_exp.sampler.base import Control, Info, Noise, Sampler, State
 from ebm_exp.start.base import Start
 from ebm_exp.types import Batch, EnergyFn, From, PerSample, PositiveInt
@@ -42,8 +43,8 @@ class JumpInfo(NamedTuple):
     local: Info
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/jumped``: share of accepted jumps; and the local kernel's own."""
-        return {"chain/jumped": self.jumped.float().mean()} | self.local.metrics()
+        """The share of accepted jumps, and the local kernel's own."""
+        return {JUMPED: self.jumped.float().mean()} | self.local.metrics()
 
 
 class Jump(Sampler):
@@ -86,6 +87,12 @@ class Jump(Sampler):
 
     def relocate(self, energy: EnergyFn, state: JumpState, x: Batch) -> JumpState:
         return state._replace(x=x, local=self.kernel.relocate(energy, state.local, x))
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.kernel = self.kernel.unbounded()
+        free.clamped = free.kernel.clamped
+        return free
 
     def draw(self, generator: torch.Generator, x: Batch) -> JumpNoise:
         n = len(x) * self.n_jumps

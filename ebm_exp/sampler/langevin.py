@@ -10,13 +10,14 @@ N(0, σ²/(1 − λ/(4σ²))). With other noise it is the chain of step noise_st
 loses the bias on its way.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
+from ebm_exp.metrics import CHAIN_GRAD_NORM, CLAMPED, DISPLACEMENT
 from ebm_exp.sampler.base import Control, Sampler, normal_like, per_chain
 from ebm_exp.types import Batch, EnergyFn, From, NonNegative, Positive, PositiveInt, Probability
 
@@ -38,14 +39,14 @@ class LangevinInfo(NamedTuple):
     used: Tensor  # after it
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/grad_norm``, ``chain/displacement``: mean L2 over chains; ``chain/clamped``: share of components."""
+        """Means over chains."""
         acted = (self.free > self.after) | (self.free < self.after)  # a NaN is no clamp
         if self.used is not self.gradient:
             acted = acted | (self.gradient > self.used) | (self.gradient < self.used)
         return {
-            "chain/grad_norm": self.gradient.flatten(1).norm(dim=1).mean(),
-            "chain/displacement": (self.after - self.before).flatten(1).norm(dim=1).mean(),
-            "chain/clamped": acted.float().mean(),
+            CHAIN_GRAD_NORM: self.gradient.flatten(1).norm(dim=1).mean(),
+            DISPLACEMENT: (self.after - self.before).flatten(1).norm(dim=1).mean(),
+            CLAMPED: acted.float().mean(),
         }
 
 
@@ -91,6 +92,11 @@ class Langevin(Sampler):
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> LangevinState:
         return LangevinState(x, torch.zeros((), device=x.device))
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.clamp, free.clamped = False, self.gradient_clamp is not None
+        return free
 
     def draw(self, generator: torch.Generator, x: Batch) -> Tensor:
         return normal_like(x, generator)

@@ -8,7 +8,7 @@ T_r = T · ratio^r, r = 0 … R − 1. After ``n_local`` steps of all replicas, 
 for each chain and pair by itself. The cold replica's points are the samples.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from annotated_types import Ge, Gt
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ebm_exp.energy.base import tile
+from ebm_exp.metrics import SWAPPED
 from ebm_exp.sampler.base import Control, Info, Noise, Sampler, State
 from ebm_exp.types import Batch, EnergyFn, PositiveInt
 
@@ -41,9 +42,9 @@ class TemperingInfo(NamedTuple):
     local: Info
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/swapped_<r>``: share of swaps between r and r + 1; and the kernel's own, over all replicas."""
+        """The share of swaps between neighbours, and the kernel's own, over all replicas."""
         rates = self.swapped.float().mean(0).unbind()
-        return {f"chain/swapped_{r}": rate for r, rate in enumerate(rates)} | self.local.metrics()
+        return {SWAPPED(r): rate for r, rate in enumerate(rates)} | self.local.metrics()
 
 
 class Tempering(Sampler):
@@ -80,6 +81,12 @@ class Tempering(Sampler):
         r = self.n_replicas
         points = torch.cat([x.unsqueeze(1), state.local.x.unflatten(0, (-1, r))[:, 1:]], 1).flatten(0, 1)
         return state._replace(x=x, local=self.kernel.relocate(tile(energy, r), state.local, points))
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.kernel = self.kernel.unbounded()
+        free.clamped = free.kernel.clamped
+        return free
 
     def draw(self, generator: torch.Generator, x: Batch) -> TemperingNoise:
         r = self.n_replicas

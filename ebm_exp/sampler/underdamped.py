@@ -9,13 +9,14 @@ min(1, exp(−W/T)) with the energy error W = ΔH without the heat of O.
 """
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
+from ebm_exp.metrics import CHAIN_GRAD_NORM, DISPLACEMENT, FIDELITY, STEP_SIZE
 from ebm_exp.sampler.adapt import StepSize, adapt, start
 from ebm_exp.sampler.base import Control, Sampler, normal_like, per_chain
 from ebm_exp.types import Batch, EnergyFn, From, NonNegative, Positive, PositiveInt, Probability
@@ -49,12 +50,12 @@ class UnderdampedInfo(NamedTuple):
     step_size: Tensor  # [batch]
 
     def metrics(self) -> dict[str, Tensor]:
-        """``chain/fidelity``: what an acceptance would be; ``chain/step_size``, ``…/grad_norm``, ``…/displacement``."""
+        """Means over chains."""
         return {
-            "chain/fidelity": self.fidelity.mean(),
-            "chain/step_size": self.step_size.mean(),
-            "chain/grad_norm": self.gradient.flatten(1).norm(dim=1).mean(),
-            "chain/displacement": (self.after - self.before).flatten(1).norm(dim=1).mean(),
+            FIDELITY: self.fidelity.mean(),
+            STEP_SIZE: self.step_size.mean(),
+            CHAIN_GRAD_NORM: self.gradient.flatten(1).norm(dim=1).mean(),
+            DISPLACEMENT: (self.after - self.before).flatten(1).norm(dim=1).mean(),
         }
 
 
@@ -102,6 +103,14 @@ class Underdamped(Sampler):
     def relocate(self, energy: EnergyFn, state: UnderdampedState, x: Batch) -> UnderdampedState:
         e, gradient = energy_gradient(energy, x)
         return state._replace(x=x, e=e, gradient=gradient)
+
+    def unbounded(self) -> Self:
+        free = super().unbounded()
+        free.reflect = False
+        return free
+
+    def adapted(self, state: UnderdampedState) -> Tensor:
+        return (state.size.log - self.log_step).exp()
 
     def draw(self, generator: torch.Generator, x: Batch) -> UnderdampedNoise:
         return UnderdampedNoise(normal_like(x, generator), normal_like(x, generator))

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.base import Energy
-from ebm_exp.engine.base import Engine
+from ebm_exp.engine.base import Engine, Run
 from ebm_exp.engine.target import Target
 from ebm_exp.sampler.base import Sampler, describe_temperature
 from ebm_exp.sampler.chain import Watch
@@ -57,10 +57,8 @@ class Chains(Fresh):
         context: dict[str, Tensor | None],
     ) -> Batch:
         n_adapt = self.n_steps // 2 if self.n_adapt is None else self.n_adapt
-        return self.engine.run(
-            self.sampler, target, x, generators, temperature=self.temperature, n_steps=self.n_steps, watch=watch,
-            n_adapt=n_adapt, **context,  # type: ignore[arg-type]
-        ).x  # fmt: skip
+        how = Run(self.temperature, self.n_steps, watch, n_adapt)
+        return self.engine.run(self.sampler, target, x, generators, how, **context).x
 
     def kernel(self) -> str:
         temperature = self.temperature if self.sampler.temperature is None else self.sampler.temperature

@@ -5,19 +5,16 @@ with Metropolis kernels, and for products of models, Du et al. 2023, "Reduce, Re
 the density of a composition is sampled where it has no velocity of its own.
 """
 
-import copy
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.base import Energy
-from ebm_exp.engine.base import Engine
+from ebm_exp.engine.base import Engine, Run
 from ebm_exp.engine.target import Target
 from ebm_exp.noise.base import NoiseProcess
-from ebm_exp.sampler.adapt import StepSize
 from ebm_exp.sampler.base import Info, Sampler, State, describe_temperature
 from ebm_exp.sampler.chain import Watch
 from ebm_exp.sampling.fresh import Fresh, normal_start
@@ -60,7 +57,7 @@ class Levels(Fresh):
             raise ValueError(f"sampler: {type(sampler).__name__} moves points of two levels, noised points have more")
         if t_first is not None and not 0 < t_first < noise.t_density:
             raise ValueError(f"t_first: must be in (0, {noise.t_density:g}), before noise.t_density, got {t_first:g}")
-        self.sampler, self.engine, self.dataset, self.noise = _unbounded(sampler), engine, dataset, noise
+        self.sampler, self.engine, self.dataset, self.noise = sampler.unbounded(), engine, dataset, noise
         self.n_levels, self.n_steps, self.n_adapt, self.t_first = n_levels, n_steps, n_adapt, t_first
 
     def moved_by(self, energy: Energy) -> Energy:
@@ -84,16 +81,18 @@ class Levels(Fresh):
         for i, t in enumerate(levels):
             n_steps = (self.n_steps if i + 1 == len(levels) else done + self.n_steps // len(levels)) - done
             longer = adapted * (self.noise.width(t) / self.noise.width(levels[-1]))
-            chain = self.engine.run(
-                self.sampler, target, x, generators, temperature=1.0, n_steps=n_steps, watch=_later(watch, done),
+            how = Run(
+                temperature=1.0,
+                n_steps=n_steps,
+                watch=_later(watch, done),
                 n_adapt=n_steps // 2 if self.n_adapt is None else self.n_adapt,
                 scale=longer.square() if self.sampler.squared else longer,
-                t=torch.full((len(x),), t, device=x.device), **context,  # type: ignore[arg-type]
-            )  # fmt: skip
-            size: StepSize | None = getattr(chain.state, "size", None)
-            if size is not None:  # the next level goes on with what this one found
-                begun: Any = self.sampler.log_step
-                adapted = adapted * (size.log - begun).exp()
+            )
+            times = torch.full((len(x),), t, device=x.device)
+            chain = self.engine.run(self.sampler, target, x, generators, how, t=times, **context)
+            longer_yet = self.sampler.adapted(chain.state)
+            if longer_yet is not None:  # the next level goes on with what this one found
+                adapted = adapted * longer_yet
             x, done = chain.x, done + n_steps
         return x
 
@@ -107,16 +106,6 @@ class Levels(Fresh):
 
     def describe(self) -> str:
         return f"{self.n_steps:,} steps through {self._count} levels from normal noise"
-
-
-def _unbounded(sampler: Sampler) -> Sampler:
-    """The kernel, and those inside of it, on all of space."""
-    free = copy.deepcopy(sampler)
-    for kernel in free.modules():
-        for wall in ("reflect", "clamp"):
-            if hasattr(kernel, wall):
-                setattr(kernel, wall, False)
-    return free
 
 
 def _later(watch: Watch | None, done: int) -> Watch | None:

@@ -19,7 +19,17 @@ from ebm_exp.precision import full_precision
 from ebm_exp.random import derive_seed
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start
-from ebm_exp.types import Batch, Conditional, NonNegative, PerSample, Points, PositiveInt, Probability, Provided
+from ebm_exp.types import (
+    Batch,
+    Conditional,
+    NonNegative,
+    PerSample,
+    Points,
+    PositiveInt,
+    Probability,
+    Provided,
+    per_point,
+)
 
 NEAREST = 1e-6  # to a wall, in widths of the box: v is finite
 N_POINTS = 10_000  # training points that are looked at
@@ -84,7 +94,7 @@ class Mixture(Start):
         x = flat.view(n, *self.domain.event_shape)
         uniform = torch.rand(n, generator=generator, device=device) < self.uniform_share
         box = self.domain.uniform(n, generator, device)
-        x = torch.where(uniform.view(-1, *[1] * (x.dim() - 1)), box, x)
+        x = torch.where(per_point(uniform, x), box, x)
         return Points(x, self.dataset.random_labels(n, generator) if self.conditional else None)
 
     def log_prob(self, x: Batch) -> PerSample:

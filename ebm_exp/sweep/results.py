@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import Results, Setting, read
 from ebm_exp.sweep.text import brief, duration, finite, number, pairs, short_keys
@@ -70,7 +71,7 @@ def _head(results: Results) -> str:
 
 def _columns(results: Results, settings: Sequence[Setting], width: int) -> list[str]:
     names = short_keys(results.keys)
-    heads = [*(names[key] for key in results.keys), *(m.removeprefix("eval/") for m in results.metrics), "seeds", ""]
+    heads = [*(names[key] for key in results.keys), *(SCORE.shorten(m) for m in results.metrics), "seeds", ""]
     rows = [
         [
             *(brief(setting.values.get(key, "")) for key in results.keys),

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ebm_exp.config.tree import look_up
 from ebm_exp.sweep.directory import Job, SweepDirectory
 from ebm_exp.sweep.text import finite, number, pairs, with_error
 
@@ -181,9 +182,7 @@ def _is_default(values: Mapping[str, str], job: Job, defaults: Mapping[str, Any]
 
 
 def _same(key: str, text: str, config: Mapping[str, Any], default: Any) -> bool:
-    node: Any = config
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
+    node = look_up(config, key)
     if node is None or isinstance(node, Mapping):  # the choice of a group, or no config
         return text == str(default)
     return bool(node == default)

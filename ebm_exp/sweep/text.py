@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ebm_exp.config.override import Override
+
 
 def pairs(overrides: Iterable[str]) -> list[tuple[str, str]]:
     """Keys and values of overrides, as text."""
-    split = (each.lstrip("+~").partition("=") for each in overrides)
-    return [(key, value) for key, _, value in split]
+    return [(each.key, each.text or "") for each in map(Override.read, overrides)]
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:

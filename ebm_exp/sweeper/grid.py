@@ -8,6 +8,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.keys import tells_jobs_apart
+from ebm_exp.config.override import key_of
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.plan import (
@@ -19,8 +21,8 @@ from ebm_exp.sweeper.plan import (
     grid,
     has_typed,
     identity,
-    is_free,
     keys_of,
+    moved,
     resolved,
     wishes,
 )
@@ -42,7 +44,7 @@ def run(context: HydraContext, task: TaskFunction, master: DictConfig, arguments
     given = has_typed(master, "hydra.sweep.dir")
     wanted = Path(str(composed[0].hydra.sweep.dir)) if given else composer.directory(composed)
     new, retry = wishes(jobs[0].config)
-    sweep, is_there = find(wanted, identity(arguments), given, new)
+    sweep, is_there = find(wanted, arguments, given, new)
     if is_there:
         jobs = _numbered_as_before(composer, sweep, jobs, arguments)
     left = [job for job in jobs if _is_left(sweep, job, retry)]
@@ -60,7 +62,7 @@ def run(context: HydraContext, task: TaskFunction, master: DictConfig, arguments
                 "directions": {}, "n": len(jobs), "began": time.strftime("%Y-%m-%dT%H:%M:%S"),
             }
         )  # fmt: skip
-    tell_start(sweep, is_there, len(jobs), "jobs")
+    tell_start(sweep, is_there, len(jobs), "jobs", moved(sweep.record(), arguments))
     _tell_changed(sweep, left)
 
     def how_many() -> int:
@@ -77,9 +79,9 @@ def _plan(composer: Composer, arguments: list[str]) -> tuple[list[Planned], list
     composed = [composer.compose(arguments_of_job) for _, arguments_of_job in every]
     jobs = [
         Planned(number, varied, taken, resolved(config))
-        for number, ((varied, _), (config, taken)) in enumerate(zip(every, composed, strict=True))
+        for number, ((varied, taken), config) in enumerate(zip(every, composed, strict=True))
     ]
-    return jobs, [config for config, _ in composed], keys_of(overrides)
+    return jobs, composed, keys_of(overrides)
 
 
 def _numbered_as_before(
@@ -87,7 +89,7 @@ def _numbered_as_before(
 ) -> list[Planned]:
     """Jobs under the numbers they had when the sweep began: the same values may be typed in another order."""
     before = sweep.record()["arguments"]
-    if [a for a in before if not is_free(a)] == [a for a in arguments if not is_free(a)]:
+    if [a for a in before if tells_jobs_apart(key_of(a))] == [a for a in arguments if tells_jobs_apart(key_of(a))]:
         return jobs
     numbers = {frozenset(varied): i for i, (varied, _) in enumerate(grid(composer.parse(before)))}
     return sorted(job._replace(number=numbers[frozenset(job.overrides)]) for job in jobs)

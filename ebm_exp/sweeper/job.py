@@ -16,8 +16,9 @@ from typing import Any
 from filelock import Timeout
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.override import key_of
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweeper.plan import differences, key_of
+from ebm_exp.sweeper.plan import differences
 
 _CLAIM = 2.0  # seconds; who only looks at a lock holds it for less
 WORKER = "EBM_SWEEP_WORKER"

@@ -2,7 +2,6 @@
 
 import copy
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,20 +9,17 @@ from typing import Any, NamedTuple
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
-from ebm_exp.cli.explain import explain, with_defaults
-from ebm_exp.cli.line import config_dirs
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.keys import is_place, tells_jobs_apart
+from ebm_exp.config.override import Override as Typed
+from ebm_exp.config.override import key_of
+from ebm_exp.config.tree import leaves, look_up
 from ebm_exp.shell import quoted
 from ebm_exp.sweep.directory import SweepDirectory
 
 FORMAT = 1
-# What tells no sweep, and no job, from another: where things lie, what is shown, and how a sweep goes on.
-_FREE = {"sweep", "retry_failed", "device", "trust", "logger", "notes"}
-_PATHS = {"root", "cache_dir", "dir"}
 
 
 class Planned(NamedTuple):
@@ -32,7 +28,7 @@ class Planned(NamedTuple):
     Attributes:
         number: names its folder.
         overrides: what the sweep sets in it.
-        arguments: all its overrides, for Hydra.
+        arguments: all its overrides.
         config: resolved.
     """
 
@@ -57,27 +53,18 @@ class Composer:
         """The overrides of a command line."""
         return OverridesParser.create(config_loader=self.loader).parse_overrides(list(arguments))
 
-    def compose(self, arguments: Sequence[str]) -> tuple[DictConfig, tuple[str, ...]]:
-        """The whole config of one job, Hydra's part included, and its overrides as Hydra takes them.
+    def compose(self, arguments: Sequence[str]) -> DictConfig:
+        """The whole config of one job, Hydra's part included.
 
         Raises:
             UserError: when it cannot be composed.
         """
-        options = [f"--config-dir={folder}" for folder in config_dirs(sys.argv)]
-        tried = list(arguments)
-        while True:
-            try:
-                return self.loader.load_sweep_config(self.master, tried), tuple(tried)
-            except (HydraException, OmegaConfBaseException) as error:
-                added = with_defaults(error, [*options, *tried], "train")
-                if added is None:
-                    raise UserError("\n".join(explain(error, [*options, *tried], "train"))) from None
-                tried = added[len(options) :]
+        return self.loader.load_sweep_config(self.master, list(arguments))
 
     def defaults(self, arguments: Sequence[str], keys: Iterable[str]) -> dict[str, Any]:
         """The values that keys have, and the choices that groups have, where the sweep does not set them."""
         try:
-            composed = self.compose(arguments)[0]
+            composed = self.compose(arguments)
         except UserError:  # what is fixed fits no default choice: there is none to compare with
             return {}
         config, choices = resolved(composed), composed.hydra.runtime.choices
@@ -131,55 +118,54 @@ def keys_of(overrides: Iterable[Override]) -> list[str]:
     return list(dict.fromkeys(key_of(o.input_line or "") for o in overrides if o.is_sweep_override()))
 
 
-def key_of(override: str) -> str:
-    """The key of an override as text."""
-    return override.partition("=")[0].lstrip("+~")
-
-
-def is_free(override: str) -> bool:
-    """Whether an override tells no sweep from another."""
-    return key_of(override).split(".")[0] in _FREE
-
-
 def identity(arguments: Iterable[str]) -> list[str]:
     """What tells a sweep's command from another."""
-    return sorted(argument for argument in arguments if not is_free(argument))
+    return sorted(argument for argument in arguments if tells_jobs_apart(key_of(argument)))
+
+
+def is_same(record: Mapping[str, Any], arguments: Iterable[str]) -> bool:
+    """Whether a sweep on disk is that of a command.
+
+    An older record holds more: paths, and deletions beside an experiment that nobody had typed.
+    """
+    command = record.get("command") or []
+    deleted = {key_of(each) for each in record.get("overrides", []) if each.startswith("~") and each not in command}
+    theirs = [
+        each
+        for each in record.get("overrides", [])
+        if each in command or key_of(each) not in deleted or not each.startswith(("~", "++"))
+    ]
+    return bool(record) and identity(theirs) == identity(arguments)
+
+
+def moved(record: Mapping[str, Any], arguments: Iterable[str]) -> list[str]:
+    """A line on each place that a command names otherwise than the one that began the sweep."""
+    before = {typed.key: typed.text for typed in map(Typed.read, record.get("arguments", []))}
+    now = {typed.key: typed.text for typed in map(Typed.read, arguments)}
+    places = [key for key in now if is_place(key) and before.get(key, now[key]) != now[key]]
+    return [f"{key}: was {before[key]}, the same data elsewhere? sweep=new begins another" for key in places]
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What makes two configs of a job different runs, ``energy.width 32 → 16``; paths, logger and device do not."""
-    old, new = (dict(_leaves(config, "")) for config in (before, now))
-    keys = [*new, *(key for key in old if key not in new)]
+    """What makes two configs of a job different runs, ``energy.width 32 → 16``; places, logger and device do not."""
+    old, new = (
+        {key: list(value) if isinstance(value, tuple) else value for key, value in leaves(config) if value != {}}
+        for config in (before, now)
+    )
+    keys = [key for key in (*new, *(key for key in old if key not in new)) if tells_jobs_apart(key)]
     return [f"{key} {_shown(old, key)} → {_shown(new, key)}" for key in keys if old.get(key, ...) != new.get(key, ...)]
 
 
-def _shown(leaves: Mapping[str, Any], key: str) -> str:
-    return str(leaves[key]) if key in leaves else "nothing"
+def _shown(config: Mapping[str, Any], key: str) -> str:
+    return str(config[key]) if key in config else "nothing"
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, Mapping):
-        yield path, list(value) if isinstance(value, tuple) else value
-        return
-    for key, item in value.items():
-        if not (path == "" and key in _FREE) and key not in _PATHS:
-            yield from _leaves(item, f"{path}.{key}" if path else str(key))
-
-
-def look_up(config: Mapping[str, Any], key: str) -> Any:
-    """A value by its dotted key; None where there is none."""
-    node: Any = config
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return node
-
-
-def find(wanted: Path, overrides: list[str], given: bool, new: bool) -> tuple[SweepDirectory, bool]:
+def find(wanted: Path, arguments: list[str], given: bool, new: bool) -> tuple[SweepDirectory, bool]:
     """The directory of a sweep, and whether it is there already.
 
     Args:
         wanted: where a new one would lie.
-        overrides: what identifies the command, see ``identity``.
+        arguments: the command's.
         given: the directory was typed: it is that one or none.
         new: ``sweep=new``.
 
@@ -193,7 +179,7 @@ def find(wanted: Path, overrides: list[str], given: bool, new: bool) -> tuple[Sw
             if wanted.is_dir() and any(wanted.iterdir()):
                 raise UserError(f"hydra.sweep.dir: {wanted} holds other files")
             return sweep, False
-        if record.get("overrides") != overrides:
+        if not is_same(record, arguments):
             theirs = " ".join(record.get("overrides", []))
             raise UserError(f"hydra.sweep.dir: {wanted} holds the sweep of another command ({theirs})")
         if new:
@@ -201,7 +187,7 @@ def find(wanted: Path, overrides: list[str], given: bool, new: bool) -> tuple[Sw
         return sweep, True
     if not new and wanted.parent.is_dir():
         found = [SweepDirectory(path) for path in sorted(wanted.parent.iterdir(), reverse=True)]
-        same = [sweep for sweep in found if sweep.record().get("overrides") == overrides]
+        same = [sweep for sweep in found if is_same(sweep.record(), arguments)]
         unfinished = [sweep for sweep in same if not is_complete(sweep)]
         for sweep in (*unfinished, *same):
             return sweep, True

@@ -13,6 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from ebm_exp.config.errors import UserError, nearest
+from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import SweepDirectory
 
 NAME = "search"  # of the one study in a journal
@@ -47,7 +48,7 @@ class Pruner:
 
     def __call__(self, step: int, scores: Mapping[str, Any]) -> bool:
         """Report the score of this step; True: end it. Of several objectives, and by no number, nothing is pruned."""
-        score = scores.get(self.metrics[0].removeprefix("eval/"))
+        score = scores.get(SCORE.shorten(self.metrics[0]))
         trial = self._study.get_trials(deepcopy=False)[self.number]
         if len(self.metrics) > 1 or trial.state != TrialState.RUNNING:
             return False

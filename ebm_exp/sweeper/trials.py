@@ -9,9 +9,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.override import key_of
+from ebm_exp.metrics import SCORE
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweeper.plan import FORMAT, Composer, Planned, find, has_typed, identity, key_of, resolved, wishes
+from ebm_exp.sweeper.plan import FORMAT, Composer, Planned, find, has_typed, identity, moved, resolved, wishes
 from ebm_exp.sweeper.search import Search, Trial
 from ebm_exp.sweeper.space import Space
 from ebm_exp.sweeper.worker import Worker, at_work, tell_start
@@ -66,7 +68,8 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     Raises:
         UserError: with a line for each wrong key.
     """
-    from ebm_exp.config.validate import arguments, check_arguments, coerce
+    from ebm_exp.config.signature import arguments
+    from ebm_exp.config.validate import check_arguments, coerce
 
     errors: list[str] = []
     check_arguments("hydra.sweeper.", Settings, values, errors)
@@ -94,13 +97,13 @@ def run(
     varied = [f"{key}={text}" for key, text in settings.params.items() if key not in given]
     varied += [each.input_line or "" for each in overrides if each.is_sweep_override()]
     space = Space.parse(varied, settings.when)
-    composed = composer.compose(fixed)[0]
+    composed = composer.compose(fixed)
     config = resolved(composed)
     check(config)
     new, _ = wishes(config)
     is_given = has_typed(master, "hydra.sweep.dir")
     wanted = Path(str(composed.hydra.sweep.dir)) if is_given else composer.directory([composed])
-    sweep, is_there = find(wanted, identity(arguments), is_given, new)
+    sweep, is_there = find(wanted, arguments, is_given, new)
     described = {"params": varied, "when": settings.when}
     if not is_there:
         metrics = settings.metrics or [config["optimized_metric"]]
@@ -116,7 +119,7 @@ def run(
         if record["space"] != described:
             raise UserError(f"sweep: {sweep.path} searches another space; sweep=new begins another search")
     sweep.write_record(record | {"n": settings.n_trials, "complete": False})
-    tell_start(sweep, is_there, settings.n_trials, "trials")
+    tell_start(sweep, is_there, settings.n_trials, "trials", moved(record, arguments))
     search = Search(
         sweep,
         space,
@@ -167,16 +170,16 @@ def _plan(sweep: SweepDirectory, composer: Composer, fixed: list[str], trial: Tr
     """The job of a trial; None for one that is not allowed, whose summary says why."""
     from ebm_exp.config.build import check
 
+    arguments = (*fixed, *trial.overrides)
     config: dict[str, Any] = {}
     try:
-        composed, taken = composer.compose([*fixed, *trial.overrides])
-        config = resolved(composed)
+        config = resolved(composer.compose(arguments))
         check(config)
     except UserError as error:
         sweep.claim(trial.number, trial.overrides, config)
         sweep.run(trial.number).write_summary({"state": "failed", "reason": "; ".join(str(error).splitlines())})
         return None
-    return Planned(trial.number, trial.overrides, taken, config)
+    return Planned(trial.number, trial.overrides, arguments, config)
 
 
 def _directions(
@@ -194,7 +197,7 @@ def _directions(
     if None in metrics:
         raise UserError("optimized_metric: a search needs one")
     evaluators = Parts(config, allowed=ANY)["evaluator"].values()
-    known = {f"eval/{name}": direction for each in evaluators for name, direction in each.produces.items()}
+    known = {SCORE(name): kind.better for each in evaluators for name, kind in each.gives().items()}
     for metric in metrics:
         if metric not in given:
             check_metric(metric, evaluators)

@@ -187,11 +187,11 @@ def at_work(
     tell_end(sweep, anew=worker.has_launched)
 
 
-def tell_start(sweep: SweepDirectory, is_there: bool, n: int, what: str) -> None:
-    """The first line: which directory, and whether it goes on."""
+def tell_start(sweep: SweepDirectory, is_there: bool, n: int, what: str, moved: Sequence[str]) -> None:
+    """The first lines: which directory, whether it goes on, and a line on each place that has moved."""
     ended = sum(job.state in ENDED - {"stopped"} for job in sweep.jobs()) if is_there else 0
     so_far = f"goes on, {ended} of {n} {what} done; sweep=new starts another" if is_there else f"new, {n} {what}"
-    print(f"sweep   {sweep.path} ({so_far})", flush=True)
+    print("\n".join([f"sweep   {sweep.path} ({so_far})", *moved]), flush=True)
 
 
 def tell_end(sweep: SweepDirectory, anew: bool) -> None:

@@ -8,6 +8,7 @@ from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.evaluator import Evaluator
+from ebm_exp.metrics import SCORE
 from ebm_exp.trainer.experiment import Experiment
 
 
@@ -36,9 +37,9 @@ def check_metric(metric: str | None, evaluators: Collection[Evaluator]) -> None:
     Raises:
         UserError: with those there are.
     """
-    known = [f"eval/{name}" for each in evaluators for name in each.produces]
-    if metric is not None and known and all(each.produces for each in evaluators) and metric not in known:
-        meant = nearest(metric if "/" in metric else f"eval/{metric}", known)
+    known = [SCORE(name) for each in evaluators for name in each.gives()]
+    if metric is not None and known and all(each.gives() for each in evaluators) and metric not in known:
+        meant = nearest(metric if "/" in metric else SCORE(metric), known)
         raise UserError(f"optimized_metric: {metric} is no score that can be optimized; {meant}")
 
 
@@ -58,35 +59,14 @@ def build(
     parts = Parts(config, state=None if state is None else state["parts"], allowed=allowed)
     for name in ("trainer", "logger"):  # refuses its own values before anything is written
         parts[name]
-    dataset, objective, batch_size = parts["dataset"], parts["objective"], config["trainer"]["batch_size"]
+    dataset, batch_size = parts["dataset"], parts["trainer"].batch_size
     if batch_size > dataset.n_train:
         most = dataset.n_train
         raise UserError(f"trainer: batch_size must be at most {most}, the training points, got {batch_size}")
-    if missing := [name for name in parts["energy"].context if name not in objective.binds]:
-        hint = "; energy.timed=false needs none" if missing == ["t"] else ""
-        raise UserError(f"energy: needs {' and '.join(missing)}, which {type(objective).__name__} does not give{hint}")
-    if objective.drops_labels != (parts["energy"].no_label is not None):
-        raise UserError("energy.no_label: true goes with objective.label_dropping > 0, and with no other")
-    check_metric(config["optimized_metric"], parts["evaluator"].values())
+    experiment = Experiment.of(parts)
+    check_metric(experiment.optimized_metric, experiment.evaluators.values())
     try:
-        objective.check(batch_size)
+        experiment.objective.check(experiment)
     except ValueError as error:
-        raise UserError(f"trainer: {error}") from error
-    experiment = Experiment(
-        dataset=dataset,
-        energy=parts["energy"],
-        objective=objective,
-        optimizer=parts["optimizer"],
-        schedule=parts["schedule"],
-        engine=parts["engine"],
-        sampling=parts["sampling"],
-        evaluators=parts["evaluator"],
-        data_augmentation=parts["data_augmentation"],
-        stream=parts["stream"],
-        guard=parts["guard"],
-        optimized_metric=config["optimized_metric"],
-    )
-    if "buffer" in parts.stateful() and "buffer" not in objective.gives:
-        name = type(objective).__name__
-        raise UserError(f"buffer: start=buffer needs an objective that fills a buffer (pcd), {name} does not")
+        raise UserError(str(error)) from error
     return parts, experiment

@@ -9,6 +9,7 @@ from torch.nn.utils import parametrize
 
 from ebm_exp.energy import Energy
 from ebm_exp.objective.base import Objective
+from ebm_exp.regularization.spectral_norm import PowerIteration
 from ebm_exp.types import Probability
 
 N_ITERATIONS = 30  # of a spectral norm on averaged weights, from the singular vectors of the weights in training
@@ -93,7 +94,7 @@ def _follow(steps: Any) -> None:
     """Let each power iteration of one weight's parametrizations converge to this weight."""
     weight = steps.original
     for step in steps:
-        if hasattr(step, "iterate"):
+        if isinstance(step, PowerIteration):
             for _ in range(N_ITERATIONS):
                 step.iterate(weight)
         weight = step(weight)

@@ -1,10 +1,12 @@
 """What a training consists of: the parts of one experiment, built."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import torch
 
 from ebm_exp.augmentation import Augmentation
+from ebm_exp.config.build import Parts
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
@@ -14,10 +16,18 @@ from ebm_exp.objective.base import Objective
 from ebm_exp.random import Stream
 from ebm_exp.sampling.base import Sampling
 from ebm_exp.schedule.base import Schedule
+from ebm_exp.types import Points
 
 
 class Experiment(NamedTuple):
-    """The parts that the loop and the report use."""
+    """What is trained, of what and by what.
+
+    Attributes:
+        batch_size: training points of a step.
+        n_batches: only the first so many batches are trained on, again and again; None: all.
+        stateful: the parts that a checkpoint holds, by name.
+        config: that it was built of, resolved.
+    """
 
     dataset: Dataset
     energy: Energy
@@ -30,4 +40,40 @@ class Experiment(NamedTuple):
     data_augmentation: Augmentation
     stream: Stream
     guard: Guard
-    optimized_metric: str | None = None
+    optimized_metric: str | None
+    batch_size: int
+    n_batches: int | None
+    stateful: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, parts: Parts) -> Self:
+        """The experiment that parts make; they are built where they are not yet."""
+        trainer = parts["trainer"]
+        return cls(
+            dataset=parts["dataset"],
+            energy=parts["energy"],
+            objective=parts["objective"],
+            optimizer=parts["optimizer"],
+            schedule=parts["schedule"],
+            engine=parts["engine"],
+            sampling=parts["sampling"],
+            evaluators=parts["evaluator"],
+            data_augmentation=parts["data_augmentation"],
+            stream=parts["stream"],
+            guard=parts["guard"],
+            optimized_metric=parts.config["optimized_metric"],
+            batch_size=trainer.batch_size,
+            n_batches=trainer.n_batches,
+            stateful=parts.stateful(),  # once all are built
+            config=parts.config,
+        )
+
+    def batch(self, step: int) -> Points:
+        """The training points of optimizer step ``step``, from 0: ``[batch_size, *event]``."""
+        index = step if self.n_batches is None else step % self.n_batches
+        return self.dataset.batch(index, self.batch_size, self.stream.seed, self.stream.rank, self.data_augmentation)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of its parts, for a checkpoint."""
+        return {name: part.state_dict() for name, part in self.stateful.items()}

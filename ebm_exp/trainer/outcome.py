@@ -1,13 +1,15 @@
 """What comes of a training: how it ended, and its best evaluation."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from ebm_exp.evaluator import Score
 from ebm_exp.guard.rule import Symptom
+from ebm_exp.metrics import SCORE
 
 Best = dict[str, Any]  # metric, value, step, better
+Prune = Callable[[int, dict[str, Score]], bool]  # (step, its scores): whether the training is to end there
 
 
 class Outcome(NamedTuple):
@@ -35,7 +37,7 @@ class Outcome(NamedTuple):
 
 def best_of(best: Best | None, metric: str | None, scores: Mapping[str, Score], step: int) -> Best | None:
     """The better of the best so far and the scores of this step, in the direction that the evaluator gives."""
-    score = scores.get((metric or "").removeprefix("eval/"))
+    score = scores.get(SCORE.shorten(metric or ""))
     if score is None or score.better is None or not math.isfinite(score.value):
         return best
     sign = 1 if score.better == "lower" else -1

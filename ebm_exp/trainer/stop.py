@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 Result = TypeVar("Result")
 
@@ -21,10 +21,10 @@ class StopRequest:
     Ctrl-C, a closed terminal, and what schedulers send: SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU.
     """
 
-    signal: int | None = None  # the one that came
-
     def __init__(self) -> None:
+        self.signal: int | None = None  # the one that came
         self._may_interrupt = False
+        self._before: dict[signal.Signals, Any] = {}
 
     @property
     def requested(self) -> bool:

@@ -1,16 +1,19 @@
 """One optimizer step of an experiment."""
 
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.modules.dropout import _DropoutNd
 
+from ebm_exp.engine.base import Work
 from ebm_exp.guard.meter import Meter
+from ebm_exp.metrics import LOSS, TERM, TRAIN_GRAD_NORM
 from ebm_exp.objective.base import Loss
 from ebm_exp.random import generator, seed_global
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment
+from ebm_exp.types import Points
 
 
 class Update:
@@ -20,10 +23,8 @@ class Update:
         experiment: the parts.
         ema: the average that follows.
         meter: takes in the metrics.
-        batch_size: training points per step.
         accumulate_steps: the batch is taken in so many parts, whose gradients add up; each draws its own chains.
-        n_batches: only the first so many batches, again and again; None: all.
-        gradient_norm_clip: largest norm of the parameters' gradient.
+        gradient_norm_clip: largest norm of the parameters' gradient; None: no clip.
     """
 
     def __init__(
@@ -31,73 +32,74 @@ class Update:
         experiment: Experiment,
         ema: EMA,
         meter: Meter,
-        batch_size: int,
         accumulate_steps: int = 1,
-        n_batches: int | None = None,
-        gradient_norm_clip: float = float("inf"),
+        gradient_norm_clip: float | None = None,
     ) -> None:
-        self.experiment, self.ema, self.meter = experiment, ema, meter
-        self.batch_size, self.accumulate_steps, self.n_batches = batch_size, accumulate_steps, n_batches
-        self.gradient_norm_clip = gradient_norm_clip
-        self.params = [p for group in experiment.optimizer.param_groups for p in group["params"]]
-        modules = [*experiment.energy.modules(), *experiment.objective.modules()]
+        self.experiment = experiment
+        self.ema = ema
+        self.meter = meter
+        self.accumulate_steps = accumulate_steps
+        self.gradient_norm_clip = float("inf") if gradient_norm_clip is None else gradient_norm_clip
+        energy, objective = experiment.energy, experiment.objective
+        modules = [*energy.modules(), *objective.modules()]
         drops = any(isinstance(module, _DropoutNd) and module.p for module in modules)
-        self.repeats = experiment.objective.pure and accumulate_steps == 1 and not drops
-        self.changes = [buffer for module in modules for buffer in module.buffers(recurse=False)]
+        self.work = Work(
+            loss=partial(objective.loss, energy),
+            params=[p for group in experiment.optimizer.param_groups for p in group["params"]],
+            changes=[buffer for module in modules for buffer in module.buffers(recurse=False)],
+            pure=objective.pure and not drops,  # dropout reads torch's global generators
+        )
 
     def __call__(self, step: int) -> Loss:
         """Take optimizer step ``step`` (from 0); returns the loss of its last part."""
-        ex, device = self.experiment, self.experiment.engine.device
-        factor = ex.schedule(step)
-        for group in ex.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
-        index = step if self.n_batches is None else step % self.n_batches
-        batch = ex.dataset.batch(index, self.batch_size, ex.stream.seed, ex.stream.rank, ex.data_augmentation)
-        ex.optimizer.zero_grad(set_to_none=True)
-        size = self.batch_size // self.accumulate_steps
+        ex, params = self.experiment, self.work.params
+        self.set_rates(step)
+        batch = ex.batch(step)
         ex.energy.train()
         ex.objective.train()
-        for i in range(self.accumulate_steps):
-            noise = ex.stream.at_step(device, step)
-            if i:
-                noise = generator(device, "part", noise.initial_seed(), i)
-            rows = slice(i * size, (i + 1) * size)
-            part = batch._replace(x=batch.x[rows], y=None if batch.y is None else batch.y[rows])
-            # Dropout reads torch's global generators: it too shall draw the same numbers when a run is repeated.
-            with seed_global("dropout", noise.initial_seed(), device=device):
-                with ex.engine.autocast():
-                    given, kept = ex.objective.gather(ex.energy, part, step, noise)
-                if self.repeats:
-                    loss, total, gradients = ex.engine.repeat(self._anew, given, noise, self.changes)
-                    for p, gradient in zip(self.params, gradients, strict=True):
-                        p.grad = gradient
-                else:
-                    loss, total = self._backward(given, noise)
-                with ex.engine.autocast():
-                    loss = ex.objective.settle(kept, loss)
-            means = {f"train/{name}": term.mean() for name, term in loss.terms.items()}
-            self.meter.add(step + 1, {"train/loss": total} | means | loss.metrics)
+        loss, gradients = self._differentiate(batch, step, 0)
+        for i in range(1, self.accumulate_steps):
+            loss, more = self._differentiate(batch, step, i)
+            gradients = [_add(sum_, each) for sum_, each in zip(gradients, more, strict=True)]
+        for p, gradient in zip(params, gradients, strict=True):
+            p.grad = gradient
         if ex.guard.due(step + 1):
             with torch.no_grad():
                 ex.guard.look(step + 1, ex.objective.signals(loss))
-        norm = torch.nn.utils.clip_grad_norm_(self.params, self.gradient_norm_clip)
-        self.meter.add(step + 1, {"train/grad_norm": norm})
+        norm = torch.nn.utils.clip_grad_norm_(params, self.gradient_norm_clip)
+        self.meter.add(step + 1, {TRAIN_GRAD_NORM: norm})
         ex.optimizer.step()
         self.ema.update()
         return loss
 
-    def _backward(self, given: Any, noise: torch.Generator) -> tuple[Loss, Tensor]:
-        """Add to the gradients; the loss and its total, without a graph."""
-        ex = self.experiment
-        with ex.engine.autocast():
-            loss = ex.objective.loss(ex.energy, given, noise)
-            total = loss.total()
-        (total / self.accumulate_steps).backward()
-        return loss._replace(terms={name: term.detach() for name, term in loss.terms.items()}), total.detach()
+    def set_rates(self, step: int) -> None:
+        """Give the optimizer the learning rates of a step."""
+        factor = self.experiment.schedule(step)
+        for group in self.experiment.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
 
-    def _anew(self, given: Any, noise: torch.Generator) -> tuple[Loss, Tensor, list[Tensor | None]]:
-        """The same with the gradients, which begin at nothing: a function of weights, inputs and noise."""
-        for p in self.params:
-            p.grad = None
-        loss, total = self._backward(given, noise)
-        return loss, total, [p.grad for p in self.params]
+    def _differentiate(self, batch: Points, step: int, i: int) -> tuple[Loss, list[Tensor | None]]:
+        """The loss of part ``i`` of the batch, and its share of the gradients."""
+        ex, device = self.experiment, self.experiment.engine.device
+        noise = ex.stream.at_step(device, step)
+        if i:
+            noise = generator(device, "part", noise.initial_seed(), i)
+        size = len(batch.x) // self.accumulate_steps
+        rows = slice(i * size, (i + 1) * size)
+        part = Points(batch.x[rows], None if batch.y is None else batch.y[rows])
+        # Dropout reads torch's global generators: it too shall draw the same numbers when a run is repeated.
+        with seed_global("dropout", noise.initial_seed(), device=device):
+            with ex.engine.autocast():
+                given, kept = ex.objective.gather(ex.energy, part, step, noise)
+            loss, total, gradients = ex.engine.differentiate(self.work, given, noise, self.accumulate_steps)
+            with ex.engine.autocast():
+                loss = ex.objective.settle(kept, loss)
+        means = {TERM(name): term.mean() for name, term in loss.terms.items()}
+        self.meter.add(step + 1, {LOSS: total} | means | loss.metrics)
+        return loss, gradients
+
+
+def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a.add_(b)

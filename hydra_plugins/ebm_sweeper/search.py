@@ -25,7 +25,9 @@ class SearchSweeper(Sweeper):
         Args:
             arguments: the task's overrides, but for those that were held back from Hydra.
         """
-        from ebm_exp.cli.line import held_back
+        from ebm_exp.cli.entry import Task
         from ebm_exp.sweeper.trials import run
 
-        return run(*self._handed, held_back() or arguments, self.settings)
+        context, task, config = self._handed
+        held = list(task.start.line.held) if isinstance(task, Task) else []
+        return run(context, task, config, held or arguments, self.settings)

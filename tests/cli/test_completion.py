@@ -16,13 +16,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from ebm_exp.cli import completion
-from ebm_exp.cli.entry import _composed
 from ebm_exp.config.trust import CONF
 from tests.warm import ROOT, environment
 
 
 def offered(line: str, script: str = "train") -> list[str]:
-    return completion.complete(f"python {script}.py {line}", script, lambda typed: _composed(typed, script))
+    return completion.complete(f"python {script}.py {line}", script)
 
 
 @pytest.mark.parametrize(

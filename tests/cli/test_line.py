@@ -1,4 +1,4 @@
-"""What is mended and refused before Hydra reads the command line."""
+"""A command line is one value: what it says, what is mended and refused before Hydra reads it."""
 
 import subprocess
 from pathlib import Path
@@ -7,16 +7,16 @@ import pytest
 from hydra._internal.utils import get_args
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from ebm_exp.cli.explain import refuse_no_choices
-from ebm_exp.cli.line import (
-    claim_stamp,
-    overrides_first,
-    quote_home,
+from ebm_exp.cli.checks import (
     refuse_absent_slurm,
     refuse_empty_paths,
+    refuse_names_outside,
+    refuse_no_choices,
     refuse_used_directory,
-    value_of,
 )
+from ebm_exp.cli.line import CommandLine
+from ebm_exp.cli.mends import hold_back, name_start, quote_home, split_runs
+from ebm_exp.cli.stamp import claim_stamp
 from ebm_exp.config.errors import UserError
 from ebm_exp.shell import override
 
@@ -26,6 +26,10 @@ PATHS = (
 )
 
 
+def line(*words: str, program: str = "train") -> CommandLine:
+    return CommandLine.read(program, words)
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_a_printed_override_can_be_pasted(path: str) -> None:
     """Through bash, then through Hydra's own parser, and through ours."""
@@ -33,7 +37,17 @@ def test_a_printed_override_can_be_pasted(path: str) -> None:
     pasted = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
     (parsed,) = OverridesParser.create().parse_overrides([pasted])
     assert parsed.value() == path
-    assert value_of("resume", [pasted]) == path
+    assert line(pasted).value("resume") == path
+
+
+def test_what_a_line_says() -> None:
+    typed = line("--config-dir", "a", "sampler=hmc", "++run=2026", "~buffer", "seed=1", "seed=null", "x='b c'")
+    assert typed.words[-2:] == ["--config-dir", "a"]
+    said = {key: typed.value(key) for key in ("sampler", "run", "buffer", "seed", "x")}
+    assert said == {"sampler": "hmc", "run": "2026", "buffer": None, "seed": None, "x": "b c"}
+    assert typed.config_dirs == [Path("a").resolve()]
+    assert typed.has("buffer")
+    assert typed.without("seed", "x", "run").set("name", "y").words[:3] == ["sampler=hmc", "~buffer", "name=y"]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +61,21 @@ def test_a_printed_override_can_be_pasted(path: str) -> None:
     ],
 )
 def test_a_home_is_quoted_and_a_deletion_is_not(typed: str, read: str) -> None:
-    assert quote_home([typed]) == [read]
+    assert quote_home(line(typed)).words == [read]
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("run=[a,b]", ["run='a'", "others=['b']"]),
+        ("run=[a=1,b c]", ["run='a=1'", "others=['b c']"]),
+        ("run=['a,b',c]", ["run='a,b'", "others=['c']"]),  # a comma in a name
+        ("run=a", ["run=a"]),
+        ("start=normal", ["start@sampling.start=normal"]),
+    ],
+)
+def test_runs_and_starts_have_names_of_their_own(typed: str, read: list[str]) -> None:
+    assert name_start(split_runs(line(typed, program="sample"))).words == read
 
 
 @pytest.mark.parametrize(
@@ -64,20 +92,31 @@ def test_a_home_is_quoted_and_a_deletion_is_not(typed: str, read: str) -> None:
 )
 def test_options_may_stand_anywhere(typed: str, read: str) -> None:
     before, after = typed.split(), read.split()
-    assert overrides_first(before) == after
+    assert line(*before).words == after
     assert get_args(after).overrides == [word for word in before if "=" in word or word[0] == "~"]
+
+
+def test_of_a_sweep_hydra_gets_its_own_keys_alone() -> None:
+    sweep = hold_back(line("-m", "seed=1,2", "hydra/launcher=joblib", "hydra.sweep.dir=x", "~buffer"))
+    assert sweep.words == ["hydra/launcher=joblib", "hydra.sweep.dir=x", "-m"]
+    assert sweep.held == ("seed=1,2", "~buffer")
+    search = hold_back(line("hparams_search=digits", "seed=3"))
+    assert (search.words, search.held) == (["hparams_search=digits"], ("hparams_search=digits", "seed=3"))
+    for typed in (["seed=1"], ["-m", "seed=1,2", "hydra/sweeper=basic"], ["hparams_search=digits", "seed=3", "--help"]):
+        assert hold_back(line(*typed)) == line(*typed)
 
 
 def test_slurm_is_needed_for_its_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    sweep = line("-m", "hydra/launcher=slurm", "seed=1,2")
     with pytest.raises(UserError, match="hydra/launcher: slurm needs srun"):
-        refuse_absent_slurm(["-m", "hydra/launcher=slurm", "seed=1,2"])
+        refuse_absent_slurm(sweep)
     (tmp_path / "srun").touch(0o755)
-    refuse_absent_slurm(["-m", "hydra/launcher=slurm", "seed=1,2"])
+    refuse_absent_slurm(sweep)
 
 
 @pytest.mark.parametrize(
-    ("typed", "line"),
+    ("typed", "said"),
     [
         ("logger=null", "logger: null is no choice; choose from both, default, trackio"),
         ("sampler=hmc,3", "sampler: 3 is no choice; choose from annealed, "),
@@ -85,14 +124,15 @@ def test_slurm_is_needed_for_its_launcher(tmp_path: Path, monkeypatch: pytest.Mo
         ("+evaluator={}", "evaluator: {} is no choice; choose from .*classifier, "),
         ("evaluator=[frechet,3]", "evaluator: 3 is no choice; choose from "),
         ("evaluator=[]", r"evaluator: \[\] is no choice; choose from "),
-        ("sampler=[hmc,mala]", r"sampler: \[hmc is no choice; nearest is hmc"),
+        ("sampler=[hmc,mala]", r"sampler: \[hmc,mala\] is no choice; .*choose from annealed, "),
+        ("sampler=", r"sampler: nothing is no choice; choose from annealed, "),
         ("experiment=null", "experiment: null is no choice; choose from .*, du2019/mnist, "),
     ],
 )
-def test_what_names_no_choice_is_refused(typed: str, line: str) -> None:
-    refuse_no_choices(["sampler=hmc", "device=null", "evaluator=[frechet,kid,manifold]"])
-    with pytest.raises(UserError, match=line):
-        refuse_no_choices([typed])
+def test_what_names_no_choice_is_refused(typed: str, said: str) -> None:
+    refuse_no_choices(line("sampler=hmc", "device=null", "evaluator=[frechet,kid]", "energy=glob(*)", "~sampler"))
+    with pytest.raises(UserError, match=said):
+        refuse_no_choices(line(typed))
 
 
 @pytest.mark.parametrize(
@@ -101,17 +141,23 @@ def test_what_names_no_choice_is_refused(typed: str, line: str) -> None:
 def test_an_empty_path_is_refused(key: str) -> None:
     for empty in ("", "''", '""'):
         with pytest.raises(UserError, match=r"is empty \(unset variable\?\)"):
-            refuse_empty_paths(["seed=1", f"{key}={empty}"])
-    refuse_empty_paths([f"{key}=x", "name="])
+            refuse_empty_paths(line("seed=1", f"{key}={empty}"))
+    refuse_empty_paths(line(f"{key}=x", "name="))
+
+
+def test_a_name_that_a_sweep_varies_stays_inside_of_outputs() -> None:
+    refuse_names_outside(line("name=a,b", "dataset.name=c"))
+    with pytest.raises(UserError, match=r"name: must name a folder inside of outputs, got '\.\./b'"):
+        refuse_names_outside(line("name=a,../b"))
 
 
 def test_a_directory_with_a_run_is_refused(tmp_path: Path) -> None:
-    given = f"hydra.run.dir={tmp_path}"
-    refuse_used_directory([given], "hydra.run.dir")
-    refuse_used_directory([], "hydra.run.dir")
+    given = line(f"hydra.run.dir={tmp_path}")
+    refuse_used_directory(given)
+    refuse_used_directory(line())
     (tmp_path / "summary.json").touch()
     with pytest.raises(UserError, match="holds a run already; go on with resume="):
-        refuse_used_directory([given], "hydra.run.dir")
+        refuse_used_directory(given)
 
 
 def test_starts_of_one_second_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

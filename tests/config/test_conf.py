@@ -22,6 +22,7 @@ from ebm_exp.random import Stream
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.start import Start
 from ebm_exp.trainer.build import build
+from ebm_exp.trainer.session import Session
 from tests.config.published import PUBLISHED
 
 CHOICES = sorted(
@@ -126,7 +127,7 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     parts, experiment = build(config)
     run = RunDirectory(tmp_path / "run")
     run.create()
-    parts["trainer"].fit(parts, experiment, run, parts["logger"])
+    Session(parts["trainer"], experiment, run, parts["logger"]).run()
     rows, summary = run.metrics(), run.summary()
     assert [row["step"] for row in rows] == [1, 2, 2]  # the scores of a step have a row of their own
     assert all(name.startswith("eval/") for name in rows[-1].keys() - {"step"})
@@ -266,7 +267,7 @@ def test_every_choice_composes_and_builds(choice: str, tmp_path: Path) -> None:
         (where, choice.removeprefix("start="))
         for where in ("buffer.start", "sampling.start", "objective.start", "sampler.proposal")
         for choice in STARTS
-        # From a buffer begin fresh chains alone: see test_wiring.py and tests/trainer/test_report.py.
+        # From a buffer begin fresh chains alone: see test_wiring.py and tests/trainer/test_observer.py.
         if choice != "start=buffer" or where == "sampling.start"
         # Jumps need a density: the others are refused, see below.
         if where != "sampler.proposal" or choice in ("start=uniform", "start=mixture")

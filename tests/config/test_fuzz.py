@@ -17,12 +17,14 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ebm_exp.cli.explain import explain, refuse_no_choices
-from ebm_exp.cli.line import refuse_empty_paths, refuse_names_outside
+from ebm_exp.cli.checks import CHECKS
+from ebm_exp.cli.line import CommandLine
 from ebm_exp.config import build as building
 from ebm_exp.config import validate as validation
 from ebm_exp.config.build import Parts
+from ebm_exp.config.compose import Loader
 from ebm_exp.config.errors import UserError, out_of_memory
+from ebm_exp.config.explain import explain
 from ebm_exp.config.run_config import read_run_config
 from ebm_exp.config.trust import ANY, CONF, allowed_by
 from tests.config.test_conf import composed
@@ -156,15 +158,15 @@ choice(a,b) glob(*) ../..
 """
 
 
-def test_lines_of_overrides(unchecked: None) -> None:
+def test_lines_of_overrides(unchecked: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hydra._internal.hydra.ConfigLoaderImpl", Loader)
     n_good, keys, values = 0, GIVEN.split(), [*TYPED.split(), "", "a b", "x" * 3000]
     for seed in range(N):
         chance = random.Random(seed)
         typed = [f"{chance.choice(keys)}={chance.choice(values)}" for _ in range(chance.randint(1, 3))]
         try:
-            refuse_empty_paths(typed)
-            refuse_names_outside(typed)
-            refuse_no_choices(typed)
+            for check in CHECKS:
+                check(CommandLine.read("train", typed))
             with initialize_config_dir(str(CONF), version_base="1.3"):
                 config = OmegaConf.to_container(compose("train", typed), resolve=True, throw_on_missing=True)
             assert isinstance(config, dict)
@@ -173,7 +175,7 @@ def test_lines_of_overrides(unchecked: None) -> None:
         except UserError as error:
             lines = str(error).splitlines()
         except (HydraException, OmegaConfBaseException) as error:
-            lines = explain(error, typed, "train")
+            lines = explain(error, typed)
         except Exception as error:
             raise AssertionError(f"seed {seed}: {typed}: {type(error).__name__}: {error}") from error
         assert 1 <= len([line for line in lines if line][:3]) <= 3, f"seed {seed}: {typed}"

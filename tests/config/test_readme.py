@@ -9,7 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from ebm_exp.cli.line import quote_home
+from ebm_exp.cli.line import CommandLine
+from ebm_exp.cli.mends import quote_home
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
 
@@ -34,7 +35,8 @@ def first(override: str) -> str:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_composes(command: str) -> None:
     words = shlex.split(command, comments=True)[2:]
-    overrides = quote_home([word for word in words if word not in OPTIONS])
+    line = CommandLine.read("train", [word for word in words if word not in OPTIONS])
+    overrides = quote_home(line).words
     if "-m" in words:
         overrides = [first(override) for override in overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -1,12 +1,17 @@
 """Bad values are named by key, with what is allowed."""
 
-from typing import Any
+import re
+from typing import Annotated, Any, Required, TypedDict, Unpack
 
 import pytest
 
+from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import ANY
 from ebm_exp.config.validate import validate
+from ebm_exp.dataset import Domain
+from ebm_exp.part import Part
+from ebm_exp.types import From, NonNegative, PositiveInt
 
 TOP = {"name": "x", "seed": 0, "device": "cpu", "optimized_metric": None}
 LANGEVIN = {"_target_": "ebm_exp.sampler.Langevin", "step_size": 1.0, "n_steps": 3}
@@ -14,6 +19,10 @@ LANGEVIN = {"_target_": "ebm_exp.sampler.Langevin", "step_size": 1.0, "n_steps":
 
 def sampler(**keys: Any) -> dict[str, Any]:
     return TOP | {"sampler": LANGEVIN | keys}
+
+
+def digits(**keys: Any) -> dict[str, Any]:
+    return TOP | {"dataset": {"_target_": "ebm_exp.dataset.Digits", "name": "digits"} | keys}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +34,8 @@ def sampler(**keys: Any) -> dict[str, Any]:
         (sampler(stepsize=1), "sampler.stepsize: unknown key; nearest is step_size"),
         (sampler(n_steps=2.5), "sampler.n_steps: must be a whole number, got 2.5"),
         (sampler(clamp="perhaps"), "sampler.clamp: must be true or false, got 'perhaps'"),
+        (digits(clamp_noise="perhaps"), "dataset.clamp_noise: must be true or false, got 'perhaps'"),
+        (digits(clamp_nose=True), "dataset.clamp_nose: unknown key; nearest is clamp_noise"),
         (TOP | {"seed": -1}, "seed: must be ≥ 0, got -1"),
         (TOP | {"device": "tpu"}, "device: must be one of 'auto', 'cpu' or 'cuda', got 'tpu'"),
         (TOP | {"sede": 1}, "sede: unknown key; nearest is seed"),
@@ -75,3 +86,35 @@ def test_a_required_key_is_named() -> None:
 
 def test_good_values_pass() -> None:
     validate(sampler(noise_std=None, gradient_clamp=0.1))
+
+
+class Shared(TypedDict, total=False):
+    """Options of a family."""
+
+    width: Required[PositiveInt]
+    rate: NonNegative
+    domain: Annotated[Domain, From("dataset.domain")]
+
+
+class OfAFamily(Part):
+    def __init__(self, depth: PositiveInt = 1, **options: Unpack[Shared]) -> None:
+        self.depth, self.options = depth, options
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"rate": 1}, "x.width: is required"),
+        ({"width": 0}, "x.width: must be > 0, got 0"),
+        ({"width": 1, "rate": -1}, "x.rate: must be ≥ 0, got -1"),
+        ({"width": 1, "rat": 1}, "x.rat: unknown key; nearest is rate; choose from depth, rate, width"),
+    ],
+)
+def test_options_that_a_family_shares_are_checked_as_any_other(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        validate(TOP | {"x": {"_target_": f"{__name__}.OfAFamily"} | keys}, ANY)
+
+
+def test_options_that_a_family_shares_are_filled_as_any_other() -> None:
+    config = TOP | digits() | {"x": {"_target_": f"{__name__}.OfAFamily", "width": "3"}}
+    assert Parts(config, allowed=ANY)["x"].options == {"width": 3, "domain": Domain(-1.0, 1.0, (1, 8, 8))}

@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils import parametrize
 
 from ebm_exp.energy import IGEBM, MLP, Energy, MultiScale
-from ebm_exp.engine import Eager
+from ebm_exp.engine import Eager, Run
 from ebm_exp.random import generator
 from ebm_exp.regularization import SpectralNorm
 from tests.sampler.running import run_chain
@@ -68,10 +68,8 @@ def test_chains_through_are_the_same_chains(name: str, n_chains: int, through: i
     x = BOX.uniform(10, generator("cpu", "points"))
     before = {key: value.clone() for key, value in energy.state_dict().items()}
     plain = run_chain(SAMPLERS[name](), energy.bind(y=y), x, generator("cpu", 1))
-    chain = ENGINE.run(
-        SAMPLERS[name](), ENGINE.target(energy), x, generator("cpu", 1), temperature=1.0, through=through,
-        through_chains=n_chains, y=y,
-    )  # fmt: skip
+    how = Run(1.0, through=through, through_chains=n_chains)
+    chain = ENGINE.run(SAMPLERS[name](), ENGINE.target(energy), x, generator("cpu", 1), how, y=y)
     torch.testing.assert_close(chain.x, plain.x)
     torch.testing.assert_close(chain.end.detach(), plain.x[:n_chains])
     assert not chain.x.requires_grad
@@ -89,7 +87,7 @@ def test_bf16_runs_chains_on_normed_energies() -> None:
     x, y = BOX.uniform(10, generator("cpu", "points")), torch.arange(10) % 2
     chains = [
         Eager(torch.device("cpu"), precision).run(
-            SAMPLERS["langevin"](), ENGINE.target(energy), x, generator("cpu", 1), temperature=1.0, y=y
+            SAMPLERS["langevin"](), ENGINE.target(energy), x, generator("cpu", 1), Run(1.0), y=y
         )
         for precision in ("float32", "bf16")
     ]
@@ -107,7 +105,7 @@ def test_chains_that_compare_energies_are_float32_also_in_bf16(name: str) -> Non
     x, y = BOX.uniform(10, generator("cpu", "points")), torch.arange(10) % 2
     plain, rounded = (
         Eager(torch.device("cpu"), precision).run(
-            SAMPLERS[name](), ENGINE.target(energy), x, generator("cpu", 1), temperature=0.01, n_adapt=2, y=y
+            SAMPLERS[name](), ENGINE.target(energy), x, generator("cpu", 1), Run(0.01, n_adapt=2), y=y
         )
         for precision in ("float32", "bf16")
     )

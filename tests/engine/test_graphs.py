@@ -1,6 +1,7 @@
 """Recorded work computes what eager work does; on the CPU a recording is rehearsed: each replay does the work again."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch.utils import _pytree as pytree
 from ebm_exp.config.build import set_deterministic
 from ebm_exp.config.validate import validate
 from ebm_exp.energy import MLP, Energy
-from ebm_exp.engine import Eager, Engine, Graphs, graphs
+from ebm_exp.engine import Eager, Engine, Graphs, Run, Work, graphs
 from ebm_exp.guard.meter import Meter
+from ebm_exp.objective import Loss
 from ebm_exp.random import generator
 from ebm_exp.regularization import SpectralNorm
 from ebm_exp.trainer.build import build
@@ -74,13 +76,10 @@ def test_chains_are_those_of_the_eager_engine(name: str, n_adapt: int, rehearsed
     energy, engine, sampler = net(), recording(), SAMPLERS[name]()
     for n in (10, 10, 6):  # a recording is used again, and one of another shape made
         x, y = BOX.uniform(n, generator("cpu", "points", n)), torch.arange(n) % 2
+        how = Run(0.5, n_steps=5, n_adapt=n_adapt, scale=0.9)
         chains = [
-            each.run(
-                sampler, each.target(energy), x, generator("cpu", 1), temperature=0.5, n_steps=5, n_adapt=n_adapt,
-                scale=0.9, y=y,
-            )
-            for each in (Eager(CPU), engine)
-        ]  # fmt: skip
+            each.run(sampler, each.target(energy), x, generator("cpu", 1), how, y=y) for each in (Eager(CPU), engine)
+        ]
         for eager, recorded in zip(*map(pytree.tree_leaves, chains), strict=True):
             assert torch.equal(eager, recorded) if isinstance(eager, torch.Tensor) else eager == recorded
         with torch.no_grad():
@@ -105,7 +104,7 @@ def trained(overrides: list[str], n_updates: int, tmp_path: Path, records: bool 
         experiment.engine.records = records
     device = experiment.engine.device
     meter, ema = Meter(device), EMA(experiment.energy, experiment.objective, 0.1)
-    update = Update(experiment, ema, meter, config["trainer"]["batch_size"], gradient_norm_clip=1.0)
+    update = Update(experiment, ema, meter, gradient_norm_clip=1.0)
     losses = [update(step).total().clone() for step in range(n_updates)]
     states = [part.state_dict() for part in parts.stateful().values()]
     return (states, ema.state_dict(), meter.read(), losses), experiment.engine
@@ -151,6 +150,31 @@ def test_power_iterations_of_a_recorded_loss_are_those_of_its_replays(tmp_path: 
     assert_equal(eager, recorded)
 
 
+def works(energy: Energy) -> list[Work[Loss]]:
+    """Two losses of one energy, with random numbers."""
+
+    def loss(power: int, given: torch.Tensor, numbers: torch.Generator) -> Loss:
+        noise = torch.randn(given.shape, generator=numbers)
+        return Loss({"e": energy(given + noise, y=torch.zeros(len(given), dtype=torch.long)) ** power}, {}, {})
+
+    return [Work(partial(loss, power), list(energy.parameters()), list(energy.buffers()), True) for power in (1, 2)]
+
+
+def test_a_loss_has_the_recording_of_its_work(rehearsed: list[int]) -> None:
+    """A part of a batch has none: its gradients are added up, and a replay would write over them."""
+    both: list[list[Any]] = []
+    for engine in (Eager(CPU), recording()):
+        found, some = [], works(net())
+        for step, n_parts in enumerate((1, 1, 2, 2)):
+            for work in some:
+                x = BOX.uniform(6, generator("cpu", "points", step))
+                found.append(engine.differentiate(work, x, generator("cpu", step), n_parts))
+                found[-1] = pytree.tree_map(lambda leaf: leaf.clone() if torch.is_tensor(leaf) else leaf, found[-1])
+        both.append(found)
+    assert_equal(*both)
+    assert rehearsed == [2, 2]
+
+
 def test_what_cannot_be_recorded_is_told_and_runs_eagerly(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,7 +185,7 @@ def test_what_cannot_be_recorded_is_told_and_runs_eagerly(
     energy, x, sampler = MLP((3,), (16,)), torch.zeros(4, 3), SAMPLERS["langevin"]()
     engine = recording()
     chains = [
-        each.run(sampler, each.target(energy), x, generator("cpu", 1), temperature=1.0).x
+        each.run(sampler, each.target(energy), x, generator("cpu", 1), Run(1.0)).x
         for each in (Eager(CPU), engine, engine)
     ]
     assert torch.equal(chains[0], chains[1])
@@ -174,7 +198,7 @@ def test_recordings_are_kept_up_to_a_number(rehearsed: list[int]) -> None:
     engine, sampler = recording(), SAMPLERS["langevin"]()
     energy = MLP((3,), (16,))
     for n in (*range(1, graphs.KEPT + 2), 2, 1):
-        engine.run(sampler, engine.target(energy), torch.zeros(n, 3), generator("cpu", 1), temperature=1.0)
+        engine.run(sampler, engine.target(energy), torch.zeros(n, 3), generator("cpu", 1), Run(1.0))
     assert len(rehearsed) == graphs.KEPT + 2  # 2 is still there, 1 was made anew
 
 

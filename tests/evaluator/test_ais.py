@@ -48,7 +48,7 @@ def test_a_known_density_from_both_sides() -> None:
     assert abs(found["ais_gap"].value) < 4 * found["ais_gap"].se
     assert 500 < found["ais_ess"].value <= 2000
     assert "ais_r_hat" not in found  # its reverse weights begin at exact samples
-    assert set(ais.produces) == {"ais_nll", "ais_nll_reverse"}
+    assert set(ais.gives()) == {"ais_nll", "ais_nll_reverse"}
 
 
 def test_a_network_against_quadrature_at_its_temperature() -> None:
@@ -83,7 +83,7 @@ def test_bits_per_dimension() -> None:
     assert found["ais_bpd"].value == pytest.approx(math.log2(17), abs=1e-5)
     assert found["ais_bpd_reverse"].value == pytest.approx(math.log2(17), abs=1e-5)
     assert found["ais_ess"].value == pytest.approx(64, abs=1e-6)
-    assert set(ais.produces) == {f"ais_{name}{way}" for name in ("nll", "bpd") for way in ("", "_reverse")}
+    assert set(ais.gives()) == {f"ais_{name}{way}" for name in ("nll", "bpd") for way in ("", "_reverse")}
     held = data.held_out(torch.Generator().manual_seed(3))
     assert ((held - data.test()).abs() < 2 / 16).all()
     assert not torch.equal(held, data.test())
@@ -103,4 +103,4 @@ def test_what_has_no_likelihood_is_refused() -> None:
         made(start=Data(DATA))
     with pytest.raises(ValueError, match=r"kernel.temperature: must be null"):
         made(kernel=HMC(0.1, 1, BOX, temperature=2.0))
-    assert set(made(n_equilibrate=0).produces) == {"ais_nll"}
+    assert set(made(n_equilibrate=0).gives()) == {"ais_nll"}

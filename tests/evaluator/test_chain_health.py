@@ -26,7 +26,7 @@ def health(sampler, n_steps: int, std: float = 1.0, buffer=None) -> dict[str, fl
     sampling = Chains(sampler, ENGINE, DATA, Normal(DATA), n_steps, n_adapt=0)
     evaluator = ChainHealth(DATA, ENGINE, sampler, sampling, 64, 1.0, buffer)
     found = evaluator(Model(Gaussian((2,), 0.0, std), sampling, Stream(0)))
-    assert set(evaluator.produces) <= set(found)
+    assert set(evaluator.gives()) <= set(found)
     return {name: score.value for name, score in found.items()}
 
 

@@ -73,7 +73,7 @@ def test_accuracy_under_attack() -> None:
         stands = right & (x.abs() > levels * 2 / 255)
         assert values[f"accuracy_{name}"] == pytest.approx(float(stands.float().mean()), abs=2e-3)
         assert values[f"accuracy_{name}"] < values["accuracy"]
-    assert set(evaluator.produces) == {name for name in values if not name.endswith("_se")}
+    assert set(evaluator.gives()) == {name for name in values if not name.endswith("_se")}
 
 
 def test_a_conditional_energy_has_classes_too() -> None:

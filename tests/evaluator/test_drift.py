@@ -9,7 +9,7 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.dataset import Gaussian as GaussianData
 from ebm_exp.energy import Gaussian
 from ebm_exp.engine import Eager
-from ebm_exp.evaluator import Drift, Frechet, Grid, Model, Score
+from ebm_exp.evaluator import Drift, Frechet, Grid, Kind, Model, Score
 from ebm_exp.evaluator.base import Evaluator
 from ebm_exp.random import Stream
 from ebm_exp.sampler import Langevin
@@ -45,10 +45,10 @@ def test_it_follows_the_exact_variance_of_the_chain() -> None:
     n, n_steps, step = 20_000, 2, 0.02
     sampling = chains(n_steps, step)
     drift = Drift(Variance(n), sampling)
-    assert drift.produces == {f"drift_variance_x{k}": "lower" for k in (1, 10, 100)}
+    assert drift.gives() == {f"drift_variance_x{k}": Kind("lower") for k in (1, 10, 100)}
     assert drift.protocol == "variance; chains of 2, 20, 200 steps"
     scores = drift(Model(Gaussian((2,)), sampling, Stream(0)))
-    assert list(scores) == list(drift.produces)
+    assert list(scores) == list(drift.gives())
     for k in (1, 10, 100):
         variance = 10**2 / 12
         for _ in range(k * n_steps):

@@ -17,6 +17,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import MLP
 from ebm_exp.evaluator import KID, Frechet, InceptionScore, Manifold, Memorization, Model
 from ebm_exp.evaluator import features as module
+from ebm_exp.evaluator.base import DISTANCE
 from ebm_exp.evaluator.features import FeatureSpace, Inception
 from ebm_exp.types import Points
 from tests.evaluator.scoring import scored
@@ -91,7 +92,7 @@ def test_scores_by_inception_have_names_of_their_own_and_say_whose_weights(weigh
     data, common = dataset(x, images(8, seed=1)), {"features": "inception", "weights": str(weights)}
     each = [part(data, 8, **common) for part in (Frechet, KID, InceptionScore, Memorization)]
     each.append(Manifold(data, 8, k=2, **common))
-    names = [name for evaluator in each for name in evaluator.produces]
+    names = [name for evaluator in each for name in evaluator.gives()]
     assert names == ["fid", "kid_inception", "inception_score", "memorization_share", *names[4:]]
     assert names[4:] == ["precision_inception", "recall_inception", "density_inception", "coverage_inception"]
     for evaluator in each:
@@ -146,7 +147,7 @@ def test_what_inception_needs_is_told_before_training(tmp_path: Path, monkeypatc
         with pytest.raises(ValueError, match=r"^features: inception needs images of 1 or 3 channels"):
             Manifold(dataset(other), 4, "inception", k=2, weights=file)
     (tmp_path / "w.pth").touch()
-    assert Frechet(data, 4, "inception", weights=file).produces == {"fid": "lower"}
+    assert Frechet(data, 4, "inception", weights=file).gives() == {"fid": DISTANCE}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs torch-fidelity; pip install '\.\[fid\]' where this project is"):
         Frechet(data, 4, "inception", weights=file)
@@ -176,7 +177,7 @@ def test_samples_that_are_not_finite_have_no_features() -> None:
     x[3, 0, 1, 1] = math.nan
     for evaluator in (*(part(digits, 50) for part in (KID, Manifold, Memorization, InceptionScore)),):
         values = scored(evaluator, energy, x)
-        assert set(values) >= set(evaluator.produces)
+        assert set(values) >= set(evaluator.gives())
         assert all(math.isnan(value) for value in values.values())
         with pytest.raises(ValueError, match="at least 2 of shape"):
             scored(evaluator, energy, torch.randn(10, 3))

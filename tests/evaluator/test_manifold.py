@@ -78,7 +78,7 @@ def test_identical_and_separate_sets() -> None:
     x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     evaluator = Manifold(dataset(x), 50)
     same, apart = scored(evaluator, energy, x), scored(evaluator, energy, x + 50)
-    for name in evaluator.produces:
+    for name in evaluator.gives():
         assert same[name] == pytest.approx(6 / 5 if "density" in name else 1)  # each lies in its own ball too
         assert apart[name] == 0
 

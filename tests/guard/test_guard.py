@@ -6,11 +6,13 @@ import math
 import pytest
 import torch
 
-from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset import Dataset, Domain
+from ebm_exp.evaluator import KID, MMD, Score
 from ebm_exp.guard import Guard, Rule
 from ebm_exp.guard.remedy import REMEDIES, changes
 from ebm_exp.objective.base import Loss
 from ebm_exp.objective.chain_signals import CHAIN_RULES, chain_signals
+from ebm_exp.objective.chance import CHANCE_RULES, against_chance
 from ebm_exp.objective.flow_matching import FlowMatching
 
 RULE = Rule(
@@ -109,6 +111,9 @@ def test_signals_are_numbers_of_a_step() -> None:
     for start, spread in ((None, ratio), (wide, float(negatives.var(0).mean()) / 8)):
         values = chain_signals(loss, 2.0, domain, start)
         assert {name: float(value) for name, value in values.items()} == pytest.approx(expected | {"spread": spread})
+    assert {rule.signal for rule in CHAIN_RULES} == set(values)
+    of_chance = set(against_chance(torch.ones(2), 1.0))
+    assert {rule.signal for rule in (*CHANCE_RULES, *FlowMatching.rules)} == of_chance
     assert "leap" not in chain_signals(loss._replace(metrics={}), 2.0, domain, None)  # the kernel does not tell it
 
 
@@ -136,3 +141,17 @@ def test_a_remedy_changes_what_is_there() -> None:
         "buffer.reinit_probability": 0.05,
     }
     assert changes(REMEDIES, {}) == {"trainer.gradient_norm_clip": 1.0}
+
+
+@pytest.mark.parametrize("name", ["kid_pixels", "mmd2"])
+def test_samples_farther_from_the_data_than_where_they_began_are_a_symptom(name: str) -> None:
+    x = torch.rand(8, 2)
+    data = Dataset(name="plane", domain=Domain(0, 1, (2,)), train=x, test=x)
+    watching = guard(evaluators={"kid": KID(data, 8), "mmd": MMD(data, 8)})
+    begin = {name: Score(1.0), "kl": Score(1.0)}
+    symptom = watching.judge(300, {"kl": Score(9.0), name: Score(1.2)}, lambda: begin)
+    assert symptom is not None
+    assert (symptom.name, symptom.step) == ("worse_than_start", 300)
+    assert f"eval/{name} is 1.2, of those points 1." in symptom.text
+    assert watching.judge(300, {"kl": Score(9.0), name: Score(1.05)}, lambda: begin) is None
+    assert watching.judge(200, {name: Score(9.0)}, lambda: begin) is None  # a network that knows little yet

@@ -61,7 +61,7 @@ def test_both_ends_of_every_range_are_taken(name: str, end: int, key: str) -> No
 def test_a_sweep_varies_leaves_and_optimizes_what_is_evaluated(name: str) -> None:
     sweep = SWEEPS[name]
     config = composed(*command_line(sweep, {})[3:])
-    produced = {f"eval/{score}" for each in build(config)[1].evaluators.values() for score in each.produces}
+    produced = {f"eval/{score}" for each in build(config)[1].evaluators.values() for score in each.gives()}
     assert sweep["metric"]["name"] in produced
     assert config["trainer"]["max_steps"] > config["trainer"]["evaluate_every_steps"]
     for key in sweep["parameters"]:

@@ -154,7 +154,7 @@ def test_terms_read_one_sample_for_each_point() -> None:
     ("typed", "says"),
     [
         (["dataset=binary_digits", "objective=energy_discrepancy"], "the data have two levels"),
-        (["objective=energy_discrepancy_binary"], "flips points of two levels .* the data set has others"),
+        (["objective=energy_discrepancy_binary"], "needs points of two levels .* the data set has others"),
     ],
 )
 def test_each_is_refused_on_data_of_the_other_kind(typed: list[str], says: str) -> None:

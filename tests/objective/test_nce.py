@@ -165,7 +165,7 @@ def test_c_is_trained_with_its_own_rate_averaged_and_shown() -> None:
     assert rates[-1] == (1, 0.3)
     ema = EMA(ex.energy, ex.objective, 1.0)
     before = float(ex.objective.log_z.detach())
-    Update(ex, ema, Meter(ex.engine.device), batch_size=16)(0)
+    Update(ex._replace(batch_size=16), ema, Meter(ex.engine.device))(0)
     assert float(ex.objective.log_z.detach()) != before
     assert "log_z" in parts.stateful()["objective"].state_dict()
     assert ex.objective.panels(9)["noise"].x.shape == (9, 2)

@@ -106,5 +106,5 @@ def test_terms_read_the_data_alone() -> None:
 def test_what_cannot_work_is_refused() -> None:
     with pytest.raises(ValueError, match="n_bits: must be at most 8, the components of a point, got 9"):
         PseudoLikelihood(ENGINE, {}, domain(D), n_bits=9)
-    with pytest.raises(UserError, match=r"objective: flips points of two levels \(dataset=binary_digits\), the data"):
+    with pytest.raises(UserError, match=r"objective: needs points of two levels \(dataset=binary_digits\), the data"):
         build(composed("objective=pseudo_likelihood"))

@@ -11,7 +11,7 @@ from ebm_exp.energy.base import freeze
 from ebm_exp.engine import Eager
 from ebm_exp.random import generator
 from ebm_exp.regularization import EnergyL2, GradientPenalty, Phase, SpectralNorm, Step
-from ebm_exp.regularization.base import Term, check_needs
+from ebm_exp.regularization.base import Term, Terms
 
 
 def converged(energy, **options):
@@ -91,9 +91,9 @@ def test_energy_l2() -> None:
 
 def test_a_term_that_cannot_be_served_is_refused() -> None:
     terms = {"l2": EnergyL2(0.1), "slope": GradientPenalty(1.0, "between")}
-    check_needs("objective=pcd", frozenset({"negative"}), terms)
+    Terms("pcd", frozenset({"negative"}), terms)
     with pytest.raises(ValueError, match="slope: needs samples; objective=dsm has data alone"):
-        check_needs("objective=dsm", frozenset(), terms)
+        Terms("dsm", frozenset(), terms)
 
 
 class Slope(Energy):

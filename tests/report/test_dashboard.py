@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ebm_exp.metrics import FAMILIES, GROUPS, METRICS
 from ebm_exp.report import dashboard
 from ebm_exp.run.directory import RunDirectory
 from tests.logger.offline import KEY, inspect
@@ -53,8 +54,10 @@ def leaves(node: dict[str, Any], path: str = "") -> set[str]:
 
 
 def test_every_metric_it_shows_is_one_that_is_logged(logged: dict[str, set[str]]) -> None:
-    assert set(dashboard.metrics()) - logged["names"] == set()
+    assert set(dashboard.shown()) - logged["names"] == set()
     assert set(dashboard.KEYS) - logged["keys"] == set()
+    of_ours = {name for name in logged["names"] if name.partition("/")[0] in GROUPS and "." not in name}
+    assert [name for name in of_ours - set(METRICS) if not any(family.holds(name) for family in FAMILIES)] == []
 
 
 def test_what_is_built_is_what_it_says_it_shows() -> None:
@@ -69,7 +72,7 @@ def test_what_is_built_is_what_it_says_it_shows() -> None:
             shown |= {name.removeprefix("summary_metrics.") for name in config.get("metrics") or []}
             shown |= set(config.get("mediaKeys") or [])
             shown |= {config["targetKey"]} if "targetKey" in config else set()
-    assert shown <= set(dashboard.metrics())
+    assert shown <= set(dashboard.shown())
     assert shown >= {metric for plots in dashboard.LINES.values() for plot in plots for metric in plot.metrics}
     assert {"samples/fresh", "samples/buffer", "samples/data", "samples/density", "best/value"} <= shown
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.report import write_report
-from ebm_exp.report.importance import share
+from ebm_exp.report.key import share
 from ebm_exp.report.svg import scale
 from ebm_exp.sweep.directory import SweepDirectory
 
@@ -69,7 +69,9 @@ def page(path: Path) -> _Page:
 
 
 def rows(seed: int, level: float) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [{"step": s, "train/energy_gap": level / s, "chain/grad_norm": seed} for s in (1, 2)]
+    found: list[dict[str, Any]] = [
+        {"step": s, "train/energy_gap": level / s, "chain/grad_norm": seed, "chain/acceptance": 0.6} for s in (1, 2)
+    ]
     return [*found, {"step": 2, METRIC: level, f"{METRIC}_se": 0.1}]
 
 
@@ -146,6 +148,7 @@ def test_a_sweep_is_told_in_the_order_a_reader_asks(full: SweepDirectory) -> Non
     assert EVIL in read.text
     assert {"6/train.log", "7/train.log"} <= set(read.links)
     assert "1 failed before the first step" in read.text
+    assert "chain/acceptance" in read.text
     assert sum(link.startswith("data:image/png;base64,") for link in read.links) == 7  # data once; three of two each
 
 

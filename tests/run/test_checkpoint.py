@@ -10,6 +10,7 @@ from ebm_exp.config.run_config import FORMAT
 from ebm_exp.run.checkpoint import KEYS, latest, load, prune, read_state, save
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.build import build
+from ebm_exp.trainer.session import Session
 from tests.config.test_conf import composed
 
 
@@ -209,7 +210,7 @@ def test_the_keys_are_those_a_trainer_saves(tmp_path: Path) -> None:
     parts, experiment = build(config)
     run = RunDirectory(tmp_path / "run")
     run.create()
-    parts["trainer"].fit(parts, experiment, run, parts["logger"])
+    Session(parts["trainer"], experiment, run, parts["logger"]).run()
     saved = load(run.checkpoint(2))
     assert set(saved) == {"format", "unevaluated", "meter", *KEYS}
     assert set(saved["parts"]) == {"energy", "objective", "buffer", "optimizer", "sampler", "guard"}

@@ -5,9 +5,12 @@ import itertools
 import pytest
 import torch
 
+from ebm_exp.config.build import Parts
+from ebm_exp.config.errors import UserError
 from ebm_exp.dataset import BinaryDigits, Dataset, Digits, Domain
 from ebm_exp.random import generator
 from ebm_exp.sampler import GibbsWithGradients
+from tests.config.test_conf import composed
 from tests.sampler.running import run_chain
 
 N, D = 20_000, 5
@@ -37,12 +40,15 @@ def test_against_enumeration(box: Domain, temperature: float) -> None:
     assert 0 < float(chain.info.metrics()["chain/acceptance"]) <= 1
 
 
-def test_data_of_other_levels_are_refused() -> None:
+def test_data_of_other_levels_are_known() -> None:
     cpu, box = torch.device("cpu"), Domain(-1, 1, (3,))
     ends = torch.tensor([[-1.0, 1.0, 1.0], [1.0, -1.0, 1.0]])
     assert BinaryDigits("binary_digits", cpu).binary
     assert Dataset(name="table", domain=box, train=ends, test=ends).binary
     for data in (Digits("digits", cpu), Dataset(name="table", domain=box, train=ends / 2, test=ends)):
         assert not data.binary
-        with pytest.raises(ValueError, match=r"moves points of two levels .*, the data set has others"):
-            GibbsWithGradients(1, data.domain, data_are_binary=data.binary)
+
+
+def test_it_is_refused_on_data_of_other_levels() -> None:
+    with pytest.raises(UserError, match=r"^sampler: needs points of two levels .*, the data set has others"):
+        Parts(composed("sampler=gibbs_with_gradients"))["sampler"]

@@ -1,5 +1,7 @@
 """Chains through levels of noise: products, posteriors of noisy and of hidden components, against the truth."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from scipy.stats import ks_2samp
@@ -9,7 +11,7 @@ from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.energy import Energy
 from ebm_exp.energy.compose import Product
 from ebm_exp.energy.posterior import Denoising, Inpainting
-from ebm_exp.engine import Eager
+from ebm_exp.engine import Eager, Run
 from ebm_exp.noise import Flow
 from ebm_exp.random import Stream
 from ebm_exp.sampler import MALA, Langevin, Sampler, Tempering
@@ -115,9 +117,9 @@ def test_steps_are_as_long_as_the_noise_is_wide(
 ) -> None:
     scales, run = [], Eager.run
 
-    def spied(*arguments: object, scale: Tensor, **more: object) -> Chain:
-        scales.append(scale[0])
-        return run(*arguments, scale=scale, **more)
+    def spied(engine: Eager, sampler: Sampler, target: object, x: Tensor, g: object, how: Run, **more: object) -> Chain:
+        scales.append(how.scale[0])
+        return run(engine, sampler, target, x, g, how, **more)
 
     monkeypatch.setattr(Eager, "run", spied)
     levels(data, sampler, n_levels=5, n_steps=5, n_adapt=0).draw(mixture([[0.0, 0.0]], [1.0]), 8, Stream(0))
@@ -130,6 +132,15 @@ def test_walls_of_the_domain_do_not_stand_in_the_noise(data: Dataset) -> None:
     x = levels(data, sampler).draw(mixture([[0.95, 0.0]], [1.0]), 400, Stream(0)).x
     assert float((x[:, 0] > 1).float().mean()) > 0.2
     assert sampler.reflect
+
+
+@pytest.mark.parametrize("around", [lambda kernel: kernel, lambda kernel: Tempering(kernel, 10, 2)])
+def test_what_clamps_no_more_is_not_told_as_clamped(data: Dataset, around: Callable[[Sampler], Sampler]) -> None:
+    sampler = around(Langevin(4e-4, 10, DOMAIN, clamp=True))
+    assert levels(data, sampler).kernel() == f"{type(sampler).__name__}, temperature 1"
+    assert sampler.clamped
+    limited = around(Langevin(4e-4, 10, DOMAIN, clamp=True, gradient_clamp=0.1))
+    assert "approximate: clamped" in levels(data, limited).kernel()
 
 
 def test_what_cannot_be_drawn_is_refused(data: Dataset) -> None:

@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweeper.plan import differences, find, grid, identity, is_complete, keys_of
+from ebm_exp.sweeper.plan import differences, find, grid, identity, is_complete, keys_of, moved
 
 
 def parse(*arguments: str) -> list:
@@ -39,28 +39,28 @@ def test_a_grid_has_no_interval() -> None:
     [
         ({"energy": {"width": 32, "depth": 2}}, ["energy.width 16 → 32"]),
         ({"energy": {"width": 16}}, ["energy.depth 2 → nothing"]),
-        ({"data": {"root": "/b", "cache_dir": "/c", "n": 3}}, ["data.n nothing → 3"]),
+        ({"data": {"root": "/b", "cache_dir": "/c", "path": "/d.csv", "n": 3}}, ["data.n nothing → 3"]),
         ({"logger": {"mode": "offline"}, "device": "cuda", "sweep": "new", "retry_failed": True}, []),
         ({"widths": (1, 2)}, []),
     ],
 )
 def test_differences_of_two_jobs(change: dict, said: list[str]) -> None:
     before = {
-        "energy": {"width": 16, "depth": 2}, "data": {"root": "/a"}, "device": "cpu", "widths": [1, 2],
+        "energy": {"width": 16, "depth": 2}, "data": {"root": "/a", "path": "/d"}, "device": "cpu", "widths": [1, 2],
         "logger": {"mode": "disabled"},
     }  # fmt: skip
     assert differences(before, before | change) == said
 
 
-def sweep_at(path: Path, overrides: list[str], n: int = 1, complete: bool = False) -> SweepDirectory:
+def sweep_at(path: Path, overrides: list[str], n: int = 1, complete: bool = False, **more: list[str]) -> SweepDirectory:
     sweep = SweepDirectory(path)
-    sweep.write_record({"overrides": overrides, "n": n, "complete": complete})
+    sweep.write_record({"overrides": overrides, "n": n, "complete": complete, **more})
     return sweep
 
 
 def test_the_newest_unfinished_sweep_of_the_same_command_goes_on(tmp_path: Path) -> None:
-    same, wanted = identity(["seed=1,2", "energy=mlp", "logger.mode=offline", "device=cpu"]), tmp_path / "2026-03"
-    assert same == ["energy=mlp", "seed=1,2"]
+    same, wanted = ["seed=1,2", "energy=mlp", "logger.mode=offline", "device=cpu"], tmp_path / "2026-03"
+    assert identity(same) == ["energy=mlp", "seed=1,2"]
     assert find(wanted, same, given=False, new=False)[1] is False
     sweep_at(tmp_path / "2026-01", same)
     sweep_at(tmp_path / "2026-02", same, complete=True)
@@ -71,6 +71,18 @@ def test_the_newest_unfinished_sweep_of_the_same_command_goes_on(tmp_path: Path)
     assert find(wanted, same, given=False, new=False)[0].path.name == "2026-02"
     found, is_there = find(wanted, same, given=False, new=True)
     assert (found.path, is_there) == (wanted, False)
+
+
+def test_data_that_moved_make_no_other_sweep_and_are_told(tmp_path: Path) -> None:
+    assert identity(["dataset.root=/a", "+dataset.path=/b", "seed=1"]) == identity(["seed=1", "dataset.root=/c"])
+    older = ["dataset.root=/a", "experiment=flow/cifar10", "optimizer=adam", "~energy", "~optimizer.adam_lr"]
+    command = ["python", "train.py", "-m", *older[:4]]  # the last was added, when an experiment left it behind
+    sweep_at(tmp_path / "1", older, command=command, arguments=older)
+    now = ["dataset.root=/b", *older[1:4]]
+    found, is_there = find(tmp_path / "2", now, given=False, new=False)
+    assert is_there
+    assert moved(found.record(), now) == ["dataset.root: was /a, the same data elsewhere? sweep=new begins another"]
+    assert not find(tmp_path / "2", [*now[:3]], given=False, new=False)[1]
 
 
 def test_a_directory_that_was_typed_is_that_one_or_none(tmp_path: Path) -> None:

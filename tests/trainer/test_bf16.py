@@ -21,7 +21,7 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import locate, validate
 from ebm_exp.energy import Energy
-from ebm_exp.energy.base import edges, rest
+from ebm_exp.energy.base import rest
 from ebm_exp.evaluator import classifier, drift, features
 from ebm_exp.evaluator.features import Pixels
 from ebm_exp.guard.meter import Meter
@@ -30,7 +30,7 @@ from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.build import build
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment
-from ebm_exp.trainer.report import Report
+from ebm_exp.trainer.observer import Observer
 from ebm_exp.trainer.update import Update
 from tests.config.test_conf import OF_BITS, composed, run_two_steps
 
@@ -114,9 +114,9 @@ def refused(run: Run) -> str | None:
     if is_binary(run) and {"nce", "energy_discrepancy"} & {*run}:
         return "^objective: .* points of a continuous box, the data have two levels"
     if needs_plane(run) and {*OF_BITS} & {*run}:
-        return r"^objective: flips points of two levels \(dataset=binary_digits\), the data set has others$"
+        return r"^objective: needs points of two levels \(dataset=binary_digits\), the data set has others$"
     if is_binary(run) and needs_plane(run):
-        return "^sampler: moves points of two levels .*, the data set has others$"
+        return "^sampler: needs points of two levels .*, the data set has others$"
     if needs_plane(run) and "channels" in energy:
         return r"^energy: \w+ needs images \[channels, height, width\], the data set has points of shape \[2\]$"
     if needs_plane(run) and conditional:
@@ -293,22 +293,22 @@ def train_draw_and_evaluate(config: dict[str, Any], folder: Path) -> None:
     assert ex.engine.precision == "bf16"
     before = {name: p.detach().clone() for name, p in ex.energy.named_parameters()}
     ema, meter = EMA(ex.energy, ex.objective, 1.0), Meter(ex.engine.device)
-    update = Update(ex, ema, meter, batch_size=4)
+    update = Update(ex._replace(batch_size=4), ema, meter)
     for step in range(2):
         check_step(update(step))
     _, bad = meter.read()
     assert bad is None
     ema.refresh()
-    report = Report(ex, RunDirectory(folder), ema.energy, 4)
-    drawn = report.samples(8)
+    observer = Observer(ex, RunDirectory(folder), ema.energy, 4)
+    drawn = observer.samples(8)
     assert is_good(drawn.x)
     assert drawn.x.shape == (8, *ex.dataset.event_shape)
-    scores = report.evaluate()
+    scores = observer.evaluate()
     still = {"chain_r_hat"}  # of chains whose energies never change: infinite
     assert all(math.isfinite(score.value) for name, score in scores.items() if name not in still), scores
-    assert set(scores) >= {name for each in ex.evaluators.values() for name in each.produces}
+    assert set(scores) >= {name for each in ex.evaluators.values() for name in each.gives()}
     assert all(is_good(each.x) for each in ex.objective.panels(4).values())
-    unseen = "bias" if ex.objective.of_gradient and edges(ex.energy) else None  # ∇E is constant between the edges
+    unseen = "bias" if ex.objective.warnings(ex.energy) else None  # ∇E is constant between the edges
     for name, parameter in ex.energy.named_parameters():
         assert is_good(parameter)
         if unseen is not None and name.endswith(unseen):

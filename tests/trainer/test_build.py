@@ -25,7 +25,7 @@ def train(*overrides: str, n_steps: int = 6) -> dict[str, torch.Tensor]:
     """The energy after a few updates of the trainer's own."""
     parts, experiment = build(composed("evaluator=none", "optimized_metric=null", *overrides), allowed=ANY)
     trainer, ema = parts["trainer"], EMA(experiment.energy, experiment.objective, 0.1)
-    update = Update(experiment, ema, Meter("cpu"), trainer.batch_size, trainer.accumulate_steps)
+    update = Update(experiment, ema, Meter("cpu"), trainer.accumulate_steps)
     for step in range(n_steps):
         update(step)
     return copy.deepcopy(experiment.energy.state_dict())

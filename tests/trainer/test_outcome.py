@@ -10,6 +10,7 @@ from ebm_exp.run.checkpoint import read_state
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.build import build
 from ebm_exp.trainer.outcome import Outcome, best_of
+from ebm_exp.trainer.session import Session
 from tests.config.test_conf import composed
 
 TINY = ("energy.widths=[8]", "trainer.batch_size=8", "sampler.n_steps=2", "logger.mode=disabled", "evaluator=none")
@@ -35,7 +36,7 @@ def fit(tmp_path: Path, better: str | None, **more: object) -> tuple[Outcome, Ru
     experiment = experiment._replace(evaluators={"told": Told([3.0, 1.0, math.nan, 2.0], better)})
     run = RunDirectory(tmp_path / "run")
     run.create()
-    return parts["trainer"].fit(parts, experiment, run, parts["logger"], **more), run
+    return Session(parts["trainer"], experiment, run, parts["logger"], **more).run(), run
 
 
 @pytest.mark.parametrize(("better", "value", "step"), [("lower", 1.0, 4), ("higher", 3.0, 2)])

@@ -1,4 +1,4 @@
-"""What evaluators say that they produce, before they run, is what comes; other metrics are refused before training."""
+"""What evaluators say that they give, before they run, is what comes; other metrics are refused before training."""
 
 from pathlib import Path
 
@@ -52,9 +52,12 @@ def test_it_is_what_comes(overrides: list[str], tmp_path: Path, monkeypatch: pyt
     _, experiment = build(config)
     model = Model(experiment.energy, experiment.sampling, experiment.stream)
     for each in experiment.evaluators.values():
-        assert each.produces
+        assert each.gives()
         came = {name: score.better for name, score in each(model).items() if score.better is not None}
-        assert came == dict(each.produces)
+        assert came == {name: kind.better for name, kind in each.gives().items()}
+    distances = {"mmd2", "frechet_pixels", "frechet_classifier", "fid", "kid_pixels", "kid_classifier", "kid_inception"}
+    given = {name for each in experiment.evaluators.values() for name in each.gives()}
+    assert experiment.guard.distances == given & distances
 
 
 def test_every_evaluator_is_among_them() -> None:

@@ -16,14 +16,14 @@ _LARGEST = 2**24  # bytes of a diff that is kept
 _MOST = 100  # names of untracked files
 
 
-def begin(directory: RunDirectory) -> dict[str, Any]:
-    """For summary.json: ``pid``, ``host``, ``started``, ``command`` and ``code``, see ``code``."""
+def describe(directory: RunDirectory) -> dict[str, Any]:
+    """For summary.json: ``pid``, ``host``, ``started``, ``command`` and ``code``, see ``describe_code``."""
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     process = {"pid": os.getpid(), "host": socket.gethostname(), "started": started, "command": shlex.join(typed())}
-    return process | {"code": code(directory)}
+    return process | {"code": describe_code(directory)}
 
 
-def code(directory: RunDirectory) -> dict[str, Any] | None:
+def describe_code(directory: RunDirectory) -> dict[str, Any] | None:
     """The git checkout that this package lies in, else that of the working directory; None without one.
 
     ``commit``; ``diff``: the file of the run with what is changed since, None if nothing is; ``untracked``: files that

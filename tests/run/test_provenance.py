@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ebm_exp.run import session
+from ebm_exp.run import provenance
 from ebm_exp.run.directory import RunDirectory
 
 
@@ -25,7 +25,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "train.py").write_text("print(1)\n")
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "one")
-    monkeypatch.setattr(session, "__file__", str(folder / "session.py"))
+    monkeypatch.setattr(provenance, "__file__", str(folder / "provenance.py"))
     return folder
 
 
@@ -33,17 +33,17 @@ def test_the_code_is_its_commit_and_what_differs_from_it(checkout: Path, tmp_pat
     run = RunDirectory(tmp_path / "run")
     run.create()
     commit = git(checkout, "rev-parse", "HEAD")
-    assert session.code(run) == {"commit": commit, "diff": None, "untracked": []}
+    assert provenance.describe_code(run) == {"commit": commit, "diff": None, "untracked": []}
     (checkout / "train.py").write_text("print(2)\n")
     (checkout / "new.py").write_text("")
-    told = session.code(run)
+    told = provenance.describe_code(run)
     assert told is not None
     assert (told["commit"], told["untracked"]) == (commit, ["new.py"])
     git(checkout, "checkout", "-q", "train.py")
     git(checkout, "apply", str(run.path / told["diff"]))  # it is what git takes
     assert (checkout / "train.py").read_text() == "print(2)\n"
     (checkout / "train.py").write_text("print(3)\n")
-    later = session.code(run)
+    later = provenance.describe_code(run)
     assert later is not None
     assert later["diff"] != told["diff"]
     assert (run.path / told["diff"]).is_file()  # of the earlier session
@@ -52,24 +52,24 @@ def test_the_code_is_its_commit_and_what_differs_from_it(checkout: Path, tmp_pat
 
 
 def test_a_diff_that_is_too_large_is_told(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_LARGEST", 10)
+    monkeypatch.setattr(provenance, "_LARGEST", 10)
     (checkout / "train.py").write_text("print(2)\n")
-    told = session.code(RunDirectory(tmp_path))
+    told = provenance.describe_code(RunDirectory(tmp_path))
     assert told is not None
     assert told["diff"].endswith(" bytes, not kept")
 
 
 def test_without_a_checkout_or_git_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "__file__", str(tmp_path / "session.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     monkeypatch.chdir(tmp_path)
-    assert session.code(RunDirectory(tmp_path)) is None
+    assert provenance.describe_code(RunDirectory(tmp_path)) is None
     monkeypatch.setenv("PATH", "")
-    assert session.code(RunDirectory(tmp_path)) is None
+    assert provenance.describe_code(RunDirectory(tmp_path)) is None
 
 
 def test_it_names_the_process_and_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.setattr("ebm_exp.shell._typed", ["energy.widths=[8, 8]", "seed=1"])
-    told = session.begin(RunDirectory(tmp_path))
+    told = provenance.describe(RunDirectory(tmp_path))
     assert told["pid"] == os.getpid()
     assert shlex.split(told["command"]) == ["python", "train.py", "energy.widths=[8, 8]", "seed=1"]

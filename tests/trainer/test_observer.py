@@ -9,6 +9,7 @@ import torch
 from ebm_exp.config.errors import UserError
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.build import build
+from ebm_exp.trainer.session import Session
 from tests.config.test_conf import composed
 
 
@@ -16,15 +17,16 @@ def test_chains_of_a_buffer_that_holds_too_few_start_in_turn(tmp_path: Path) -> 
     """Two steps of eight leave 16 chains, of which 40 are asked: a run that is stopped early is judged, too."""
     config = composed("debug=smoke", "buffer=fifo", "start@sampling.start=buffer", "dataset.suggest.n_samples=40")
     parts, experiment = build(config)
-    trainer, directory = parts["trainer"], RunDirectory(tmp_path / "run")
+    directory = RunDirectory(tmp_path / "run")
     directory.create()
-    trainer.fit(parts, experiment, directory, parts["logger"])
+    session = Session(parts["trainer"], experiment, directory, parts["logger"])
+    session.run()
     buffer = experiment.objective.buffer
     assert buffer.n_filled == 16
     assert math.isfinite(directory.metrics()[-1]["eval/frechet_pixels"])
     sampler = experiment.sampling.sampler
     sampler.step_size, sampler.temperature = 1e-9, 0.0  # chains that stand still
-    x = trainer.report.samples(40).x
+    x = session.loop.observer.samples(40).x
     torch.testing.assert_close(x[:16], x[16:32], rtol=0, atol=1e-6)
     distance, slot = torch.cdist(x[:16].flatten(1), buffer.x[:16].flatten(1)).min(1)
     assert distance.max() < 1e-5

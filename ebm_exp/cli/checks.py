@@ -1,0 +1,125 @@
+"""What a command line may not say: refused before Hydra reads it, writes anything or ends in a traceback."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from ebm_exp.cli.line import CommandLine
+from ebm_exp.config.errors import UserError, nearest
+from ebm_exp.config.keys import COLLECTIONS, GROUPS, is_path
+from ebm_exp.config.trust import CONF
+from ebm_exp.shell import override
+
+_NO_CHOICE = (type(None), bool, int, float, list, dict)
+
+
+def refuse_empty_paths(line: CommandLine) -> None:
+    """A path that is given empty was as a rule an unset shell variable: it must not pass for no path.
+
+    Nor may the name of a run be taken for a reference, which would lead to another.
+
+    Raises:
+        UserError: naming the key.
+    """
+    for each in line.overrides:
+        if each.key in ("resume", "run", "against", "init_from") and "${" in (each.text or ""):
+            raise UserError(f"{each.key}: a run directory whose name holds ${{ cannot be given; rename {each.text}")
+        if each.text is not None and not each.text.strip(" '\"") and is_path(each.key):
+            raise UserError(f"{each.key}: is empty (unset variable?)")
+
+
+def refuse_names_outside(line: CommandLine) -> None:
+    """Refuse a name by which a run would lie elsewhere than in ``outputs``; ``hydra.run.dir`` is for that.
+
+    Raises:
+        UserError: naming the key.
+    """
+    for each in line.overrides:
+        for value in each.values if each.key in ("name", "dataset.name") else ():
+            name = str(value).replace("\\", "/").strip("'\" ")
+            if name.startswith(("/", "~")) or ".." in name.split("/"):
+                where = f"must name a folder inside of outputs, got {name!r}; hydra.run.dir=… is any"
+                raise UserError(f"{each.key}: {where}")
+
+
+def refuse_no_choices(line: CommandLine) -> None:
+    """What can name no choice of a group, ``logger=null`` or ``sampler=3``: Hydra ends in a traceback.
+
+    Raises:
+        UserError: naming the group and its choices.
+    """
+    for each in line.overrides:
+        if each.text is None or not (each.group in GROUPS or each.group.startswith("hydra/")):
+            continue
+        several = each.group in COLLECTIONS and isinstance(each.value, list) and each.value  # as they merge
+        for value in several or each.values:
+            if value == "" or isinstance(value, _NO_CHOICE):
+                said = each.text if value is each.value else "null" if value is None else str(value)
+                folder = CONF / each.group
+                choices = [file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml")]
+                raise UserError(f"{each.key}: {said or 'nothing'} is no choice; {nearest(said, choices)}")
+
+
+def refuse_resume_of_several(line: CommandLine) -> None:
+    """One run goes on at a time, and only a run that goes on has a next attempt.
+
+    Raises:
+        UserError: naming the key.
+    """
+    attempt, run = line.value("attempt"), line.value("resume")
+    if line.program != "train":
+        return
+    if run is None and attempt not in (None, "0"):
+        raise UserError("attempt: next goes with resume=<run>, a new run has none")
+    if run is not None and {"-m", "--multirun"} & set(line.options):
+        raise UserError("resume: goes on with one run, it cannot be combined with -m")
+    if run is not None and attempt not in (None, "next"):
+        raise UserError(f"attempt: must be next, got {attempt}")
+
+
+def refuse_no_run(line: CommandLine) -> None:
+    """A run to draw from, or to evaluate, must be named.
+
+    Raises:
+        UserError: with an example.
+    """
+    if line.program != "train" and line.value("run") is None and not line.is_looking:
+        raise UserError("run: is required, e.g. run=outputs/digits/2026-11-23_12-00-00")
+
+
+def refuse_absent_slurm(line: CommandLine) -> None:
+    """A sweep must not begin where its jobs cannot be handed over.
+
+    Raises:
+        UserError: naming the launcher.
+    """
+    launcher = line.value("hydra/launcher")
+    if launcher in ("slurm", "submitit_slurm") and not line.is_looking and shutil.which("srun") is None:
+        raise UserError(f"hydra/launcher: {launcher} needs srun, which is not here; submitit starts processes instead")
+
+
+def refuse_used_directory(line: CommandLine) -> None:
+    """Hydra writes into its directory before anything else runs: one that holds a run must be known before.
+
+    Raises:
+        UserError: naming the directory.
+    """
+    key = "hydra.run.dir" if line.program == "train" else "output_dir"
+    given = line.value(key)
+    if given is None or line.is_looking or line.value("resume") is not None:
+        return
+    path = Path(given)
+    if (path / ".hydra").exists() or (path / "summary.json").exists():
+        holds = "a run already; go on with " + override("resume", given) if line.program == "train" else "files already"
+        raise UserError(f"{key}: {path} holds {holds}")
+
+
+CHECKS: tuple[Callable[[CommandLine], None], ...] = (
+    refuse_empty_paths,
+    refuse_names_outside,
+    refuse_no_choices,
+    refuse_resume_of_several,
+    refuse_no_run,
+    refuse_absent_slurm,
+    refuse_used_directory,
+)

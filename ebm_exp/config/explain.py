@@ -1,0 +1,86 @@
+"""Hydra's refusals in the style of ours: the key, then what is allowed there."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ebm_exp.config.errors import nearest
+from ebm_exp.config.override import Override, value_in
+from ebm_exp.config.run_config import resolver_at
+from ebm_exp.config.tree import look_up
+
+_EXTRAS = {  # what brings the launchers that are not Hydra's own
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/ray": "ray",
+}
+
+
+def explain(error: Exception, words: Sequence[str], config: Mapping[str, Any] | None = None) -> list[str]:
+    """What an error of Hydra or OmegaConf means, in a few lines.
+
+    Args:
+        error: as raised.
+        words: the overrides.
+        config: as far as it was composed, unresolved.
+    """
+    from hydra.errors import MissingConfigException, OverrideParseException
+
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file in _EXTRAS:
+        launcher, extra = error.missing_cfg_file.rpartition("/")[2], _EXTRAS[error.missing_cfg_file]
+        return [f"hydra/launcher: {launcher} is not installed; pip install '.[{extra}]' where this project is"]
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return [f"{group or 'config'}: there is no {name!r}; {nearest(name, error.options)}"]
+    if isinstance(error, OverrideParseException):
+        override = Override.read(str(error.override))
+        return [
+            f"{override}: cannot be parsed as an override ({error.message.splitlines()[0]})",
+            "If the value is a text, quote it twice, for the shell and for Hydra: "
+            f"'{override.sign}{override.key}=\"{override.text or ''}\"'",
+        ]
+    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", lines[0])
+    if ambiguous:
+        key, value = ambiguous.groups()
+        return [
+            f"{key}={value}: is several values; to sweep over them add -m",
+            f"For a list write {key}=[{value}], for a text \"{key}='{value}'\"",
+        ]
+    unknown = re.search(r"Could not (?:override|append|delete)[^']*'\+?([^'=]+)", str(error))
+    if unknown:
+        key, experiment = unknown.group(1), value_in(words, "experiment")
+        if "@" in key and experiment is not None and not any(key in word for word in words):
+            return [
+                f"{key}: experiment={experiment} chooses it, inside of a choice that this command replaces",
+                "Keep that choice, and change its keys one by one; or take what you want of the experiment without it",
+            ]
+        parent, _, name = key.rpartition(".")
+        return [f"{key}: unknown key; {nearest(name, known_keys(parent, words, config or {}))}"]
+    full_key = re.search(r"full_key: (\S+)", str(error))
+    missing = re.search(r"Missing mandatory value: (\S+)", str(error))
+    if missing:
+        key = (full_key or missing).group(1)
+        run = value_in(words, "resume") or value_in(words, "run")
+        where = resolver_at(run, key) if run is not None else None
+        if where is not None:
+            return [
+                f"{where}: the run's config calls a resolver here; give a value, or trust=true if you trust the run"
+            ]
+        return [f"{key}: is required"]
+    return [f"{full_key.group(1)}: {lines[0]}" if full_key else lines[0]]
+
+
+def known_keys(parent: str, words: Sequence[str], config: Mapping[str, Any]) -> list[str]:
+    """What may stand below a key: what its YAML has, and what the class that it names takes."""
+    from ebm_exp.config import signature, validate
+
+    found = look_up(config, parent)
+    node = found if isinstance(found, Mapping) else {}
+    keys = [str(key) for key in node if not str(key).startswith("_")]
+    target = value_in(words, f"{parent}._target_") or node.get("_target_")
+    if target is not None:
+        takes = signature.settable(validate.locate(parent, target))
+        keys = [key for key in keys if key in takes] + sorted(takes - set(keys))
+    return keys

@@ -1,0 +1,61 @@
+"""summary.json of a run in training: what it is, where it stands, and how it ended."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ebm_exp.guard.rule import Symptom
+from ebm_exp.run.directory import RunDirectory
+
+log = logging.getLogger(__name__)
+
+
+class Summary:
+    """The file as one start of a run writes it, on top of what earlier ones said.
+
+    Args:
+        directory: of the run.
+
+    Attributes:
+        before: what the file said before this start.
+        metrics: the newest value of each number.
+        symptoms: what a guard found and told, earlier starts included.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+        self.before = directory.summary()
+        self.metrics: dict[str, float] = self.before.get("metrics", {})
+        self.symptoms: list[dict[str, Any]] = list(self.before.get("symptoms", []))
+        self._facts: dict[str, Any] = {}
+
+    def begin(self, facts: Mapping[str, Any], step: int) -> None:
+        """Say that the run is in training, from a step on, and what it is."""
+        self._facts = dict(facts)
+        self._directory.write_summary(self._content("running") | {"step": step})
+
+    def update(self, step: int, best: Mapping[str, Any] | None) -> None:
+        """Say where the run stands."""
+        self._directory.write_summary(self._content("running") | {"step": step, "best": best})
+
+    def add_symptom(self, symptom: Symptom) -> None:
+        """Take in what a guard found, for the next time that the file is written."""
+        self.symptoms.append({"name": symptom.name, "step": symptom.step, "text": symptom.text})
+
+    def end(self, state: str, how: Mapping[str, Any]) -> dict[str, Any]:
+        """Say how the run ended; where the disk takes nothing, a warning does.
+
+        Returns:
+            All that the file is to say.
+        """
+        content = self._content(state) | dict(how)
+        try:
+            self._directory.write_summary(content)
+        except OSError as error:
+            log.warning("summary.json could not be written (%s)", error)
+        return content
+
+    def _content(self, state: str) -> dict[str, Any]:
+        attempts = self.before.get("attempts", [])
+        kept = {"metrics": self.metrics, "attempts": attempts, "symptoms": self.symptoms}
+        return {"state": state, **self._facts, **kept}

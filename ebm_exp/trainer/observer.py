@@ -1,0 +1,129 @@
+"""What is seen of a training on its way: samples, scores, images."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ebm_exp.evaluator import Model, Score
+from ebm_exp.logger import Picture, Table
+from ebm_exp.logger.base import Value
+from ebm_exp.metrics import BEST, DENSITY, ENERGIES, SAMPLES, SCORE, TABLE
+from ebm_exp.objective.base import Loss
+from ebm_exp.plots import density_panels, energy_histogram, histograms, pixels, sample_panels
+from ebm_exp.run.directory import RunDirectory
+from ebm_exp.trainer.experiment import Experiment
+from ebm_exp.types import Points
+
+_IN_TABLE, _THUMBNAIL = 16, 96  # samples; pixels of each
+
+
+class Observer:
+    """Draws and evaluates.
+
+    Args:
+        experiment: the parts.
+        directory: where files go.
+        energy: the energy that is shown, as a rule the averaged one.
+        image_samples: points in each panel of an image.
+    """
+
+    def __init__(self, experiment: Experiment, directory: RunDirectory, energy: Any, image_samples: int) -> None:
+        self.experiment = experiment
+        self.directory = directory
+        self.energy = energy
+        self.image_samples = image_samples
+        self._data_due = True
+        self._bests: dict[str, float] | None = None
+        self._start_scores: dict[str, Score] | None = None
+
+    def samples(self, n: int) -> Points:
+        """n fresh samples, the same seed each time: images of one run can be compared."""
+        return self.experiment.sampling.draw(self.energy, n, self.experiment.stream)
+
+    def evaluate(self) -> dict[str, Score]:
+        """The scores of the energy now, by name; all evaluators see the same samples."""
+        ex, evaluators = self.experiment, self.experiment.evaluators.values()
+        n = max((each.n_samples for each in evaluators), default=0)
+        model = Model(self.energy, ex.sampling, ex.stream, n)
+        return {name: score for each in evaluators for name, score in each(model).items()}
+
+    def score_starts(self) -> dict[str, Score]:
+        """The scores of points where samples begin, unmoved; computed once."""
+        if self._start_scores is None:
+            ex, evaluators = self.experiment, self.experiment.evaluators.values()
+            judges = [each for each in evaluators if each.n_samples]
+            n = max((each.n_samples for each in judges), default=0)
+            begin = ex.sampling.begins(self.energy, n, ex.stream) if judges else None
+            self._start_scores = {}
+            if begin is not None:
+                model = Model.of(self.energy, begin)
+                self._start_scores = {name: score for each in judges for name, score in each(model).items()}
+        return self._start_scores
+
+    def draw(self, step: int, loss: Loss, last: bool) -> dict[str, Value]:
+        """Write the images of this step; returns what loggers show of them, by metric name.
+
+        Args:
+            step: so many are done.
+            loss: of the last.
+            last: whether a table of single samples is to be shown too.
+        """
+        ex, n, file = self.experiment, self.image_samples, self.directory.image("step", step)
+        at, length = f"step {step:,}, T {ex.objective.temperature:.3g}", f"K {ex.sampling.n_steps:,}"
+        panels = {title: points.x for title, points in ex.objective.panels(n).items()}
+        values: dict[str, Value] = {}
+        has_density = ex.objective.temperature > 0 and not self.energy.conditional
+        if ex.dataset.event_shape == (2,) and has_density:
+            fresh = self.samples(1000)
+            density = ex.engine.target(self.energy).energy.density()
+            density_panels(file, density, ex.dataset, fresh.x, ex.objective.temperature)
+            values[DENSITY] = Picture(file, f"{at}, {length}")
+        else:
+            fresh = self.samples(n)
+            shown = {"data": ex.dataset.train(n)} | panels | {f"fresh, {ex.sampling.describe()}": fresh.x}
+            sample_panels(file, shown, ex.dataset.domain)
+        captions = {"fresh": f"{at}, {length} ({ex.sampling.describe()})"}
+        if self._data_due:  # it never changes
+            self._data_due = False
+            panels["data"] = ex.dataset.train(n)
+            captions["data"] = ex.dataset.name
+        chain = ex.objective.describe().get("chain", at)
+        for title, x in (panels | {"fresh": fresh.x}).items():
+            caption = captions.get(title, f"step {step:,}, {chain}")
+            values[SAMPLES(title)] = Picture(pixels(x, ex.dataset.domain), caption)
+        if loss.energies:
+            energy_histogram(self.directory.image("energy", step), loss.energies, f"step {step:,}")
+            values |= {ENERGIES(name): h for name, h in histograms(loss.energies).items()}
+        if last:
+            values[TABLE] = self._table(fresh)
+        return values
+
+    @torch.no_grad()
+    def _table(self, samples: Points) -> Table:
+        """The first samples one by one, lowest energy first."""
+        x, y = samples.x[:_IN_TABLE], None if samples.y is None else samples.y[:_IN_TABLE]
+        energy = self.experiment.engine.target(self.energy).energy
+        energies = energy.density(y=y)(x).tolist()
+        domain, rows = self.experiment.dataset.domain, []
+        for i in sorted(range(len(x)), key=lambda i: energies[i]):
+            label = () if y is None else (int(y[i]),)
+            image = len(domain.event_shape) == 3
+            values = [round(v, 3) for v in x[i].flatten().tolist()] if not image else []
+            shown = Picture(pixels(x[i : i + 1], domain, _THUMBNAIL)) if image else str(values)
+            rows.append((shown, energies[i], *label))
+        return Table(("sample", "energy", *(() if y is None else ("label",))), rows)
+
+    def bests(self, scores: Mapping[str, Score]) -> dict[str, float]:
+        """The best value so far of each score that has a direction, earlier sessions' included: ``best/<name>``."""
+        rows = self.directory.metrics() if self._bests is None else []
+        self._bests = self._bests or {}
+        for name, score in scores.items():
+            if score.better is None:
+                continue
+            seen = [row.get(SCORE(name)) for row in rows] + [self._bests.get(BEST(name)), score.value]
+            finite = [value for value in seen if isinstance(value, int | float) and math.isfinite(value)]
+            if finite:
+                self._bests[BEST(name)] = min(finite) if score.better == "lower" else max(finite)
+        return self._bests

@@ -1,0 +1,81 @@
+"""Where a training writes: metrics.jsonl, summary.json, and a logger."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ebm_exp.guard import Symptom
+from ebm_exp.logger import Logger
+from ebm_exp.run import provenance
+from ebm_exp.run.about import about
+from ebm_exp.run.directory import RunDirectory
+from ebm_exp.run.metrics import Jsonl, truncate_after
+from ebm_exp.run.summary import Summary
+from ebm_exp.trainer.ending import finish_logger
+
+
+class Record:
+    """What is written of one session of a run.
+
+    Args:
+        directory: where files go.
+        logger: where numbers and images go beside the directory.
+
+    Attributes:
+        summary: summary.json.
+    """
+
+    def __init__(self, directory: RunDirectory, logger: Logger) -> None:
+        self.directory = directory
+        self.logger = logger
+        self.summary = Summary(directory)
+        self._rows = Jsonl(directory.metrics_file)
+
+    def begin(
+        self, config: Mapping[str, Any], facts: Mapping[str, Any], *, step: int, group: str | None, wandb_id: str | None
+    ) -> None:
+        """Open all of it, to go on after a step: rows of later ones are dropped.
+
+        Args:
+            config: of the run, resolved.
+            facts: what there is to say of it beside its config.
+            step: so many are taken.
+            group: the sweep it belongs to; None: a single run.
+            wandb_id: its W&B run so far.
+        """
+        truncate_after(self.directory.metrics_file, step)
+        before = self.summary.before
+        # Of a single run: what is drawn from it joins it there.
+        group = group or before.get("group") or "/".join(self.directory.path.parts[-2:])
+        self.logger.start(about(self.directory, config, group, facts), wandb_id or before.get("wandb_id"))
+        own = {"wandb_id": self.logger.id, "group": group}
+        self.summary.begin(own | provenance.describe(self.directory) | dict(facts), step)
+
+    def repeat(self, step: int) -> None:
+        """Tell the logger the rows of a step once more: it waits for the rest of them."""
+        for row in self.directory.metrics():
+            if row["step"] == step:
+                self.logger.log({key: value for key, value in row.items() if key != "step"}, step)
+
+    def write(self, step: int, row: dict[str, float], *, keep: bool) -> None:
+        """A row for all who read.
+
+        Args:
+            step: so many are taken.
+            row: numbers by name; empty: nothing is written.
+            keep: the summary shows them too; not the last of a run that diverged.
+        """
+        if not row:
+            return
+        if keep:
+            self.summary.metrics |= row
+        self._rows.write({"step": step} | row)
+        self.logger.log(row, step)
+
+    def tell(self, symptom: Symptom) -> None:
+        """What a guard found in a training that goes on."""
+        self.logger.alert(f"{self.directory.path}: {symptom.name}", symptom.text)
+        self.summary.add_symptom(symptom)
+
+    def end(self, state: str, how: Mapping[str, Any]) -> None:
+        """Close all of it: how the run ended."""
+        finish_logger(self.logger, self.directory, self.summary.end(state, how))

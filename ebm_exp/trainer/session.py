@@ -1,0 +1,117 @@
+"""One start of a training: what is opened before the loop, and what is said after it, however it ends."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ebm_exp.config.errors import UNFIT, UserError, unfit
+from ebm_exp.files import disk_problem
+from ebm_exp.guard import DivergedError, NonFiniteError
+from ebm_exp.logger import Logger
+from ebm_exp.logger.console import Progress
+from ebm_exp.run.directory import RunDirectory
+from ebm_exp.trainer.ending import tell_where
+from ebm_exp.trainer.experiment import Experiment
+from ebm_exp.trainer.loop import Loop
+from ebm_exp.trainer.outcome import Outcome, Prune
+from ebm_exp.trainer.outline import collect_facts, outline
+from ebm_exp.trainer.profile import profiler
+from ebm_exp.trainer.record import Record
+from ebm_exp.trainer.settings import Trainer
+from ebm_exp.trainer.stop import StopRequest
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """Trains an experiment and leaves a run directory.
+
+    Args:
+        trainer: the settings.
+        experiment: what trains.
+        directory: where files go.
+        logger: where numbers and images go beside the directory.
+        state: the checkpoint to go on from, whose states the experiment has taken over already; None: from the start.
+        prune: told the step and the scores of each evaluation, once they are saved; True ends the training there.
+        group: the sweep it belongs to; None: a single run.
+
+    Raises:
+        UserError: when the checkpoint does not fit.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        experiment: Experiment,
+        directory: RunDirectory,
+        logger: Logger,
+        state: Mapping[str, Any] | None = None,
+        prune: Prune = lambda step, scores: False,
+        group: str | None = None,
+    ) -> None:
+        self.trainer = trainer
+        self.experiment = experiment
+        self.record = Record(directory, logger)
+        self.loop = Loop(trainer, experiment, self.record, prune)
+        self.state = state
+        self.group = group
+        if state is not None:
+            try:
+                self.loop.load_state_dict(state)
+            except UNFIT as error:
+                raise UserError(f"resume: what the checkpoint holds does not fit ({unfit(error)})") from None
+
+    def run(self) -> Outcome:
+        """Train until ``max_steps``.
+
+        Returns:
+            How it ended; of one that ``diverged`` with its symptom, and no later checkpoint is written.
+        """
+        loop, directory, logger = self.loop, self.record.directory, self.record.logger
+        facts = self._begin()
+        stop = StopRequest()
+        outcome: Outcome | None = None
+        reason = "an exception; see train.log"
+        found: dict[str, Any] = {}
+        try:
+            with Progress(self.trainer.max_steps) as progress, stop:
+                for line in outline(self.experiment, directory, facts, loop.step, self.trainer.max_steps):
+                    progress.print(line)
+                with profiler(directory.path, self.trainer.profile_steps, progress.print) as step_done:
+                    outcome = loop.run(progress, stop, step_done)._replace(signal=stop.signal)
+        except DivergedError as error:
+            symptom = error.symptom
+            outcome = Outcome("diverged", loop.best, symptom.text, stop.signal, symptom)
+            found = {"symptom": symptom.name, "failed_step": symptom.step}
+            found |= {"failed_metric": error.metric} if isinstance(error, NonFiniteError) else {}
+        except Exception as error:
+            reason = disk_problem(error) or f"{type(error).__name__}: {error}"
+            log.error("failed at step %d", loop.step, exc_info=disk_problem(error) is None)
+            raise
+        finally:
+            state, why = ("failed", reason) if outcome is None else (outcome.state, outcome.reason)
+            where = {"step": loop.step, "minutes": round(loop.elapsed / 60, 3), "best": loop.best}
+            self.record.end(state, found | {"reason": why} | where)
+        if outcome.state == "diverged":
+            print(f"diverged: {outcome.reason}; see {directory.path}", file=sys.stderr)
+            return outcome
+        tell_where(
+            directory,
+            outcome=outcome,
+            step=loop.step,
+            seconds=loop.elapsed,
+            max_steps=self.trainer.max_steps,
+            ends_at=self.experiment.schedule.ends_at,
+            hints=logger.hint(),
+        )
+        return outcome
+
+    def _begin(self) -> dict[str, Any]:
+        """Open the record; returns what it was told of the run beside its config."""
+        facts = collect_facts(self.experiment)
+        wandb_id = None if self.state is None else self.state.get("wandb_id")
+        self.record.begin(self.experiment.config, facts, step=self.loop.step, group=self.group, wandb_id=wandb_id)
+        if self.loop.unevaluated:  # the row of this step waits for its scores
+            self.record.repeat(self.loop.step)
+        return facts

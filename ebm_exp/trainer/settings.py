@@ -1,0 +1,51 @@
+"""The settings of a training: how long it goes on, how it steps, and how often it does what.
+
+A config names it ``ebm_exp.trainer.loop.Trainer``.
+"""
+
+from dataclasses import dataclass
+
+from ebm_exp.part import Part
+from ebm_exp.types import NonNegativeInt, Positive, PositiveInt, Probability
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer(Part):
+    """Numbers alone, as the config gives them.
+
+    Args:
+        max_steps: optimizer steps in all, resumed ones included.
+        batch_size: training points, and chains, per step.
+        max_minutes: stop after this much training time, resumed ones included; null: no limit.
+        accumulate_steps: the batch is taken in so many parts, whose gradients add up; each draws its own chains.
+        gradient_norm_clip: largest norm of the parameters' gradient; null: no clip.
+        ema_rate: share of the new weights in the average, per step; 1 follows the weights.
+        log_every_steps, evaluate_every_steps, image_every_steps, checkpoint_every_steps: intervals.
+        keep_checkpoints: the newest so many are kept, and the best.
+        image_samples: points in each panel of an image.
+        n_batches: train on the first so many batches again and again (``debug=overfit``); null: on all data.
+        profile_steps: record so many steps with torch's profiler (``debug=profile``).
+
+    Raises:
+        ValueError: when the batch cannot be taken in so many parts.
+    """
+
+    max_steps: PositiveInt
+    batch_size: PositiveInt
+    max_minutes: Positive | None = None
+    accumulate_steps: PositiveInt = 1
+    gradient_norm_clip: Positive | None = None
+    ema_rate: Probability = 0.002
+    log_every_steps: PositiveInt = 50
+    evaluate_every_steps: PositiveInt = 1000
+    image_every_steps: PositiveInt = 1000
+    checkpoint_every_steps: PositiveInt = 500
+    keep_checkpoints: PositiveInt = 2
+    image_samples: PositiveInt = 64
+    n_batches: PositiveInt | None = None
+    profile_steps: NonNegativeInt = 0
+
+    def __post_init__(self) -> None:
+        size, n = self.batch_size, self.accumulate_steps
+        if size % n:
+            raise ValueError(f"accumulate_steps must divide batch_size, {size}, got {n}")

@@ -1,0 +1,104 @@
+"""What is mended in a config between its choices and what was typed, and what Hydra refuses, in our words."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from hydra import version
+from hydra._internal.utils import create_config_search_path
+from hydra.types import RunMode
+
+from ebm_exp.config.compose import Loader
+from ebm_exp.config.errors import UserError
+from ebm_exp.config.tree import look_up
+from ebm_exp.config.trust import CONF
+from tests.warm import ROOT
+
+
+def load(*typed: str) -> tuple[Loader, dict]:
+    version.setbase("1.3")
+    loader = Loader(create_config_search_path(str(CONF)))
+    return loader, loader.load_configuration("train", list(typed), RunMode.RUN)
+
+
+@pytest.mark.parametrize(
+    ("typed", "dropped"),
+    [
+        ("experiment=flow/cifar10 optimizer=adam", ["optimizer.adam_lr"]),
+        ("experiment=flow/cifar10 optimizer=muon", []),
+        ("experiment=flow/digits energy=conv", ["energy.timed"]),
+        ("experiment=flow/digits energy=mlp", []),  # it takes a time, which its file leaves to the default
+        (
+            "experiment=du2021/digits_small sampler=mala",
+            ["sampler.gradient_clamp", "sampler.noise_first"],
+        ),  # null: gone
+        ("experiment=conv/fashion_mnist regularization=none", ["regularization.gradient_penalty"]),
+        ("experiment=conv/fashion_mnist evaluator=mmd", []),
+        ("optimizer=adam", []),
+    ],
+)
+def test_keys_of_an_experiments_own_choice_are_left_out(typed: str, dropped: list[str]) -> None:
+    loader, config = load(*typed.split())
+    assert [note.partition(":")[0] for note in loader.notes] == dropped
+    assert all(look_up(config, key.rpartition(".")[0]) is not None for key in dropped)
+    assert all(key.rpartition(".")[2] not in config[key.partition(".")[0]] for key in dropped)
+
+
+def test_what_was_typed_is_no_remnant() -> None:
+    loader, config = load("experiment=flow/digits", "energy=conv", "energy.timed=true")
+    assert (loader.notes, config.energy.timed) == ((), True)  # refused when it is checked
+
+
+def test_a_key_that_a_file_leaves_to_the_constructor_may_be_typed() -> None:
+    _, config = load("buffer.storage=uint8", "energy=igebm", "energy.skip_kernel=3")
+    assert (config.buffer.storage, config.energy.skip_kernel) == ("uint8", 3)
+    assert list(config.hydra.overrides.task) == ["buffer.storage=uint8", "energy=igebm", "energy.skip_kernel=3"]
+
+
+def test_a_typed_target_takes_over_a_node_without_what_it_does_not_take() -> None:
+    _, config = load("sampler._target_=ebm_exp.sampler.MALA", "sampler.step_size=2")
+    assert config.sampler.step_size == 2
+    assert "noise_std" not in config.sampler
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("sampler.stepsize=1", "sampler.stepsize: unknown key; nearest is step_size; choose from "),
+        ("sampler=hm", "sampler: there is no 'hm'; nearest is hmc; choose from "),
+        ("seed=1,2", "seed=1,2: is several values; to sweep over them add -m"),
+        ("name=a(", "name=a(: cannot be parsed as an override"),
+        (
+            "experiment=plane/rings sampler=langevin",
+            "start@sampler.proposal: experiment=plane/rings chooses it, inside",
+        ),
+    ],
+)
+def test_what_hydra_refuses_is_said_in_our_words(typed: str, said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load(*typed.split())
+    assert str(refused.value).startswith(said)
+    assert len(str(refused.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    "typed", ["experiment=plane dataset=pinwheel --help", "experiment=conv/fashion_mnist dataset=mnist --cfg job"]
+)
+def test_a_look_at_a_choice_beside_an_experiment_imports_no_torch(typed: str) -> None:
+    command = [sys.executable, "-X", "importtime", "train.py", *typed.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "omegaconf" in imported
+    assert "torch" not in imported
+
+
+def test_it_is_told_and_trains(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path) -> None:
+    typed = ("experiment=du2021/digits_small", "sampler=mala", "debug=smoke", "evaluator=mmd", "optimized_metric=null")
+    command = ("train.py", *typed, f"hydra.run.dir={tmp_path}/run")
+    done = cli(*command)
+    assert done.returncode == 0, done.stderr
+    said = "experiment=du2021/digits_small sets it, sampler=mala has no such key"
+    assert f"sampler.noise_first: left out; {said}" in (tmp_path / "run" / "train.log").read_text()
+    again = cli(*command, "resume=auto", "trainer.max_steps=3")
+    assert again.returncode == 0, again.stderr
