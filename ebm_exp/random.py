@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 CHUNK = 64  # chains that share one generator when samples are drawn, so that a batch's size changes no chain
 
@@ -26,6 +27,11 @@ def generator(device: torch.device | str, *key: str | int) -> torch.Generator:
     """
     device = torch.device(device)
     return torch.Generator("cpu" if device.type == "meta" else device).manual_seed(derive_seed(*key))
+
+
+def normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of x's shape, dtype and device."""
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device).normal_(generator=generator)
 
 
 @dataclass(frozen=True)

@@ -98,13 +98,10 @@ def _overrides(begun: Override, line: CommandLine) -> list[str]:
     return [key.rstrip("=") for key in found] if begun.deletes else found
 
 
-def compose(line: CommandLine) -> dict[str, Any]:
+def _compose(line: CommandLine) -> dict[str, Any]:
     """The config by the choices of a command line that is not finished, unresolved; empty where it cannot be made."""
-    from hydra import version
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl  # Hydra's own: for a Tab no class is imported
-    from hydra._internal.utils import create_config_search_path
+    from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
-    from hydra.types import RunMode
     from omegaconf import OmegaConf
 
     for mend in (quote_home, split_runs, name_start):
@@ -113,17 +110,14 @@ def compose(line: CommandLine) -> dict[str, Any]:
         start = find_start(line)
     except UserError:
         start = Start(line, line.program)
-    chosen = [each for each in line.overrides if each.group in GROUPS and not each.deletes and len(each.values) == 1]
+    choices = [each for each in line.overrides if each.group in GROUPS and not each.deletes and len(each.values) == 1]
     folders = [f"hydra.searchpath=[{quoted(f'file://{folder}')}]" for folder in line.config_dirs]
-    version.setbase("1.3")
     try:
-        loader = ConfigLoaderImpl(create_config_search_path(str(CONF)))
-        composed = loader.load_configuration(start.primary, [*map(str, chosen), *folders], RunMode.RUN)
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config: Any = OmegaConf.to_container(compose(start.primary, overrides=[*map(str, choices), *folders]))
     except HydraException:
         return {}
-    config = OmegaConf.to_container(composed, resolve=False)
-    assert isinstance(config, dict)
-    return {str(key): value for key, value in config.items() if key != "hydra"}
+    return config  # type: ignore[no-any-return]
 
 
 def _split(line: str) -> list[str]:
@@ -140,7 +134,7 @@ def _keys(begun: str, line: CommandLine) -> list[str]:
     if begun.startswith("hydra"):
         return list(HYDRA)
     path, dot, _ = begun.rpartition(".")
-    node = _node(compose(line), path)
+    node = _node(_compose(line), path)
     keys = [f"{path}{dot}{key}" + ("." if isinstance(value, dict) else "=") for key, value in node.items()]
     if dot:
         return [key for key in keys if "._" not in key] + [f"{path}.{p}=" for p in _parameters(node) if p not in node]
@@ -164,7 +158,7 @@ def _values(key: str, begun: str, line: CommandLine) -> list[str]:
     if choices:
         return [choice for choice in choices if not choice.startswith("shared/")]  # what data sets inherit
     path, _, name = key.rpartition(".")
-    node = _node(compose(line), path)
+    node = _node(_compose(line), path)
     parameters = _parameters(node if path else {"_target_": _LEVELS[line.program]})
     allowed, value = parameters.get(name, []), node.get(name)
     if isinstance(value, bool):

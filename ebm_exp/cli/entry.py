@@ -95,6 +95,9 @@ def _run_hydra(task: "Task") -> None:
     """Hand the command line over to Hydra, once."""
     import hydra
 
+    from ebm_exp.config.compose import install
+
+    install()
     sys.argv[1:] = task.start.line.words
     hydra.main(version_base="1.3", config_path=str(CONF), config_name=task.start.primary)(task)()
 
@@ -152,7 +155,7 @@ class Task:
             return self._run_job(composed, hydra, launch)
         notes = () if is_multirun else GlobalHydra.instance().config_loader().notes  # type: ignore[attr-defined]
         try:
-            outcome = self._run(_plain(composed), launch, (*self.start.notes, *notes))
+            outcome = self._run(launch, (*self.start.notes, *notes), _plain(composed))
         except Exception as error:
             if is_multirun:  # Hydra shows one error of a sweep, at its very end: say each when it happens
                 where = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"
@@ -166,20 +169,18 @@ class Task:
             sys.exit(outcome.exit_code)
         return outcome.best["value"] if outcome is not None and outcome.best else None
 
-    def _run(self, config: dict[str, Any], launch: Launch, notes: Iterable[str] = ()) -> Any:
+    def _run(self, launch: Launch, notes: Iterable[str], config: dict[str, Any]) -> Any:
         """Check the config, say what is to be known of it, and carry out the command."""
         from ebm_exp.config.validate import validate
 
         validate(config, launch.allowed)
         for note in notes:
             logging.getLogger(__name__).warning(note)
+        if launch.in_sweep:
+            from ebm_exp.config.build import one_thread
+
+            one_thread(config["device"])
         return self.main(config, launch)
-
-    def _run_on_one_thread(self, launch: Launch, config: dict[str, Any]) -> Any:
-        from ebm_exp.config.build import one_thread
-
-        one_thread(config["device"])
-        return self._run(config, launch)
 
     def _run_job(self, composed: Any, hydra: Any, launch: Launch) -> Any:
         """One job of our own sweepers, which knows its folder and whether it goes on."""
@@ -198,7 +199,7 @@ class Task:
             _plain(composed),
             list(hydra.overrides.task),
             write_hydra=partial(_write_hydra, composed, hydra),
-            train=partial(self._run_on_one_thread, launch),
+            train=partial(self._run, launch, ()),
         )
 
 

@@ -47,9 +47,6 @@ def begin(looking: bool) -> None:
 
     # Hydra copies what it looks up choices in for each group that it lists: one second for --help. It may share this.
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
-    from ebm_exp.config.compose import install
-
-    install()
 
 
 def end(looking: bool) -> None:

@@ -5,7 +5,7 @@ an experiment says of another choice than the one that was typed beside it is le
 does not take; and a key that a file leaves to its constructor's default may be typed as one that stands there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hydra._internal import hydra as hydra_itself
@@ -13,12 +13,13 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.explain import explain
 from ebm_exp.config.keys import GROUPS, SUGGESTED
+from ebm_exp.config.tree import look_up
 
 
 class Loader(ConfigLoaderImpl):
@@ -46,10 +47,9 @@ class Loader(ConfigLoaderImpl):
         Raises:
             UserError: for what Hydra refuses, in our words.
         """
-        asked = (config_name, *overrides)
-        ahead, self._ahead = self._ahead, None
+        asked, ahead, mode = (config_name, *overrides), self._ahead, f"hydra.mode={run_mode.name}"
+        self._ahead = None
         try:
-            mode = f"hydra.mode={run_mode.name}"
             if ahead is not None and asked in (ahead[0], (*ahead[0], mode)):
                 self.validate_sweep_overrides_legal(self._parsed, run_mode, from_shell)
                 config = ahead[1]
@@ -58,13 +58,11 @@ class Loader(ConfigLoaderImpl):
                     config.hydra.overrides.hydra.append(mode)
                 return config
             self._merged = None
-            if validate_sweep_overrides:
-                return super().load_configuration(config_name, overrides, run_mode, from_shell)
-            config = super().load_configuration(config_name, overrides, RunMode.RUN, from_shell, False)
+            as_run = run_mode if validate_sweep_overrides else RunMode.RUN
+            config = super().load_configuration(config_name, overrides, as_run, from_shell, validate_sweep_overrides)
         except (HydraException, OmegaConfBaseException) as error:
-            merged = {} if self._merged is None else _plain(self._merged)
-            raise UserError("\n".join(explain(error, overrides, merged))) from error
-        self._ahead = asked, config
+            raise UserError("\n".join(explain(error, overrides, _plain(self._merged)))) from error
+        self._ahead = None if validate_sweep_overrides else (asked, config)
         return config
 
     def _parse_overrides_and_create_caching_repo(self, config_name: str | None, overrides: list[str]) -> Any:
@@ -73,14 +71,14 @@ class Loader(ConfigLoaderImpl):
 
     def _compose_config_from_defaults_list(self, defaults: list[Any], repo: Any) -> DictConfig:
         self._merged = config = super()._compose_config_from_defaults_list(defaults, repo)
-        leftovers = list(_leftovers(config, self._parsed, defaults, repo))
-        self.notes = tuple(line for _, line in leftovers)
-        for path, key in (place for place, _ in leftovers):
-            _delete(config, path, key)
-        for path, key in list(_untaken(config, self._parsed)):
-            _delete(config, path, key)
+        plain, typed = _plain(config), {each.key_or_group: each.value() for each in self._parsed}
+        left = _leftovers(plain, typed, defaults, repo) if "experiment" in typed else {}
+        self.notes = tuple(f"{key}: left out; {why}" for key, why in left.items())
+        for key in {*left, *_untaken(plain, typed)}:
+            path, _, last = key.rpartition(".")
+            del OmegaConf.select(config, path)[last]
         for override in self._parsed:
-            if override.type == OverrideType.CHANGE and _is_left_to_default(config, override, self._parsed):
+            if override.type == OverrideType.CHANGE and _is_left_to_default(plain, override.key_or_group, typed):
                 override.type = OverrideType.FORCE_ADD
         return config
 
@@ -91,98 +89,62 @@ def install() -> None:
 
 
 def _leftovers(
-    config: DictConfig, typed: list[Override], defaults: list[Any], repo: Any
-) -> Iterator[tuple[tuple[str, str], str]]:
-    """What an experiment says of a group whose choice was typed beside it: group and key, and a line on each.
+    config: Mapping[str, Any], typed: Mapping[str, Any], defaults: Iterable[Any], repo: Any
+) -> dict[str, str]:
+    """Keys that an experiment says of a group whose choice was typed beside it, and why each is left out.
 
     An experiment's keys stand on top of the choice, whichever it is: ``experiment=… optimizer=adam`` would otherwise
     be refused for keys of the experiment's own optimizer.
     """
-    experiment = next((each.value() for each in typed if each.key_or_group == "experiment"), None)
-    for choice in typed if experiment is not None else ():
-        group = choice.key_or_group
-        node = _node(config, group)
-        if group not in GROUPS or choice.package is not None or node is None:
-            continue
-        said: set[str] = set()
-        own: set[str] = set()
+    found: dict[str, str] = {}
+    for group in (each for each in typed if each in GROUPS and isinstance(config.get(each), dict)):
+        node, said, own = config[group], set(), set()
         for each in defaults:
-            if str(each.config_path).startswith("experiment/"):
-                said |= _keys(repo, each.config_path, group)
-            elif each.package == group:
-                own |= _keys(repo, each.config_path, "")
-        beside = (said - own) & set(node)
-        target = node.get("_target_")
-        if target is not None:
-            gone = _foreign(group, target, beside, typed) if beside else []
+            if each.package == group:
+                own |= set(_plain(repo.load_config(each.config_path).config))
+            elif str(each.config_path).startswith("experiment/"):
+                said |= set(look_up(_plain(repo.load_config(each.config_path).config), group) or ())
+        beside = {key for key in said - own if key in node}
+        if "_target_" in node:
+            gone = _foreign(group, node["_target_"], beside, typed) if beside else []
         else:  # a group of several: what remains of one that is not there
-            gone = sorted(key for key in beside if (item := _node(node, key)) is not None and "_target_" not in item)
-        for key in gone:
-            line = f"{group}.{key}: left out; experiment={experiment} sets it, {choice.input_line} has no such key"
-            yield (group, key), line
+            gone = sorted(key for key in beside if isinstance(node[key], dict) and "_target_" not in node[key])
+        why = f"experiment={typed['experiment']} sets it, {group}={typed[group]} has no such key"
+        found |= {f"{group}.{key}": why for key in gone}
+    return found
 
 
-def _untaken(config: DictConfig, typed: list[Override]) -> Iterator[tuple[str, str]]:
-    """Paths and keys of nodes that a typed ``_target_`` does not take: those of the class whose node it takes over."""
-    for override in typed:
-        path, _, last = override.key_or_group.rpartition(".")
-        if last == "_target_" and isinstance(override.value(), str) and (node := _node(config, path)) is not None:
-            yield from ((path, key) for key in _foreign(path, override.value(), set(node), typed))
+def _untaken(config: Mapping[str, Any], typed: Mapping[str, Any]) -> list[str]:
+    """Keys that a typed ``_target_`` does not take: those of the class whose node it takes over."""
+    targets = {key.rpartition(".")[0]: target for key, target in typed.items() if key.endswith("._target_")}
+    nodes = {path: node for path in targets if isinstance(node := look_up(config, path), dict)}
+    return [f"{path}.{key}" for path, node in nodes.items() for key in _foreign(path, targets[path], node, typed)]
 
 
-def _is_left_to_default(config: DictConfig, override: Override, typed: list[Override]) -> bool:
-    """Whether an override sets a key that a file leaves to its constructor's default."""
-    path, _, name = override.key_or_group.rpartition(".")
-    node = _node(config, path)
-    if not path or node is None or name in set(node) or override.package is not None:
+def _is_left_to_default(config: Mapping[str, Any], key: str, typed: Mapping[str, Any]) -> bool:
+    """Whether a key is one that a file leaves to its constructor's default."""
+    path, _, name = key.rpartition(".")
+    node = look_up(config, path) if path else None
+    if not isinstance(node, dict) or name in node:
         return False
+    target = typed.get(f"{path}._target_", node.get("_target_"))
     from ebm_exp.config import signature, validate  # late: it imports torch, which a look needs for such a key alone
 
-    given = [each.value() for each in typed if each.key_or_group == f"{path}._target_"]
-    target = given[-1] if given else node.get("_target_")
     return target is not None and name in signature.settable(validate.locate(path, target))
 
 
-def _foreign(path: str, target: Any, keys: set[str], typed: list[Override]) -> list[str]:
+def _foreign(path: str, target: Any, keys: Iterable[str], typed: Mapping[str, Any]) -> list[str]:
     """Those of the keys that a class does not take, and nobody typed."""
     from ebm_exp.config import signature, validate
 
     parameters = signature.arguments(validate.locate(path, target))
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return []
-    given = {each.key_or_group for each in typed}
-    left = sorted(keys - set(parameters) - validate.OWN - SUGGESTED)
-    return [key for key in left if f"{path}.{key}" not in given]
+    taken = set(parameters) | validate.OWN | SUGGESTED
+    return [key for key in sorted(keys) if key not in taken and f"{path}.{key}" not in typed]
 
 
-def _keys(repo: Any, config_path: str, group: str) -> set[str]:
-    """The keys that one file says of a group; of a file of the group itself, all of its keys."""
-    loaded = repo.load_config(config_path=config_path)
-    node = None if loaded is None else _node(loaded.config, group)
-    return set() if node is None else {str(key) for key in node} - {"defaults"}
-
-
-def _node(config: DictConfig, path: str) -> DictConfig | None:
-    """The mapping at a path, nothing in it resolved; None where there is none."""
-    node: Any = config
-    for part in filter(None, path.split(".")):
-        node = node._get_node(part) if _is_mapping(node) else None
-    return node if _is_mapping(node) else None
-
-
-def _is_mapping(node: Any) -> bool:
-    return isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation())
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    """A config unresolved, without Hydra's part."""
-    plain = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key != "hydra"}
-
-
-def _delete(config: DictConfig, path: str, key: str) -> None:
-    node = _node(config, path)
-    assert node is not None
-    with open_dict(node):
-        del node[key]
+def _plain(config: Any) -> dict[str, Any]:
+    """A config unresolved, without Hydra's part; empty for none."""
+    plain: Any = {} if config is None else OmegaConf.to_container(config, resolve=False)
+    return {str(key): value for key, value in plain.items() if key != "hydra"} if isinstance(plain, dict) else {}

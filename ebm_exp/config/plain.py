@@ -13,10 +13,13 @@ import yaml
 from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.resolver import Resolver
 
+from ebm_exp.config.tree import look_up
+
 LARGEST, DEEPEST, MOST = 2**20, 32, 20_000  # bytes of a file; levels; values, also after references
 REFERENCE = re.compile(r"\$\{([\w.\[\]@/-]+)\}")
 MISSING = "???"  # what only a user can fill in
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_GONE = object()
 _SIMPLE = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}
 _RESOLVER, _CONSTRUCTOR = Resolver(), SafeConstructor()
 
@@ -167,14 +170,9 @@ class _Resolution:
     def _led_to(self, key: str, path: str, through: tuple[str, ...]) -> Any:
         if key in through:
             raise PlainError(f"{path} refers to itself ({' → '.join([*through, key])})")
-        node: Any = self._config
-        for part in key.split("."):
-            if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
-                node = node[int(part)]
-            elif isinstance(node, dict) and part in node:
-                node = node[part]
-            else:
-                raise PlainError(f"{path} refers to {key}, which is not there")
+        node = look_up(self._config, key, _GONE)
+        if node is _GONE:
+            raise PlainError(f"{path} refers to {key}, which is not there")
         if len(through) >= DEEPEST:
             raise PlainError(f"{path} refers to {key} through more than {DEEPEST} references")
         return self._value(node, key, (*through, key))

@@ -13,7 +13,7 @@ def look_up(config: Any, key: str, default: Any = None) -> Any:
         default: what is returned where nothing stands.
     """
     node = config
-    for part in filter(None, key.split(".")):
+    for part in key.split(".") if key else ():
         if isinstance(node, Mapping) and part in node:
             node = node[part]
         elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):

@@ -17,20 +17,12 @@ _HASHED_BYTES = 2**28  # of a split in the fingerprint: all of CIFAR, .2 s
 
 
 class ImageOptions(TypedDict, total=False):
-    """What every data set of images can be asked for, and hands on.
+    """What every data set of images can be asked for, and hands on to ``Dataset``, which has the defaults."""
 
-    Attributes:
-        dequantize: add uniform noise of one level's width, so that the levels tile the domain evenly.
-        clamp_noise: clamp noisy points to the domain (an image's value range; not a toy's plotting box, which points
-            may lie outside of).
-        horizontal_flip: mirror each training image with probability ½.
-        resident: keep the points on the device; null: when they fill at most half of its free memory.
-    """
-
-    dequantize: bool
-    clamp_noise: bool
-    horizontal_flip: bool
-    resident: bool | None
+    dequantize: bool  # add uniform noise of one level's width, so that the levels tile the domain evenly
+    clamp_noise: bool  # clamp noisy points to the domain: an image's value range, but not a toy's plotting box
+    horizontal_flip: bool  # mirror each training image with probability ½
+    resident: bool | None  # keep the points on the device; null: when they fill at most half of its free memory
 
 
 class Dataset(Part):

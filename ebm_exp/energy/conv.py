@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
+from ebm_exp.energy.convolution import Convolution
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
 
@@ -56,8 +57,8 @@ class Conv(Energy):
             raise ValueError("channels: needs at least one convolution")
         self.context = ("y",) if conditional else ()
         self.activation = nn.SiLU() if activation is None else activation
-        stem = nn.Conv2d(event_shape[0], channels[0], stem_kernel, stem_stride, stem_padding)
-        halvings = [nn.Conv2d(n_in, n_out, kernel, stride=2, padding=1) for n_in, n_out in pairwise(channels)]
+        stem = Convolution(event_shape[0], channels[0], stem_kernel, stem_stride, stem_padding)
+        halvings = [Convolution(n_in, n_out, kernel, stride=2, padding=1) for n_in, n_out in pairwise(channels)]
         self.convs = nn.ModuleList([stem, *halvings])
         self.affines = nn.ModuleList([ClassAffine(n_classes, n) for n in channels] if conditional else [])
         side = [(n + 2 * stem_padding - stem_kernel) // stem_stride + 1 for n in event_shape[1:]]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
+from ebm_exp.energy.convolution import Convolution
 from ebm_exp.energy.residual import Attention, Block, Conditions, check_stages, wide
 from ebm_exp.energy.time import small
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
@@ -64,7 +65,7 @@ class Encoder(Energy):
         self.conditions = Conditions(width, timed, n_classes if conditional else None, no_label, self.activation)
         self.context, self.no_label = self.conditions.context, self.conditions.no_label
         embedded = width if self.context else None
-        self.stem = nn.Conv2d(event_shape[0], channels[0], stem_kernel, stem_stride, stem_padding)
+        self.stem = Convolution(event_shape[0], channels[0], stem_kernel, stem_stride, stem_padding)
         sizes = [channels[0], *channels]
         self.blocks = nn.ModuleList(
             Block(n_in, n_out, stride, embedded, self.activation)

@@ -22,6 +22,7 @@ from torch.nn.functional import avg_pool2d
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
+from ebm_exp.energy.convolution import Convolution
 from ebm_exp.types import Batch, EventShape, NClasses, PerSample, PositiveInt, Probability
 
 
@@ -78,7 +79,7 @@ class IGEBM(Energy):
         self.context = ("y",) if conditional else ()
         self.activation = nn.LeakyReLU(0.2) if activation is None else activation
         self.pool = pool
-        self.stem = nn.Conv2d(event_shape[0], channels[0], 3, stem_stride, padding=1)
+        self.stem = Convolution(event_shape[0], channels[0], 3, stem_stride, padding=1)
         widths = [width for width in channels for _ in range(blocks)]
         self.blocks = nn.ModuleList()
         for i, (n_in, n_out) in enumerate(pairwise([channels[0], *widths])):
@@ -110,13 +111,13 @@ class _Block(nn.Module):
     ) -> None:
         super().__init__()
         self.halve, self.activation = halve, activation
-        self.first = nn.Conv2d(n_in, n_out, 3, padding=1, bias=n_classes is None)
-        self.second = nn.Conv2d(n_out, n_out, 3, padding=1, bias=n_classes is None)
+        self.first = Convolution(n_in, n_out, 3, padding=1, bias=n_classes is None)
+        self.second = Convolution(n_out, n_out, 3, padding=1, bias=n_classes is None)
         for parameter in self.second.parameters():
             nn.init.normal_(parameter, std=1e-10)
         self.skip: nn.Module = nn.Identity()
         if skip_kernel is not None:
-            self.skip = nn.Conv2d(n_in, n_out, skip_kernel, padding=skip_kernel // 2, bias=False)
+            self.skip = Convolution(n_in, n_out, skip_kernel, padding=skip_kernel // 2, bias=False)
         self.dropout = nn.Dropout(dropout)
         affines = [] if n_classes is None else [ClassAffine(n_classes, n_out) for _ in range(2)]
         self.affines = nn.ModuleList(affines)

@@ -25,6 +25,7 @@ from torch.nn.utils import parametrize
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
+from ebm_exp.energy.convolution import Convolution
 from ebm_exp.precision import full_precision
 from ebm_exp.types import Batch, EventShape, NClasses, PerSample, PositiveInt
 
@@ -136,10 +137,10 @@ class _Tower(nn.Module):
     ) -> None:
         super().__init__()
         image, stem, *_ = channels
-        layers: list[nn.Module] = [nn.Conv2d(image, stem, 3, stem_stride, padding=1), activation]
+        layers: list[nn.Module] = [Convolution(image, stem, 3, stem_stride, padding=1), activation]
         for k, (n_in, n_out) in enumerate(pairwise(channels[1:])):
             layers += [_Block(n_in, activation, n_classes) for _ in range(blocks[k])]
-            layers += [nn.Conv2d(n_in, n_out, 3, padding=1), nn.AvgPool2d(3, stride=2, padding=1), activation]
+            layers += [Convolution(n_in, n_out, 3, padding=1), nn.AvgPool2d(3, stride=2, padding=1), activation]
             if k + 1 == attention_after:
                 layers.append(_Attention(n_out))
         self.layers = nn.ModuleList([*layers, activation])
@@ -156,7 +157,7 @@ class _Block(nn.Module):
         super().__init__()
         self.activation = activation
         instance = width <= _INSTANCE_NORM_UP_TO  # which cancels a bias
-        self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, bias=not instance) for _ in range(2))
+        self.convs = nn.ModuleList(Convolution(width, width, 3, padding=1, bias=not instance) for _ in range(2))
         for conv in self.convs:
             parametrize.register_parametrization(conv, "weight", _Standardised())
         self.norms = nn.ModuleList(
@@ -187,9 +188,9 @@ class _Attention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.query = nn.Conv2d(width, width // 8, 1)
-        self.key = nn.Conv2d(width, width // 8, 1, bias=False)  # the softmax cancels one
-        self.value = nn.Conv2d(width, width, 1)
+        self.query = Convolution(width, width // 8, 1)
+        self.key = Convolution(width, width // 8, 1, bias=False)  # the softmax cancels one
+        self.value = Convolution(width, width, 1)
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, h: Tensor) -> Tensor:

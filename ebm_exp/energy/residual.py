@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from ebm_exp.energy.convolution import Convolution
 from ebm_exp.energy.time import Film, Fourier, small
 
 _N_FREQUENCIES = 16
@@ -66,10 +67,10 @@ class Block(nn.Module):
         super().__init__()
         self.activation = activation
         self.norms = nn.ModuleList([] if n_groups is None else [nn.GroupNorm(n_groups, n) for n in (n_in, n_out)])
-        self.first = nn.Conv2d(n_in, n_out, 3, stride, 1)
-        self.second = nn.Conv2d(n_out, n_out, 3, 1, 1)
+        self.first = Convolution(n_in, n_out, 3, stride, 1)
+        self.second = Convolution(n_out, n_out, 3, 1, 1)
         self.film = None if embedded is None else Film(embedded, n_out)
-        self.skip = nn.Identity() if n_in == n_out and stride == 1 else nn.Conv2d(n_in, n_out, 1, stride)
+        self.skip = nn.Identity() if n_in == n_out and stride == 1 else Convolution(n_in, n_out, 1, stride)
 
     def forward(self, h: Tensor, embedding: Tensor | None) -> Tensor:
         inner = self.first(self.activation(self.norms[0](h) if self.norms else h))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ebm_exp.energy.base import Energy
+from ebm_exp.energy.convolution import Convolution, Transposed
 from ebm_exp.energy.residual import Block, Conditions, check_stages, wide
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
@@ -57,7 +58,7 @@ class UNet(Energy):
         self.conditions = Conditions(width, timed, n_classes if conditional else None, no_label, self.activation)
         self.context, self.no_label = self.conditions.context, self.conditions.no_label
         embedded = width if self.context else None
-        self.stem = nn.Conv2d(event_shape[0], channels[0], stem_kernel, stem_stride, stem_padding)
+        self.stem = Convolution(event_shape[0], channels[0], stem_kernel, stem_stride, stem_padding)
         sizes = [channels[0], *channels]
         self.down = nn.ModuleList(
             Block(n_in, n_out, stride, embedded, self.activation)
@@ -67,7 +68,7 @@ class UNet(Energy):
             Block(deep + skip, skip, 1, embedded, self.activation)
             for skip, deep in zip(reversed(sizes[:-1]), reversed(sizes[1:]), strict=True)
         )
-        self.last = nn.ConvTranspose2d(channels[0], event_shape[0], stem_kernel, stem_stride, stem_padding)
+        self.last = Transposed(channels[0], event_shape[0], stem_kernel, stem_stride, stem_padding)
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
         f = wide(self.field(x, self.conditions(context))).flatten(1)
@@ -85,5 +86,4 @@ class UNet(Energy):
             skip = skips.pop()
             h = h if h.shape[2:] == skip.shape[2:] else interpolate(h, skip.shape[2:])
             h = block(torch.cat([h, skip], 1), embedding)
-        size: list[int] = list(self.event_shape[1:])
-        return self.last(self.activation(h), output_size=size)
+        return self.last(self.activation(h), self.event_shape[1:])

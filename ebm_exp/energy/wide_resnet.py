@@ -7,6 +7,7 @@ channels (160, 320, 640), strides (1, 2, 2), 4 blocks, leaky ReLU 0.2, no norms 
 
 from torch import Tensor, nn
 
+from ebm_exp.energy.convolution import Convolution
 from ebm_exp.energy.joint import Joint
 from ebm_exp.energy.residual import Block, check_stages, wide
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PositiveInt
@@ -51,7 +52,7 @@ class WideResNet(Joint):
         if n_groups is not None and any(n % n_groups for n in (first, *channels)):
             raise ValueError(f"n_groups: must divide all channels, {[first, *channels]}, got {n_groups}")
         self.activation = nn.SiLU() if activation is None else activation
-        self.stem = nn.Conv2d(event_shape[0], first, stem_kernel, stem_stride, stem_padding)
+        self.stem = Convolution(event_shape[0], first, stem_kernel, stem_stride, stem_padding)
         self.blocks, n_in = nn.ModuleList(), first
         for n_out, stride in zip(channels, strides, strict=True):
             for i in range(blocks):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ebm_exp.dataset.base import Dataset
+from ebm_exp.energy.convolution import Convolution
 from ebm_exp.evaluator.base import HIGHER, Evaluator, Kind, Model, Score, check_samples
 from ebm_exp.files import replacing
 from ebm_exp.precision import full_precision
@@ -40,7 +41,7 @@ class Network(nn.Module):
             layers: list[nn.Module] = []
             for n_in, n_out, kernel in ((event_shape[0], 32, 5), (32, 64, 3), (64, 128, 3)):
                 layers += [
-                    nn.Conv2d(n_in, n_out, kernel, stride=2, padding=kernel // 2),
+                    Convolution(n_in, n_out, kernel, stride=2, padding=kernel // 2),
                     nn.BatchNorm2d(n_out),
                     nn.ReLU(),
                 ]

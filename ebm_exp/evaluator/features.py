@@ -102,15 +102,10 @@ class Inception(nn.Module):
 
 
 class FeatureOptions(TypedDict, total=False):
-    """Where the network of a feature space comes from, said by every evaluator that compares features.
+    """Where the network of a feature space comes from: what every evaluator that compares features hands on to it."""
 
-    Attributes:
-        cache_dir: where the classifier is kept.
-        weights: the file of Inception's weights, see ``WEIGHTS``; null for other features.
-    """
-
-    cache_dir: str
-    weights: str | None
+    cache_dir: str  # where the classifier is kept
+    weights: str | None  # the file of Inception's weights, see ``WEIGHTS``; null for other features
 
 
 class FeatureSpace:

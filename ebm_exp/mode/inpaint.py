@@ -12,9 +12,8 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.posterior import Inpainting
 from ebm_exp.mode.base import Drawn, Mode, Request, densities_of, save
 from ebm_exp.plots import sample_panels
-from ebm_exp.random import generator
+from ebm_exp.random import generator, normal_like
 from ebm_exp.run.loaded import LoadedRun
-from ebm_exp.sampler.base import normal_like
 from ebm_exp.sampling import Levels
 from ebm_exp.types import Probability
 

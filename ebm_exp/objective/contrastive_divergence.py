@@ -14,7 +14,7 @@ them (Du et al. 2021; ``kl.py``, ``entropy.py``).
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Required, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -52,16 +52,31 @@ class Kept(NamedTuple):
     chain: Chain
 
 
-class ContrastiveDivergence(Objective):
-    """The loss; subclasses say where its negatives come from.
+class ChainOptions(TypedDict, total=False):
+    """What every contrastive divergence is made of.
 
-    Args:
+    Attributes:
         engine: runs the chains.
         sampler: the kernel, with its chain length.
         regularization: terms beside the loss.
         domain: of the data; chains that heap up at its boundary are a symptom.
         terms: terms that belong to the objective: ``kl``, ``entropy``.
         suggested_temperature: T for a kernel that has none of its own.
+    """
+
+    engine: Required[Provided[Engine]]
+    sampler: Required[Provided[Sampler]]
+    regularization: Required[Provided[dict[str, Term]]]
+    domain: Required[Annotated[Domain, From("dataset.domain")]]
+    terms: dict[str, Term] | None
+    suggested_temperature: Annotated[Positive, From("suggest.temperature")]
+
+
+class ContrastiveDivergence(Objective):
+    """The loss; subclasses say where its negatives come from.
+
+    Args:
+        engine, sampler, regularization, domain, terms, suggested_temperature: see ``ChainOptions``.
 
     Raises:
         ValueError: when a term needs what the objective or the kernel does not give.
@@ -183,21 +198,20 @@ class CD(ContrastiveDivergence):
 
 
 class PCD(ContrastiveDivergence):
-    """Chains go on from a replay buffer, under the labels they began with."""
+    """Chains go on from a replay buffer, under the labels they began with.
+
+    Args:
+        buffer: the replay buffer.
+        options: see ``ChainOptions``.
+
+    Raises:
+        ValueError: when a term waits for more points than the buffer can hold.
+    """
 
     gives = ContrastiveDivergence.gives | {"buffer"}
 
-    def __init__(
-        self,
-        engine: Provided[Engine],
-        sampler: Provided[Sampler],
-        buffer: Provided[Buffer],
-        regularization: Provided[dict[str, Term]],
-        domain: Annotated[Domain, From("dataset.domain")],
-        terms: dict[str, Term] | None = None,
-        suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
-    ) -> None:
-        super().__init__(engine, sampler, regularization, domain, terms, suggested_temperature)
+    def __init__(self, buffer: Provided[Buffer], **options: Unpack[ChainOptions]) -> None:
+        super().__init__(**options)
         self.buffer = buffer
         for name, term in self.terms.items():
             least = term.min_filled
@@ -243,19 +257,15 @@ class PCD(ContrastiveDivergence):
 
 
 class ShortRun(ContrastiveDivergence):
-    """Chains start at the same distribution every time, as a rule at noise."""
+    """Chains start at the same distribution every time, as a rule at noise.
 
-    def __init__(
-        self,
-        engine: Provided[Engine],
-        sampler: Provided[Sampler],
-        start: Start,
-        regularization: Provided[dict[str, Term]],
-        domain: Annotated[Domain, From("dataset.domain")],
-        terms: dict[str, Term] | None = None,
-        suggested_temperature: Annotated[Positive, From("suggest.temperature")] = 1.0,
-    ) -> None:
-        super().__init__(engine, sampler, regularization, domain, terms, suggested_temperature)
+    Args:
+        start: the distribution.
+        options: see ``ChainOptions``.
+    """
+
+    def __init__(self, start: Start, **options: Unpack[ChainOptions]) -> None:
+        super().__init__(**options)
         self.from_start = start
 
     def start(self, batch: Points, generator: torch.Generator) -> Points:

@@ -27,8 +27,8 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chance import CHANCE_RULES, against_chance
+from ebm_exp.random import normal_like
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
-from ebm_exp.sampler.base import normal_like
 from ebm_exp.types import Batch, From, NonNegative, Points, Positive, PositiveInt, Probability, Provided
 
 

@@ -20,8 +20,8 @@ from ebm_exp.metrics import ERROR_EARLY, ERROR_LATE
 from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.noise.pairs import Pairs, paired
 from ebm_exp.objective.base import Loss, Objective
+from ebm_exp.random import normal_like
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
-from ebm_exp.sampler.base import normal_like
 from ebm_exp.types import PerSample, Points, Positive, Probability, Provided, per_point
 
 RULES = (

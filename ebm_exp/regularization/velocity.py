@@ -5,8 +5,8 @@ w · ‖−∇E(x_t) − (x − z)‖² / d                                  (Ba
 
 from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.noise.pairs import Pairs, paired
+from ebm_exp.random import normal_like
 from ebm_exp.regularization.base import Step, Term
-from ebm_exp.sampler.base import normal_like
 from ebm_exp.types import NonNegative, PerSample, Provided
 
 

@@ -94,8 +94,3 @@ def describe_temperature(sampler: Sampler, temperature: float) -> str:
 def per_chain(value: Tensor, x: Tensor) -> Tensor:
     """A scalar or one number per chain ``[batch]``, shaped to multiply x ``[batch, *event]``."""
     return per_point(value, x) if value.dim() else value
-
-
-def normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers of x's shape, dtype and device."""
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device).normal_(generator=generator)

@@ -20,8 +20,9 @@ from torch import Tensor
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy.base import energy_gradient
 from ebm_exp.metrics import ACCEPTANCE, CHAIN_GRAD_NORM, DISPLACEMENT, STEP_SIZE
+from ebm_exp.random import normal_like
 from ebm_exp.sampler.adapt import StepSize, adapt, start
-from ebm_exp.sampler.base import Control, Sampler, normal_like, per_chain
+from ebm_exp.sampler.base import Control, Sampler, per_chain
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
 

@@ -63,13 +63,13 @@ class Loop:
         self._saved = 0  # step of the newest checkpoint
         self._logged = 0, 0.0  # step and clock of the last row
 
-    def run(self, progress: Progress, stop: StopRequest, step_done: Callable[[], None]) -> Outcome:
+    def run(self, progress: Progress, stop: StopRequest, step_done: Callable[[], None] | None) -> Outcome:
         """Train until ``max_steps``, or what ends it before.
 
         Args:
             progress: is shown each row.
             stop: asks for an end after the running step.
-            step_done: called after each step.
+            step_done: called after each step, if given.
 
         Raises:
             DivergedError: when the training is not healthy any more; what shows it is kept.
@@ -101,7 +101,8 @@ class Loop:
                 return Outcome("finished" if whole else "stopped", self.best)
             self._loss = self.update(self.step)
             self.step += 1
-            step_done()
+            if step_done is not None:
+                step_done()
 
     def _is_due(self, every_steps: int, at_last: bool) -> bool:
         """Whether something is due after the step that was just taken, if one was."""

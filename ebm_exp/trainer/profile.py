@@ -10,13 +10,13 @@ from torch.profiler import ProfilerActivity, profile, schedule
 
 
 @contextmanager
-def profiler(run_dir: Path, n_steps: int, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
-    """Yield what is to be called after every step; after 3 steps to warm up, ``n_steps`` are recorded (0: none).
+def profiler(run_dir: Path, n_steps: int, say: Callable[[str], None]) -> Iterator[Callable[[], None] | None]:
+    """Yield what is to be called after every step, of which ``n_steps`` are recorded after 3 to warm up; None if 0 are.
 
     Leaves ``profile.json``, a trace for Perfetto, and ``profile.txt``, a table of operations, in the run directory.
     """
     if n_steps == 0:
-        yield lambda: None
+        yield None
         return
     by = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
 

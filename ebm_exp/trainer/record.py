@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ebm_exp.guard import Symptom
-from ebm_exp.logger import Logger
+from ebm_exp.logger import Files, Logger
+from ebm_exp.metrics import BEST
 from ebm_exp.run import provenance
-from ebm_exp.run.about import about
+from ebm_exp.run.about import about, origin
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.metrics import Jsonl, truncate_after
 from ebm_exp.run.summary import Summary
-from ebm_exp.trainer.ending import finish_logger
 
 
 class Record:
@@ -78,4 +78,28 @@ class Record:
 
     def end(self, state: str, how: Mapping[str, Any]) -> None:
         """Close all of it: how the run ended."""
-        finish_logger(self.logger, self.directory, self.summary.end(state, how))
+        _finish(self.logger, self.directory, self.summary.end(state, how))
+
+
+def _finish(logger: Logger, directory: RunDirectory, summary: Mapping[str, Any]) -> None:
+    """Tell the logger how the run ended, and leave its best and last checkpoint with it.
+
+    Args:
+        logger: is closed.
+        directory: of the run.
+        summary: what summary.json says now.
+    """
+    told = {key: summary[key] for key in ("state", "reason", "failed_step", "failed_metric") if summary.get(key)}
+    best, failed = summary["best"] or {}, summary["state"] in ("failed", "diverged")
+    logger.summary(told | {BEST(key): value for key, value in best.items()})
+    if failed:
+        logger.alert(f"{directory.path} {summary['state']}", summary["reason"])
+    if logger.keeps and summary["state"] != "stopped":  # that one goes on: its last checkpoint is to come
+        steps = directory.checkpoint_steps()
+        for step in dict.fromkeys(s for s in (best.get("step"), *steps[-1:]) if s in steps):
+            is_best, is_last = step == best.get("step"), step == steps[-1]
+            scored = {key: best[key] for key in ("metric", "value") if is_best}
+            aliases = ("best",) * is_best + ("last",) * is_last
+            file, came = directory.checkpoint(step), origin(directory, step) | scored
+            logger.keep(Files("checkpoint", "model", (file,), came, aliases))
+    logger.finish(int(failed))

@@ -11,13 +11,12 @@ from ebm_exp.guard import DivergedError, NonFiniteError
 from ebm_exp.logger import Logger
 from ebm_exp.logger.console import Progress
 from ebm_exp.run.directory import RunDirectory
-from ebm_exp.trainer.ending import tell_where
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.loop import Loop
 from ebm_exp.trainer.outcome import Outcome, Prune
-from ebm_exp.trainer.outline import collect_facts, outline
 from ebm_exp.trainer.profile import profiler
 from ebm_exp.trainer.record import Record
+from ebm_exp.trainer.screen import collect_facts, outline, tell_where
 from ebm_exp.trainer.settings import Trainer
 from ebm_exp.trainer.stop import StopRequest
 

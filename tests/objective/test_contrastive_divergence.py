@@ -94,8 +94,8 @@ def test_where_chains_start(dataset: Gaussian) -> None:
     ends = []
     for objective in (
         CD(ENGINE, still, {}, dataset.domain),
-        ShortRun(ENGINE, still, noise, {}, dataset.domain),
-        PCD(ENGINE, still, buffer, {}, dataset.domain),
+        ShortRun(noise, engine=ENGINE, sampler=still, regularization={}, domain=dataset.domain),
+        PCD(buffer, engine=ENGINE, sampler=still, regularization={}, domain=dataset.domain),
     ):
         kept = Ends(objective)
         objective(energy, batch, 0, generator("cpu", 0))
@@ -141,7 +141,7 @@ def test_chains_make_their_first_passage_before_the_first_step_alone(dataset: Ga
     buffer = InPlace(
         600, Uniform(dataset), dataset.domain, torch.device("cpu"), 0, reinit_probability=0, first_passage_steps=50
     )
-    objective = PCD(ENGINE, langevin(dataset, 1, 0.2), buffer, {}, dataset.domain)
+    objective = PCD(buffer, engine=ENGINE, sampler=langevin(dataset, 1, 0.2), regularization={}, domain=dataset.domain)
     assert float(buffer.x.std()) > 2.5  # uniform on 10
     objective(energy, batch, 0, generator("cpu", 0))
     settled = buffer.x.clone()

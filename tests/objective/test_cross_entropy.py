@@ -33,7 +33,14 @@ def gradients(energy: WideResNet, loss: torch.Tensor) -> list[torch.Tensor]:
 def test_it_is_minus_log_p_of_the_labels() -> None:
     energy = network()
     buffer = InPlace(32, Uniform(DATA), DATA.domain, CPU, 0)
-    objective = PCD(ENGINE, LANGEVIN, buffer, {}, DATA.domain, {"cross_entropy": CrossEntropy(2.0, True)})
+    objective = PCD(
+        buffer,
+        engine=ENGINE,
+        sampler=LANGEVIN,
+        regularization={},
+        domain=DATA.domain,
+        terms={"cross_entropy": CrossEntropy(2.0, True)},
+    )
     batch = DATA.batch(0, 16, 0)
     loss = objective(energy, batch, 0, torch.Generator().manual_seed(0))
     p = energy.logits(batch.x).softmax(1)[torch.arange(16), batch.y]
@@ -52,7 +59,7 @@ def test_chains_run_without_labels(kind: type) -> None:
     ends = []
     for points in (batch, batch._replace(y=None)):
         own = [InPlace(32, Uniform(DATA), DATA.domain, CPU, 0)] if kind is PCD else []
-        objective = kind(ENGINE, LANGEVIN, *own, {}, DATA.domain)
+        objective = kind(*own, engine=ENGINE, sampler=LANGEVIN, regularization={}, domain=DATA.domain)
         loss = objective(energy, points, 0, torch.Generator().manual_seed(0))
         ends.append((loss.points["negatives"], loss.terms["cd"]))
     torch.testing.assert_close(ends[0], ends[1])

@@ -56,7 +56,9 @@ def make(
         "kl": KL(kl_weight, **through),
         "entropy": Entropy(entropy_weight, **{**ESTIMATE, **(estimate or {})}, **through),
     }
-    return PCD(ENGINE, sampler, buffer, regularization or {}, DATA.domain, terms)
+    return PCD(
+        buffer, engine=ENGINE, sampler=sampler, regularization=regularization or {}, domain=DATA.domain, terms=terms
+    )
 
 
 def through_chain(loss: Loss) -> Tensor:
@@ -151,7 +153,7 @@ def test_the_loss_adds_up() -> None:
 def test_without_weights_it_is_pcd() -> None:
     energy = Small()
     plain, other = make(kl_weight=0.0, entropy_weight=0.0), make()
-    pcd = PCD(ENGINE, other.sampler, other.buffer, {}, DATA.domain)
+    pcd = PCD(other.buffer, engine=ENGINE, sampler=other.sampler, regularization={}, domain=DATA.domain)
     a, b = (objective(energy, batch(), 0, generator("cpu", 5)) for objective in (plain, pcd))
     assert plain.through == 0
     assert torch.equal(a.total(), b.total())
@@ -164,7 +166,7 @@ def test_without_weights_it_is_pcd() -> None:
 def test_negatives_are_those_of_pcd(kl_batch: int | None) -> None:
     energy = Small()
     ours, other = make(kl_batch=kl_batch), make()
-    pcd = PCD(ENGINE, other.sampler, other.buffer, {}, DATA.domain)
+    pcd = PCD(other.buffer, engine=ENGINE, sampler=other.sampler, regularization={}, domain=DATA.domain)
     a, b = (objective(energy, batch(), 0, generator("cpu", 5)) for objective in (ours, pcd))
     torch.testing.assert_close(a.energies["negatives"], b.energies["negatives"], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(ours.buffer.x, other.buffer.x, rtol=1e-12, atol=1e-12)
@@ -173,7 +175,14 @@ def test_negatives_are_those_of_pcd(kl_batch: int | None) -> None:
 def test_the_estimate_waits_until_the_buffer_holds_enough() -> None:
     buffer = Reservoir(64, Uniform(DATA), DATA.domain, CPU, 0, reinit_probability=0.0)
     sampler = Langevin(0.1, 2, DATA.domain)
-    objective = PCD(ENGINE, sampler, buffer, {}, DATA.domain, {"entropy": Entropy(bank_size=8, min_filled=24)})
+    objective = PCD(
+        buffer,
+        engine=ENGINE,
+        sampler=sampler,
+        regularization={},
+        domain=DATA.domain,
+        terms={"entropy": Entropy(bank_size=8, min_filled=24)},
+    )
     energy, held = MLP((2,), (8,)), []
     for step in range(5):
         terms = objective(energy, DATA.batch(step, 12, 0), step, generator("cpu", step)).terms
@@ -190,7 +199,7 @@ def test_weights_computed_from_others_learn_through_the_chain_and_rest_in_it(mon
     buffer = InPlace(64, Uniform(data, True), data.domain, CPU, 0, conditional=True)
     through = {"through": 2, "through_chains": 6}
     terms = {"kl": KL(**through), "entropy": Entropy(**ESTIMATE, **through)}
-    objective = PCD(ENGINE, sampler, buffer, {}, data.domain, terms)
+    objective = PCD(buffer, engine=ENGINE, sampler=sampler, regularization={}, domain=data.domain, terms=terms)
     iterated, iterate = [], PowerIteration.iterate
     monkeypatch.setattr(PowerIteration, "iterate", lambda self, w: (iterated.append(self), iterate(self, w)))
     loss = objective(energy, data.batch(0, 16, 0), 0, generator("cpu", 0))
@@ -215,7 +224,14 @@ def test_it_says_what_it_needs() -> None:
         make(estimate={"min_filled": 64})
     make(estimate={"min_filled": 64}, entropy_weight=0.0)
     with pytest.raises(ValueError, match="needs a continuous sampler, GibbsWithGradients is binary"):
-        PCD(ENGINE, GibbsWithGradients(4, DATA.domain), make().buffer, {}, DATA.domain, {"kl": KL()})
+        PCD(
+            make().buffer,
+            engine=ENGINE,
+            sampler=GibbsWithGradients(4, DATA.domain),
+            regularization={},
+            domain=DATA.domain,
+            terms={"kl": KL()},
+        )
 
 
 @pytest.mark.gpu
@@ -226,7 +242,14 @@ def test_a_step_asks_nothing_of_the_device() -> None:
     sampler = Langevin(2.0, 3, data.domain, noise_std=0.02, noise_first=True, clamp=True)
     buffer = Reservoir(64, Uniform(data), data.domain, device, 0, Images(data.domain), reinit_probability=0.1)
     terms = {"kl": KL(through_chains=8), "entropy": Entropy(**ESTIMATE, through_chains=8)}
-    objective = PCD(Eager(device), sampler, buffer, {"l2": EnergyL2(0.1)}, data.domain, terms)
+    objective = PCD(
+        buffer,
+        engine=Eager(device),
+        sampler=sampler,
+        regularization={"l2": EnergyL2(0.1)},
+        domain=data.domain,
+        terms=terms,
+    )
     for step in range(3):
         points, noise = data.batch(step, 16, 0), generator(device, step)
         torch.cuda.set_sync_debug_mode("error" if step else "default")  # the first step may set up what it needs

@@ -1,8 +1,9 @@
-"""What a run says of itself at its start."""
+"""What a run says of itself on the screen: at its start, and at its end."""
 
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ import torch
 from ebm_exp import __version__
 from ebm_exp.energy.base import count_parameters
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.shell import command, override
 from ebm_exp.trainer.experiment import Experiment
+from ebm_exp.trainer.outcome import Outcome
 
 
 def collect_facts(experiment: Experiment) -> dict[str, Any]:
@@ -54,3 +57,47 @@ def outline(
     if ends_at is not None and ends_at <= step < max_steps:
         lines.append(f"warning   the learning rate fell to 0 at step {ends_at:,}: nothing will change")
     return lines
+
+
+def tell_where(
+    directory: RunDirectory,
+    *,
+    outcome: Outcome,
+    step: int,
+    seconds: float,
+    max_steps: int,
+    ends_at: int | None,
+    hints: list[str],
+) -> None:
+    """Print where to look at what a run left, and how to go on from it.
+
+    Args:
+        directory: of the run.
+        outcome: how it ended.
+        step: so many are done.
+        seconds: so long it took.
+        max_steps: so many were asked for.
+        ends_at: the step at which the learning rate is 0, if there is one.
+        hints: how to see what a logger has.
+    """
+    state, best, run_dir = outcome.state, outcome.best, directory.path
+    here = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
+    print(f"\n{state} at step {step:,} after {seconds:.0f} s")
+    for label, at in (({"best image": best["step"]} if best else {}) | {"last image": step}).items():
+        if directory.image("step", at).is_file():
+            print(f"{label}     {here / 'samples' / directory.image('step', at).name}")
+    if best:
+        print(f"best {best['metric']}  {best['value']:.4g} at step {best['step']:,}")
+    print(f"run directory  {here}")
+    print(f"draw samples   {command('sample')} {override('run', here)}")
+    resume = override("resume", here)
+    if state in ("stopped", "pruned"):
+        print(f"go on          {command('train')} {resume}")
+    elif step < max_steps:  # the clock ended it
+        print(f"go on          {command('train')} {resume} trainer.max_minutes={2 * seconds / 60:.3g}")
+    elif ends_at is None or step < ends_at:
+        print(f"go on          {command('train')} {resume} trainer.max_steps={2 * step}")
+    else:  # the learning rate has decayed to 0: going on would change nothing
+        print(f"train more     {command('train')} {override('init_from', here)}")
+    for line in hints:
+        print(f"dashboard      {line}")
