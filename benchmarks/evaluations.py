@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks.results import add, read, table, write_block
 from ebm_exp.run.directory import RunDirectory
-from ebm_exp.run.evaluation import NAME, written
+from ebm_exp.run.evaluation import NAME
+from ebm_exp.text import number, with_error
 
 _HERE = re.compile(
     r"(hydra\.run\.dir|output_dir|logger\.\w+|[\w.]*cache_dir)=.*"
@@ -131,7 +132,7 @@ def _matrix(scores: list[dict[str, Any]]) -> str:
 
 def _number(score: dict[str, Any]) -> str:
     se = score.get("se")
-    return written(score["value"], se) + ("" if se is None else f" ± {se:.2g}")
+    return number(score["value"]) if se is None else with_error(score["value"], se)
 
 
 def main(arguments: list[str]) -> None:

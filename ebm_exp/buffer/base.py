@@ -79,9 +79,14 @@ class Buffer(nn.Module, Part, ABC):
         first_passage_steps: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        self.size, self.domain, self.seed, self.conditional = size, domain, seed, conditional
+        self.size = size
+        self.domain = domain
+        self.seed = seed
+        self.conditional = conditional
         self.augmentation = augmentation or Identity()
-        self.start, self.reinit_probability, self.storage = start, reinit_probability, storage
+        self.start = start
+        self.reinit_probability = reinit_probability
+        self.storage = storage
         memory.refuse("size", size * math.prod(domain.event_shape) * 4, device)  # drawn in float32
         x, y = start.to(device).draw(size, derived_generator(device, "buffer", seed))
         self.register_buffer("x", self._encode(x))

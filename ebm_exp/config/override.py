@@ -70,3 +70,8 @@ def value_in(words: Iterable[str | Override], key: str) -> str | None:
         return None
     value = given[-1].value
     return value if isinstance(value, str) else given[-1].text
+
+
+def pairs(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Keys and values of overrides, as text."""
+    return [(each.key, each.text or "") for each in map(Override.read, words)]

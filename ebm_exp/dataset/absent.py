@@ -20,7 +20,10 @@ class Absent(Dataset):
     """
 
     def __init__(self, facts: Mapping[str, Any], device: torch.device, reason: Exception) -> None:
-        self.name, self.n_classes, self.device, self.reason = facts["name"], facts["n_classes"], device, reason
+        self.name = facts["name"]
+        self.n_classes = facts["n_classes"]
+        self.device = device
+        self.reason = reason
         self.domain = Domain(facts["low"], facts["high"], tuple(facts["event_shape"]))
         self.class_counts = torch.tensor(facts["class_counts"], dtype=torch.float32)
         self.train_labels = self.test_labels = None

@@ -73,10 +73,14 @@ class Dataset(Part):
                 check_points(split, x, domain, n_levels, clamp_noise)
             if y is not None:
                 check_labels(f"{split}_labels", y, len(x), n_classes)
-        self.name, self.domain, self.n_classes = name, domain, n_classes
+        self.name = name
+        self.domain = domain
+        self.n_classes = n_classes
         self.device = torch.device(device)
         self.n_levels, self.noise_std = n_levels, noise_std
-        self.dequantize, self.clamp_noise, self.horizontal_flip = dequantize, clamp_noise, horizontal_flip
+        self.dequantize = dequantize
+        self.clamp_noise = clamp_noise
+        self.horizontal_flip = horizontal_flip
         self.holds_out = test is not train  # False: the training points stand in for a test split
         if resident is None:
             resident = _fits(train.nbytes + test.nbytes, self.device)

@@ -35,7 +35,9 @@ class _Composed(Energy):
         if not len(energies) == len(weights) == len(temperatures):
             raise ValueError(f"weights: needs one for each of the {len(energies)} energies, got {len(weights)}")
         self.energies = nn.ModuleList(energies)
-        self.weights, self.temperatures, self.temperature = tuple(weights), tuple(temperatures), temperature
+        self.weights = tuple(weights)
+        self.temperatures = tuple(temperatures)
+        self.temperature = temperature
         self.context = tuple(dict.fromkeys(name for energy in energies for name in energy.context))
 
     def parts(self, x: Batch, context: dict[str, Tensor]) -> list[PerSample]:

@@ -22,7 +22,9 @@ class Guided(Energy):
         super().__init__()
         if energy.no_label is None:
             raise ValueError("guidance: needs a run of energy.no_label=true objective.label_dropping=0.1")
-        self.energy, self.weight, self.unlabelled = energy, weight, energy.no_label
+        self.energy = energy
+        self.weight = weight
+        self.unlabelled = energy.no_label
         self.context, self.optional = energy.context, energy.optional
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:

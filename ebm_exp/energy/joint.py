@@ -55,7 +55,9 @@ class Labelled(Energy):
 
     def __init__(self, energy: Energy) -> None:
         super().__init__()
-        self.energy, self.noised, self.no_label = energy, energy.noised, energy.no_label
+        self.energy = energy
+        self.noised = energy.noised
+        self.no_label = energy.no_label
         self.context = (*energy.context, "y")
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:

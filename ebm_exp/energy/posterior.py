@@ -74,7 +74,10 @@ class Denoising(Energy):
 
     def __init__(self, energy: Energy, noise_std: Positive, temperature: Positive, noise: Noise | None = None) -> None:
         super().__init__()
-        self.energy, self.variance, self.temperature, self.noise = energy, noise_std**2, temperature, noise
+        self.energy = energy
+        self.variance = noise_std**2
+        self.temperature = temperature
+        self.noise = noise
         self.context = (*energy.context, "noisy")
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:

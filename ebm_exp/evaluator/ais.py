@@ -93,8 +93,13 @@ class AIS(Evaluator):
             raise ValueError(f"kernel.temperature: must be null, the path says it, got {kernel.temperature:g}")
         if not start.has_density:
             raise ValueError(f"start: needs a known density, {start.name} has none; try independent or uniform")
-        self.dataset, self.engine, self.kernel, self.start = dataset, engine, kernel, start
-        self.temperature, self.n_chains, self.n_betas = temperature, n_chains, n_betas
+        self.dataset = dataset
+        self.engine = engine
+        self.kernel = kernel
+        self.start = start
+        self.temperature = temperature
+        self.n_chains = n_chains
+        self.n_betas = n_betas
         self.n_equilibrate = n_equilibrate
 
     def _ways(self) -> tuple[str, ...]:

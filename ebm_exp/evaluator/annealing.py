@@ -37,7 +37,9 @@ class Path:
     """
 
     def __init__(self, energy: EnergyFn, temperature: float, base: Start) -> None:
-        self.energy, self.temperature, self.base = energy, temperature, base
+        self.energy = energy
+        self.temperature = temperature
+        self.base = base
 
     def at(self, beta: Tensor) -> EnergyFn:
         """−log f at one β, a scalar on the device."""

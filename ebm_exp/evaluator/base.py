@@ -66,7 +66,10 @@ class Model:
     """
 
     def __init__(self, energy: Energy, sampling: Sampling, stream: Stream, n: int = 0) -> None:
-        self.energy, self.sampling, self.stream, self.n = energy, sampling, stream, n
+        self.energy = energy
+        self.sampling = sampling
+        self.stream = stream
+        self.n = n
         self._drawn: dict[tuple[tuple[str, Any], ...], Points] = {}
 
     @classmethod

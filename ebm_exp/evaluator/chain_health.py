@@ -60,8 +60,13 @@ class ChainHealth(Evaluator):
                 f"chain_health needs sampling=chains, the experiment has {type(sampling).__name__}; "
                 "remove it with ~evaluator.chain_health"
             )
-        self.dataset, self.engine, self.sampler, self.sampling = dataset, engine, sampler, sampling
-        self.n_chains, self.temperature, self.buffer = n_chains, temperature, buffer
+        self.dataset = dataset
+        self.engine = engine
+        self.sampler = sampler
+        self.sampling = sampling
+        self.n_chains = n_chains
+        self.temperature = temperature
+        self.buffer = buffer
         self.n_samples = 0  # its chains are watched, so they are its own
 
     def gives(self) -> dict[str, Kind]:

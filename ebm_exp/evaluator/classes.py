@@ -64,7 +64,10 @@ class Classes(Evaluator):
             raise ValueError(f"classes needs labels of held-out points, {dataset.name} has none; ~evaluator.classes")
         if conditional and temperature <= 0:
             raise ValueError("classes of a conditional energy need a density exp(−E/T), and T is 0 here")
-        self.dataset, self.engine, self.n, self.n_steps = dataset, engine, n, n_steps
+        self.dataset = dataset
+        self.engine = engine
+        self.n = n
+        self.n_steps = n_steps
         self.temperature = temperature
         balls: list[tuple[Norm, int]] = [*(("linf", r) for r in linf), *(("l2", r) for r in l2)]
         self.attacks = {f"accuracy_{norm}_{radius}": (norm, radius) for norm, radius in balls}

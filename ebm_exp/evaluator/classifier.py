@@ -126,7 +126,9 @@ def _digest(dataset: Dataset) -> str:
 
 def _train(network: Network, dataset: Dataset) -> None:
     clean = copy.copy(dataset)  # the same points, without the noise and flips of this experiment
-    clean.noise_std, clean.dequantize, clean.horizontal_flip = NOISE * dataset.domain.half_width, False, False
+    clean.noise_std = NOISE * dataset.domain.half_width
+    clean.dequantize = False
+    clean.horizontal_flip = False
     size = min(BATCH, dataset.n_train)
     n_steps = min(N_STEPS, N_EPOCHS * (dataset.n_train // size))
     optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
@@ -178,7 +180,9 @@ class ClassShare(Evaluator):
             raise ValueError(
                 f"class_share needs labels, {dataset.name} has none; remove it with ~evaluator.class_share"
             )
-        self.dataset, self.n_samples, self.cache_dir = dataset, n_samples, Path(cache_dir)
+        self.dataset = dataset
+        self.n_samples = n_samples
+        self.cache_dir = Path(cache_dir)
         self.conditional = conditional
         self._network: Network | None = None
 

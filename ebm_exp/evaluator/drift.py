@@ -34,7 +34,9 @@ class Drift(Evaluator):
             )
         if measure.n_samples == 0:
             raise ValueError(f"measure: must be an evaluator of samples, {type(measure).__name__} looks at none")
-        self.measure, self.sampling, self.n_samples = measure, sampling, measure.n_samples
+        self.measure = measure
+        self.sampling = sampling
+        self.n_samples = measure.n_samples
 
     def gives(self) -> dict[str, Kind]:
         given = self.measure.gives()

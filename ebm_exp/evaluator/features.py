@@ -131,7 +131,9 @@ class FeatureSpace:
             _check_inception(dataset.event_shape, weights)
         elif weights is not None:
             raise ValueError(f"weights: must be null for features={name}, got {weights}; features=inception reads it")
-        self.name, self.dataset, self.cache_dir = name, dataset, Path(cache_dir)
+        self.name = name
+        self.dataset = dataset
+        self.cache_dir = Path(cache_dir)
         self.weights = None if weights is None else Path(weights)
         self.block = INCEPTION_BLOCK if name == "inception" else BLOCK
 

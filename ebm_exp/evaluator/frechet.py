@@ -51,7 +51,9 @@ class Frechet(Evaluator):
             raise ValueError(f"n_samples must be at least 2, got {n_samples}")
         if (n := self.space.size(reference)) < 2:
             raise ValueError(f"reference must hold at least 2 points, the {reference} split has {n}")
-        self.dataset, self.n_samples, self.reference = dataset, n_samples, reference
+        self.dataset = dataset
+        self.n_samples = n_samples
+        self.reference = reference
         self.name = "fid" if features == "inception" else f"frechet_{features}"
         self._metric: FrechetInceptionDistance | None = None
 

@@ -53,7 +53,9 @@ class Grid(Evaluator):
                 "a grid needs a density exp(−E/T), and T is 0 here: chains without noise descend the energy; "
                 "sampler.noise_std=null is the noise of T = 1"
             )
-        self.dataset, self.temperature, self.n = dataset, temperature, n
+        self.dataset = dataset
+        self.temperature = temperature
+        self.n = n
 
     def gives(self) -> dict[str, Kind]:
         return {"nll": LOWER, "kl": LOWER} if self.dataset.has_density else {"nll": LOWER}

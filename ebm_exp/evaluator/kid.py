@@ -60,7 +60,9 @@ class KID(Evaluator):
             raise ValueError(f"reference must hold at least 4 points, the {reference} split has {n}")
         if subsets < 2 or subset_size < 2:
             raise ValueError(f"subsets and subset_size must be at least 2, got {subsets} and {subset_size}")
-        self.n_samples, self.reference, self.subsets = n_samples, reference, subsets
+        self.n_samples = n_samples
+        self.reference = reference
+        self.subsets = subsets
         self.n_reference = min(n, N_REFERENCE)
         self.subset_size = min(subset_size, n_samples // 2, self.n_reference // 2)
         self.name = f"kid_{features}"

@@ -61,7 +61,9 @@ class Manifold(Evaluator):
                 f"k must be below the number of samples and of reference points, got {k} with {n_samples} samples and "
                 f"{self.space.size(reference)} points of the {reference} split"
             )
-        self.n_samples, self.reference, self.k = n_samples, reference, k
+        self.n_samples = n_samples
+        self.reference = reference
+        self.k = k
         self._reference: tuple[Tensor, Tensor] | None = None  # points, radii
 
     def gives(self) -> dict[str, Kind]:

@@ -43,7 +43,9 @@ class MMD(Evaluator):
             raise ValueError(f"the test split must hold at least 2 points, it has {dataset.n_test}")
         if bandwidths is not None and not (bandwidths and all(s > 0 for s in bandwidths)):
             raise ValueError(f"bandwidths must be one or more positive numbers, or null, got {list(bandwidths)}")
-        self.dataset, self.n_samples, self.bandwidths = dataset, n_samples, bandwidths
+        self.dataset = dataset
+        self.n_samples = n_samples
+        self.bandwidths = bandwidths
         self._reference: tuple[Tensor, tuple[float, ...], Tensor] | None = None  # points, bandwidths, E k(y, y′)
 
     def gives(self) -> dict[str, Kind]:

@@ -74,8 +74,13 @@ class OOD(Evaluator):
                 raise ValueError(f"sets: {name} has points of {theirs}, the data of {ours}; choose others")
         if temperature <= 0 and (conditional or against is not None):
             raise ValueError("a ratio, and classes of a conditional energy, need a density exp(−E/T), and T is 0 here")
-        self.dataset, self.engine, self.n, self.sets = dataset, engine, n, sets or {}
-        self.temperature, self.against, self.conditional = temperature, against, conditional
+        self.dataset = dataset
+        self.engine = engine
+        self.n = n
+        self.sets = sets or {}
+        self.temperature = temperature
+        self.against = against
+        self.conditional = conditional
         self.scores = ["energy", "gradient"]
         self.scores += ["confidence"] * (classifies or conditional) + ["ratio"] * (against is not None)
 

@@ -34,7 +34,9 @@ class Compose(Mode):
         coefficients: tuple[Finite, ...] | None = None,
         log_z: tuple[Finite, ...] | None = None,
     ) -> None:
-        self.operation, self.coefficients, self.log_z = operation, coefficients, log_z
+        self.operation = operation
+        self.coefficients = coefficients
+        self.log_z = log_z
 
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""

@@ -68,7 +68,9 @@ class _Densities(Energy):
 
     def __init__(self, energy: Energy) -> None:
         super().__init__()
-        self.energy, self.context, self.optional = energy, energy.context, energy.optional
+        self.energy = energy
+        self.context = energy.context
+        self.optional = energy.optional
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
         t = context["t"]

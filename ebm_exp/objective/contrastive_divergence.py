@@ -4,28 +4,27 @@
 
 With q = p_θ this is the gradient of the negative log-likelihood at T = 1. Three choices of where chains start:
 
-    CD          at the data of the batch                                             (Hinton 2002)
-    PCD         where earlier chains ended, a replay buffer         (Tieleman 2008; Du & Mordatch 2019)
-    ShortRun    always at noise                                                (Nijkamp et al. 2019)
+    CD          at the data of the batch, here                                   (Hinton 2002)
+    PCD         where earlier chains ended, a replay buffer; ``pcd.py``          (Tieleman 2008; Du & Mordatch 2019)
+    ShortRun    always at noise; ``short_run.py``                                (Nijkamp et al. 2019)
 
 A term of ``terms`` that reads the ends of chains as functions of θ makes improved contrastive divergence of any of
 them (Du et al. 2021; ``kl.py``, ``entropy.py``).
 """
 
 from abc import abstractmethod
-from dataclasses import replace
-from typing import Annotated, NamedTuple, Required, TypedDict, Unpack
+from typing import Annotated, NamedTuple, Required, TypedDict
 
 import torch
 from torch import Tensor
 
-from ebm_exp.buffer.base import Buffer, BufferDraw
+from ebm_exp.buffer.base import BufferDraw
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine, Run
 from ebm_exp.engine.target import Target
 from ebm_exp.metrics import ENERGY_GAP, ENERGY_NEG, ENERGY_POS
-from ebm_exp.objective.base import Loss, Objective, Training
+from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chain_signals import CHAIN_RULES, chain_signals
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.regularization.base import End, Phase, Step, Term, Terms
@@ -195,81 +194,3 @@ class CD(ContrastiveDivergence):
 
     def start(self, batch: Points, generator: torch.Generator) -> Points:
         return batch
-
-
-class PCD(ContrastiveDivergence):
-    """Chains go on from a replay buffer, under the labels they began with.
-
-    Args:
-        buffer: the replay buffer.
-        options: see ``ChainOptions``.
-
-    Raises:
-        ValueError: when a term waits for more points than the buffer can hold.
-    """
-
-    gives = ContrastiveDivergence.gives | {"buffer"}
-
-    def __init__(self, buffer: Provided[Buffer], **options: Unpack[ChainOptions]) -> None:
-        super().__init__(**options)
-        self.buffer = buffer
-        for name, term in self.terms.items():
-            least = term.min_filled
-            if least >= buffer.size:
-                raise ValueError(f"{name}: waits for more than {least} held points, but buffer.size is {buffer.size}")
-
-    def gather(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> tuple[Given, Kept]:
-        if self.buffer.first_passage_steps and not self.buffer.n_stored:
-            self._take_first_passage(energy, generator)
-        return super().gather(energy, batch, step, generator)
-
-    def _take_first_passage(self, energy: Energy, generator: torch.Generator) -> None:
-        buffer, target = self.buffer, self.engine.target(energy)
-        how = Run(self.temperature, buffer.first_passage_steps)
-        for first in range(0, buffer.size, BLOCK):
-            rows = slice(first, first + BLOCK)
-            begin = buffer.read(torch.arange(buffer.size, device=buffer.x.device)[rows])
-            chain = self.engine.run(self.sampler, target, begin.x, generator, how, y=begin.y)
-            buffer.settle(rows, chain.x)
-
-    def step(self, now: Step) -> Step:
-        return replace(now, buffer=self.buffer)
-
-    def start(self, batch: Points, generator: torch.Generator) -> BufferDraw:
-        return self.buffer.draw(len(batch.x), generator)
-
-    def store(self, start: Points | BufferDraw, x: Batch) -> dict[str, Tensor]:
-        assert isinstance(start, BufferDraw)
-        self.buffer.store(start, x)
-        return self.buffer.metrics()
-
-    def begins_at(self) -> Start:
-        return self.buffer.start
-
-    def panels(self, n: int) -> dict[str, Points]:
-        return {"buffer": self.buffer.recent(n)}
-
-    def check(self, experiment: Training) -> None:
-        super().check(experiment)
-        size, batch = self.buffer.size, experiment.batch_size
-        if size < batch:
-            raise ValueError(f"trainer: batch_size must be at most buffer.size, {size}, got {batch}")
-
-
-class ShortRun(ContrastiveDivergence):
-    """Chains start at the same distribution every time, as a rule at noise.
-
-    Args:
-        start: the distribution.
-        options: see ``ChainOptions``.
-    """
-
-    def __init__(self, start: Start, **options: Unpack[ChainOptions]) -> None:
-        super().__init__(**options)
-        self.from_start = start
-
-    def start(self, batch: Points, generator: torch.Generator) -> Points:
-        return Points(self.from_start.draw(len(batch.x), generator).x, batch.y)
-
-    def begins_at(self) -> Start | None:
-        return self.from_start

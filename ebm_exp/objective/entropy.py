@@ -60,7 +60,7 @@ class Entropy(Term):
         bank = now.buffer.bank(self.bank_size, now.generator)
         return -self.weight * self.log_r(now.end.x[: self.through_chains], bank)
 
-    def log_r(self, x: Batch, bank: Float[Tensor, "m *event"]) -> PerSample:
+    def log_r(self, x: Batch, bank: Float[Tensor, "m *event"]) -> PerSample:  # noqa: F821
         """log r ``[batch]`` of x ``[batch, *event]`` to the bank ``[m, *event]``, in units of the domain.
 
         The neighbours are found by one product of matrices; only the distance to the chosen one is then computed

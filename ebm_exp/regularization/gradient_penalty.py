@@ -26,7 +26,9 @@ class GradientPenalty(Term):
     def __init__(
         self, weight: NonNegative, where: Literal["data", "samples", "between"] = "data", target: NonNegative = 0.0
     ) -> None:
-        self.weight, self.where, self.target = weight, where, target
+        self.weight = weight
+        self.where = where
+        self.target = target
         self.needs = frozenset() if where == "data" else frozenset({"negative"})
 
     def __call__(self, now: Step) -> PerSample:

@@ -34,7 +34,9 @@ class SpectralNorm(Term):
     def __init__(
         self, layers: Literal["all", "conv"] = "all", bounded: bool = False, n_power_iterations: PositiveInt = 1
     ) -> None:
-        self.layers, self.bounded, self.n_power_iterations = layers, bounded, n_power_iterations
+        self.layers = layers
+        self.bounded = bounded
+        self.n_power_iterations = n_power_iterations
 
     def prepare(self, energy: Energy) -> Energy:
         kinds = _CONV if self.layers == "conv" else (nn.Linear, *_CONV)

@@ -20,7 +20,9 @@ class Velocity(Term):
     """
 
     def __init__(self, noise: Provided[NoiseProcess], weight: NonNegative = 1.0, pairs: Pairs = "transport") -> None:
-        self.noise, self.weight, self.pairs = noise, weight, pairs
+        self.noise = noise
+        self.weight = weight
+        self.pairs = pairs
         self.pure = pairs == "random"  # others are found on the host
 
     def __call__(self, now: Step) -> PerSample:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ebm_exp import metrics
+from ebm_exp.config.override import pairs
 from ebm_exp.report import read
 from ebm_exp.report.images import panels
 from ebm_exp.report.page import Html, figure, join, section, tag
@@ -11,7 +12,7 @@ from ebm_exp.report.svg import Curve, lines
 from ebm_exp.report.winner import Story
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import score
-from ebm_exp.sweep.text import brief, finite, number, pairs
+from ebm_exp.text import brief, finite, number
 
 # What tells first that a chain or an energy is ill, in this order, as far as it was logged.
 SHOWN = (

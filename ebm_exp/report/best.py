@@ -12,13 +12,12 @@ import yaml
 
 from ebm_exp.config import plain
 from ebm_exp.config.keys import belongs_to_experiment, belongs_to_sweep
-from ebm_exp.config.override import Override, key_of, value_in
+from ebm_exp.config.override import Override, key_of, pairs, value_in
 from ebm_exp.config.tree import leaves, look_up, set_at
 from ebm_exp.config.trust import CONF
 from ebm_exp.shell import config_dirs, override, quoted
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import SEED, Results, Setting, score
-from ebm_exp.sweep.text import pairs
 
 _GONE = object()
 

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from ebm_exp.config.override import pairs
 from ebm_exp.metrics import is_score
 from ebm_exp.report.page import Html, chip, code, folded, join, link, section, table, tag
 from ebm_exp.report.read import child, shape
@@ -10,7 +11,7 @@ from ebm_exp.report.svg import Scale, canvas, point, rule, scale, short, sized, 
 from ebm_exp.report.trust import log, reason
 from ebm_exp.report.winner import Story, errors_between
 from ebm_exp.sweep.settings import Setting, score
-from ebm_exp.sweep.text import brief, duration, number, pairs
+from ebm_exp.text import brief, duration, number
 
 _OPEN = 20  # rows that are shown unasked
 _STRIP = 240  # pixels, of the axis that all settings share

@@ -4,11 +4,12 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ebm_exp.config.override import pairs
 from ebm_exp.report.svg import Places, Scale, scale
 from ebm_exp.report.winner import Story
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import score
-from ebm_exp.sweep.text import finite, pairs
+from ebm_exp.text import finite
 
 BINS = 4  # of a key's numbers, where there are many
 _UNSET = "unset"  # in this job: the key belongs to another choice

@@ -8,7 +8,7 @@ from ebm_exp.report import svg
 from ebm_exp.report.key import BINS, Axis, Sample, importances, ordered, sample_of, samples, varying
 from ebm_exp.report.page import Html, figure, join, section, table, tag
 from ebm_exp.report.winner import Story
-from ebm_exp.sweep.text import number
+from ebm_exp.text import number
 
 _ENOUGH = 10  # finished jobs, for importances
 _LARGEST = 12  # values of a key, for a heat map

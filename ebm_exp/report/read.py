@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.sweep.text import finite
+from ebm_exp.text import finite
 
 Rows = list[dict[str, Any]]
 

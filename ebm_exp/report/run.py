@@ -8,6 +8,7 @@ from typing import Any
 
 from ebm_exp import metrics
 from ebm_exp.config import plain
+from ebm_exp.config.override import pairs
 from ebm_exp.report import read
 from ebm_exp.report.behaviour import end
 from ebm_exp.report.best import seeds_after, shown_path
@@ -17,7 +18,7 @@ from ebm_exp.report.page import Html, chip, code, figure, folded, join, link, pa
 from ebm_exp.report.svg import Curve, lines
 from ebm_exp.run.about import composed
 from ebm_exp.shell import command, override
-from ebm_exp.sweep.text import duration, finite, number, pairs, with_error
+from ebm_exp.text import duration, finite, number, with_error
 
 _IMAGES = 6
 

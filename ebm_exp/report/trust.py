@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from ebm_exp.config.override import pairs
 from ebm_exp.report.page import Html, chip, folded, join, link, section, table, tag
 from ebm_exp.report.read import child
 from ebm_exp.report.winner import Story
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.text import brief, finite, pairs
+from ebm_exp.text import brief, finite
 
 _ILL = ("failed", "diverged", "unreadable", "killed")
 _FIRST = 12  # rows that are shown unasked

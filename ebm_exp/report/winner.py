@@ -10,7 +10,7 @@ from ebm_exp.report import read
 from ebm_exp.report.best import best_job, experiment, program, sample_from, shown_path, train_again
 from ebm_exp.report.page import Html, code, folded, join, section, table, tag
 from ebm_exp.sweep.settings import Mean, Results, Setting
-from ebm_exp.sweep.text import brief, finite, short_keys
+from ebm_exp.text import brief, finite, short_keys
 
 
 class Story(NamedTuple):

@@ -5,7 +5,6 @@ All of it is read from the run directory, so that a run that goes on says the sa
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from ebm_exp.config.keys import names_run
 from ebm_exp.config.override import Override, key_of
 from ebm_exp.logger.base import About
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.text import short_keys
 
 _LONGEST = 128  # characters of a name, or a group, that W&B takes
 _SHOWN = ("dataset", "energy", "experiment")  # groups whose choices are tags
@@ -100,15 +100,8 @@ def short(overrides: Iterable[str]) -> list[str]:
     ['step_size=2', 'seed=1']
     """
     last = {each.key: each.text for each in map(Override.read, overrides) if names_run(each.key)}
-    keys = {key: re.split(r"[.@/]", key) for key in last}
-    parts = []
-    for key, words in keys.items():
-        n = next(
-            (n for n in range(1, len(words)) if all(o is words or o[-n:] != words[-n:] for o in keys.values())),
-            len(words),
-        )
-        parts.append(f"{'.'.join(words[-n:])}={last[key]}" if last[key] is not None else f"~{key}")
-    return parts
+    names = short_keys(last)
+    return [f"~{key}" if text is None else f"{names[key]}={text}" for key, text in last.items()]
 
 
 def origin(directory: RunDirectory, step: int | None = None) -> dict[str, Any]:

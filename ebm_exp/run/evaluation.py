@@ -6,7 +6,6 @@ checkpoint and weights, how samples were drawn, temperature, seed, data, version
 
 import json
 import logging
-import math
 import platform
 import time
 from collections.abc import Mapping
@@ -31,6 +30,7 @@ from ebm_exp.run import provenance
 from ebm_exp.run.about import beside, origin
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.loaded import LoadedRun, load_run
+from ebm_exp.text import number, with_error
 
 NAME = "evaluation.json"
 _LIBRARIES = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")
@@ -185,13 +185,13 @@ def tell(evaluation: Evaluation) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("score", "left"), ("value", "right"), ("± s.e.", "right"), ("n", "right"), ("", "left")):
+    for title, justify in (("score", "left"), ("value ± s.e.", "right"), ("n", "right"), ("", "left")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for name, score in evaluation.scores.items():
-        se, n = score.get("se"), score.get("n")
+        value, se, n = score["value"], score.get("se"), score.get("n")
         better = {"lower": "↓", "higher": "↑"}.get(score.get("better", ""), "")
-        error, count = "" if se is None else f"{se:.2g}", f"{n:,}" if n else ""
-        table.add_row(name, written(score["value"], se), error, count, better)
+        shown = number(value) if se is None else with_error(value, se)
+        table.add_row(name, shown, f"{n:,}" if n else "", better)
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     console.print(table)
@@ -201,14 +201,6 @@ def tell(evaluation: Evaluation) -> None:
     for name, path in evaluation.pictures.items():
         print(f"{name:<20} {path}")
     print(f"{'kept':<20} {Path(evaluation.made['run']) / NAME}, {evaluation.folder / NAME}")
-
-
-def written(value: float, se: float | None) -> str:
-    """A number with as many digits as its standard error leaves it; four without one."""
-    if se is None or not (math.isfinite(se) and math.isfinite(value)) or se <= 0:
-        return f"{value:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(se)))
-    return f"{value:.{digits}f}" if digits < 10 else f"{value:.4g}"
 
 
 def log_evaluation(run: LoadedRun, evaluation: Evaluation) -> list[str]:

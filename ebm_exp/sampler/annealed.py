@@ -41,10 +41,15 @@ class Annealed(Sampler):
         ladder: Literal["temperature", "step_size"] = "temperature",
     ) -> None:
         super().__init__()
-        self.kernel, self.n_steps, self.cooling_steps, self.factor = kernel, n_steps, cooling_steps, factor
+        self.kernel = kernel
+        self.n_steps = n_steps
+        self.cooling_steps = cooling_steps
+        self.factor = factor
         self.ladder = ladder
         self.temperature, self.clamped = kernel.temperature, kernel.clamped
-        self.adjusted, self.binary, self.gradient_only = kernel.adjusted, kernel.binary, kernel.gradient_only
+        self.adjusted = kernel.adjusted
+        self.binary = kernel.binary
+        self.gradient_only = kernel.gradient_only
         self.squared = kernel.squared
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> AnnealedState:

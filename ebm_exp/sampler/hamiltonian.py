@@ -88,8 +88,13 @@ class Hamiltonian(Sampler):
         if len(masses) not in (1, d):
             raise ValueError(f"mass: must be one number or a list of {d}, got {len(masses)}")
         shaped = masses.expand(d).reshape(domain.event_shape)
-        self.n_steps, self.domain, self.temperature, self.n_leapfrog = n_steps, domain, temperature, n_leapfrog
-        self.jitter, self.drift_limit, self.target_acceptance = jitter, drift_limit, target_acceptance
+        self.n_steps = n_steps
+        self.domain = domain
+        self.temperature = temperature
+        self.n_leapfrog = n_leapfrog
+        self.jitter = jitter
+        self.drift_limit = drift_limit
+        self.target_acceptance = target_acceptance
         self.learn_rate, self.reflect = learn_rate, reflect
         self.mass: Tensor | None  # [*event]; None: all one
         self.log_step: Tensor

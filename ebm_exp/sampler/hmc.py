@@ -47,7 +47,15 @@ class HMC(Hamiltonian):
         suggested: Annotated[Positive, From("suggest.step_size")] = 1.0,
     ) -> None:
         super().__init__(
-            math.sqrt(suggested) if step_size is None else step_size,
-            n_steps, domain, temperature, n_leapfrog, mass, jitter, drift_limit, target_acceptance,
-            learn_rate, reflect,
-        )  # fmt: skip
+            step_size=math.sqrt(suggested) if step_size is None else step_size,
+            n_steps=n_steps,
+            domain=domain,
+            temperature=temperature,
+            n_leapfrog=n_leapfrog,
+            mass=mass,
+            jitter=jitter,
+            drift_limit=drift_limit,
+            target_acceptance=target_acceptance,
+            learn_rate=learn_rate,
+            reflect=reflect,
+        )

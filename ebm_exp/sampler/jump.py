@@ -76,9 +76,14 @@ class Jump(Sampler):
             raise ValueError(f"kernel: must be a continuous sampler, {type(kernel).__name__} is binary")
         if not proposal.has_density:
             raise ValueError(f"proposal: jumps need a start of known density (uniform, mixture), not {proposal.name}")
-        self.kernel, self.n_steps, self.proposal, self.domain = kernel, n_steps, proposal, domain
+        self.kernel = kernel
+        self.n_steps = n_steps
+        self.proposal = proposal
+        self.domain = domain
         self.n_jumps, self.n_local = n_jumps, n_local
-        self.temperature, self.clamped, self.adjusted = kernel.temperature, kernel.clamped, kernel.adjusted
+        self.temperature = kernel.temperature
+        self.clamped = kernel.clamped
+        self.adjusted = kernel.adjusted
         self.squared = kernel.squared
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> JumpState:

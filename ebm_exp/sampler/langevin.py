@@ -85,8 +85,12 @@ class Langevin(Sampler):
         decay_offset: Positive = 1.0,
     ) -> None:
         super().__init__()
-        self.step_size, self.n_steps, self.domain = step_size, n_steps, domain
-        self.noise_first, self.gradient_clamp, self.clamp = noise_first, gradient_clamp, clamp
+        self.step_size = step_size
+        self.n_steps = n_steps
+        self.domain = domain
+        self.noise_first = noise_first
+        self.gradient_clamp = gradient_clamp
+        self.clamp = clamp
         self.decay_exponent, self.decay_offset = decay_exponent, decay_offset
         self.temperature = 1.0 if noise_std is None else noise_std**2 / step_size
         self.clamped = gradient_clamp is not None or clamp

@@ -35,5 +35,15 @@ class MALA(Hamiltonian):
         reflect: bool = True,
     ) -> None:
         super().__init__(
-            step_size, n_steps, domain, temperature, 1, 1.0, 0.0, drift_limit, target_acceptance, learn_rate, reflect
+            step_size=step_size,
+            n_steps=n_steps,
+            domain=domain,
+            temperature=temperature,
+            n_leapfrog=1,
+            mass=1.0,
+            jitter=0.0,
+            drift_limit=drift_limit,
+            target_acceptance=target_acceptance,
+            learn_rate=learn_rate,
+            reflect=reflect,
         )

@@ -67,10 +67,14 @@ class Tempering(Sampler):
         n_local: PositiveInt = 5,
     ) -> None:
         super().__init__()
-        self.kernel, self.n_steps, self.n_replicas = kernel, n_steps, n_replicas
+        self.kernel = kernel
+        self.n_steps = n_steps
+        self.n_replicas = n_replicas
         self.ratio, self.n_local = ratio, n_local
         self.temperature, self.clamped = kernel.temperature, kernel.clamped
-        self.adjusted, self.binary, self.squared = kernel.adjusted, kernel.binary, kernel.squared
+        self.adjusted = kernel.adjusted
+        self.binary = kernel.binary
+        self.squared = kernel.squared
 
     def init(self, energy: EnergyFn, x: Batch, n_adapt: int = 0) -> TemperingState:
         r = self.n_replicas

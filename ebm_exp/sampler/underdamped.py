@@ -88,8 +88,13 @@ class Underdamped(Sampler):
         suggested: Annotated[Positive, From("suggest.step_size")] = 1.0,
     ) -> None:
         super().__init__()
-        self.n_steps, self.domain, self.temperature, self.friction = n_steps, domain, temperature, friction
-        self.target_fidelity, self.learn_rate, self.reflect = target_fidelity, learn_rate, reflect
+        self.n_steps = n_steps
+        self.domain = domain
+        self.temperature = temperature
+        self.friction = friction
+        self.target_fidelity = target_fidelity
+        self.learn_rate = learn_rate
+        self.reflect = reflect
         self.log_step: Tensor
         self.register_buffer(
             "log_step", torch.tensor(math.log(math.sqrt(suggested) if step_size is None else step_size))

@@ -39,8 +39,13 @@ class Chains(Fresh):
         temperature: Annotated[Positive, From("temperature")] = 1.0,
         n_adapt: NonNegativeInt | None = None,
     ) -> None:
-        self.sampler, self.engine, self.dataset, self.temperature = sampler, engine, dataset, temperature
-        self.start, self.n_steps, self.n_adapt = start, n_steps, n_adapt
+        self.sampler = sampler
+        self.engine = engine
+        self.dataset = dataset
+        self.temperature = temperature
+        self.start = start
+        self.n_steps = n_steps
+        self.n_adapt = n_adapt
 
     def moved_by(self, energy: Energy) -> Energy:
         return energy.of_data()

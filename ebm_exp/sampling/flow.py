@@ -62,8 +62,12 @@ class Flow(Fresh):
         diffusion: Positive = 1.0,
         guidance: NonNegative = 1.0,
     ) -> None:
-        self.engine, self.dataset, self.noise = engine, dataset, noise
-        self.n_steps, self.method, self.t_end = n_steps, method, t_end
+        self.engine = engine
+        self.dataset = dataset
+        self.noise = noise
+        self.n_steps = n_steps
+        self.method = method
+        self.t_end = t_end
         self.diffusion, self.guidance = diffusion, guidance
 
     def moved_by(self, energy: Energy) -> Energy:

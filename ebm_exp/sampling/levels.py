@@ -57,8 +57,14 @@ class Levels(Fresh):
             raise ValueError(f"sampler: {type(sampler).__name__} moves points of two levels, noised points have more")
         if t_first is not None and not 0 < t_first < noise.t_density:
             raise ValueError(f"t_first: must be in (0, {noise.t_density:g}), before noise.t_density, got {t_first:g}")
-        self.sampler, self.engine, self.dataset, self.noise = sampler.unbounded(), engine, dataset, noise
-        self.n_levels, self.n_steps, self.n_adapt, self.t_first = n_levels, n_steps, n_adapt, t_first
+        self.sampler = sampler.unbounded()
+        self.engine = engine
+        self.dataset = dataset
+        self.noise = noise
+        self.n_levels = n_levels
+        self.n_steps = n_steps
+        self.n_adapt = n_adapt
+        self.t_first = t_first
 
     def moved_by(self, energy: Energy) -> Energy:
         if "t" not in energy.context:

@@ -33,7 +33,9 @@ class Linear(Schedule):
     """
 
     def __init__(self, decay_steps: PositiveInt, warmup_steps: NonNegativeInt = 0) -> None:
-        self.decay_steps, self.warmup_steps, self.ends_at = decay_steps, warmup_steps, decay_steps
+        self.decay_steps = decay_steps
+        self.warmup_steps = warmup_steps
+        self.ends_at = decay_steps
 
     def decay(self, step: int) -> float:
         return 1 - min(1.0, step / self.decay_steps)
@@ -48,7 +50,9 @@ class Cosine(Schedule):
     """
 
     def __init__(self, decay_steps: PositiveInt, warmup_steps: NonNegativeInt = 0) -> None:
-        self.decay_steps, self.warmup_steps, self.ends_at = decay_steps, warmup_steps, decay_steps
+        self.decay_steps = decay_steps
+        self.warmup_steps = warmup_steps
+        self.ends_at = decay_steps
 
     def decay(self, step: int) -> float:
         return (1 + math.cos(math.pi * min(1.0, step / self.decay_steps))) / 2
@@ -64,7 +68,9 @@ class Staircase(Schedule):
     """
 
     def __init__(self, decay_steps: PositiveInt, decay_rate: Probability, warmup_steps: NonNegativeInt = 0) -> None:
-        self.decay_steps, self.decay_rate, self.warmup_steps = decay_steps, decay_rate, warmup_steps
+        self.decay_steps = decay_steps
+        self.decay_rate = decay_rate
+        self.warmup_steps = warmup_steps
 
     def decay(self, step: int) -> float:
         return self.decay_rate ** (step // self.decay_steps)

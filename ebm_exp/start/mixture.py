@@ -67,7 +67,9 @@ class Mixture(Start):
         conditional: Conditional = False,
     ) -> None:
         super().__init__()
-        self.dataset, self.domain, self.conditional = dataset, dataset.domain, conditional
+        self.dataset = dataset
+        self.domain = dataset.domain
+        self.conditional = conditional
         self.bounded, self.uniform_share = bounded, uniform_share
         fit = _fitted(dataset, n_components, bounded, variance_floor)
         covariances = torch.from_numpy(fit.covariances_)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from ebm_exp.config.override import pairs
 from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import Results, Setting, read
-from ebm_exp.sweep.text import brief, duration, finite, number, pairs, short_keys
+from ebm_exp.text import brief, duration, finite, number, short_keys
 
 __all__ = ["line", "read", "table"]
 

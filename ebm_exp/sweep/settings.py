@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ebm_exp.config.override import pairs
 from ebm_exp.config.tree import look_up
 from ebm_exp.sweep.directory import Job, SweepDirectory
-from ebm_exp.sweep.text import finite, number, pairs, with_error
+from ebm_exp.text import finite, number, with_error
 
 SEED = "seed"  # jobs that differ in it alone are one setting
 STATES = ("finished", "pruned", "diverged", "failed", "stopped", "running", "killed", "waiting", "unreadable")

@@ -44,7 +44,7 @@ def test_numbers_are_kept_with_what_made_them(cli: Cli, run: Path) -> None:
     assert len(made["sha256"]) == 64
     assert made["command"].startswith(f"python evaluate.py run={run} 'evaluator=[frechet,mmd]'")
     assert {"torch", "torchmetrics", "ebm-exp", "python"} <= set(made["versions"])
-    assert f"frechet_pixels  {score['value']:.4g}"[:20] in done.stdout.replace("   ", "  ")
+    assert f"frechet_pixels {score['value']:.4g} 64 ↓" in " ".join(done.stdout.split())
     folder = next((run / "evaluations").iterdir())
     assert json.loads((folder / "evaluation.json").read_text())["scores"]["mmd2"]["value"] == scores["mmd2"]["value"]
 

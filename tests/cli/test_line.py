@@ -16,6 +16,7 @@ from ebm_exp.cli.checks import (
 )
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.mends import hold_back, name_start, quote_home, split_runs
+from ebm_exp.cli.saved import find_start
 from ebm_exp.cli.stamp import claim_stamp
 from ebm_exp.config.errors import UserError
 from ebm_exp.shell import override
@@ -158,6 +159,16 @@ def test_a_directory_with_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "summary.json").touch()
     with pytest.raises(UserError, match="holds a run already; go on with resume="):
         refuse_used_directory(given)
+
+
+def test_what_may_change_in_a_run_that_goes_on(trained: Path) -> None:
+    run, display = f"resume={trained}", ("logger.wandb.mode=offline", "dataset.path=x", "guard.on_divergence=warn")
+    start = find_start(line(run, *display, "attempt=next", "seed=3"))
+    assert start.primary == "resumed_run"
+    assert start.line.words[-2:] == [f"hydra.run.dir='{trained}'", "hydra.output_subdir=null"]
+    assert not start.line.has("attempt")  # its number is in the config
+    with pytest.raises(UserError, match=r"seed: cannot change .*; only trainer.* and device may\.\n.*attempt"):
+        find_start(line(run, "seed=3"))
 
 
 def test_starts_of_one_second_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

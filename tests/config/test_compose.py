@@ -51,9 +51,9 @@ def test_what_was_typed_is_no_remnant() -> None:
 
 
 def test_a_key_that_a_file_leaves_to_the_constructor_may_be_typed() -> None:
-    _, config = load("buffer.storage=uint8", "energy=igebm", "energy.skip_kernel=3")
-    assert (config.buffer.storage, config.energy.skip_kernel) == ("uint8", 3)
-    assert list(config.hydra.overrides.task) == ["buffer.storage=uint8", "energy=igebm", "energy.skip_kernel=3"]
+    _, config = load("optimizer.eps=0.5", "energy=igebm", "energy.skip_kernel=3")
+    assert (config.optimizer.eps, config.energy.skip_kernel) == (0.5, 3)
+    assert list(config.hydra.overrides.task) == ["optimizer.eps=0.5", "energy=igebm", "energy.skip_kernel=3"]
 
 
 def test_a_typed_target_takes_over_a_node_without_what_it_does_not_take() -> None:

@@ -11,7 +11,7 @@ import pytest
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweep.results import line, read, table
 from ebm_exp.sweep.settings import score
-from ebm_exp.sweep.text import brief, number, short_keys, with_error
+from ebm_exp.text import brief, number, short_keys, with_error
 
 KEYS = ["seed", "sampler.step_size"]
 DEFAULTS = {"seed": 0, "sampler.step_size": 2.0}
@@ -142,6 +142,7 @@ def test_a_mean_has_the_digits_that_its_error_leaves() -> None:
     assert with_error(1523.0, 210.0) == "1520 ± 210"
     assert with_error(3.1e-9, 2e-10) == "3.100e-09 ± 2.0e-10"
     assert with_error(9.99, 0.0996) == "9.99 ± 0.10"
+    assert with_error(0.999997, 3.5e-6) == "0.9999970 ± 3.5e-06"
     assert number(12345678.0) == "1.235e+07"
     assert [brief(text) for text in ("7.427579810320023", "1e-3", "1234567890", "[256,256,256]")] == [
         "7.428", "1e-3", "1234567890", "[256,256,256]",

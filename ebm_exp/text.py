@@ -1,16 +1,9 @@
-"""Keys, values and numbers of a sweep as text for people."""
+"""Keys and numbers as text for people."""
 
 import math
 import re
 from collections.abc import Iterable
 from typing import Any
-
-from ebm_exp.config.override import Override
-
-
-def pairs(overrides: Iterable[str]) -> list[tuple[str, str]]:
-    """Keys and values of overrides, as text."""
-    return [(each.key, each.text or "") for each in map(Override.read, overrides)]
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
@@ -67,10 +60,12 @@ def with_error(value: float, se: float) -> str:
     if se <= 0 or not math.isfinite(se):
         return f"{number(value)} ± {number(se)}"
     decimals = 1 - int(f"{se:.1e}".partition("e")[2])
-    if decimals > 6 or decimals < -3:
+    is_small = decimals > 6
+    if decimals < -3 or (is_small and abs(value) < 1e-3):
         return f"{value:.3e} ± {se:.1e}"
     places = max(0, decimals)
-    return f"{round(value, decimals):.{places}f} ± {round(se, decimals):.{places}f}"
+    error = f"{se:.1e}" if is_small else f"{round(se, decimals):.{places}f}"
+    return f"{round(value, decimals):.{places}f} ± {error}"
 
 
 def duration(minutes: Any) -> str:
