@@ -321,7 +321,7 @@ def test_one_buffer_and_one_sampler_are_shared() -> None:
 
 def test_nothing_is_built_that_nobody_asks_for() -> None:
     parts = Parts(composed("objective=cd"))
-    assert parts["objective"].buffer is None
+    assert parts["objective"].sampler is parts["sampler"]
     assert "buffer" not in parts._built
     assert "evaluator" not in parts._built
 
