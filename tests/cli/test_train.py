@@ -153,6 +153,7 @@ def test_kill_and_resume_equals_an_uninterrupted_run(
     cli: Cli, warm: Warm, tmp_path: Path, choices: list[str], process: bool
 ) -> None:
     common = [*TINY, *choices, "trainer.checkpoint_every_steps=10", "trainer.log_every_steps=4", "seed=3"]
+    common += [] if process else ["logger.mode=disabled"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     done = cli("train.py", *common, "trainer.max_steps=20", f"hydra.run.dir={whole}")
     assert done.returncode == 0, done.stderr
@@ -222,7 +223,7 @@ def test_a_flow_goes_on_exactly_and_is_drawn_from(cli: Cli, tmp_path: Path) -> N
 def test_a_stop_by_a_signal_leaves_no_trace_in_the_rows(cli: Cli, warm: Warm, tmp_path: Path) -> None:
     common = [*TINY, "logger.mode=disabled", "trainer.checkpoint_every_steps=200", "trainer.log_every_steps=60"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    common += ["trainer.max_steps=600", "sampler.n_steps=20"]
+    common += ["trainer.max_steps=600", "sampler.n_steps=8"]
     assert cli("train.py", *common, f"hydra.run.dir={whole}").returncode == 0
     command, null = ["train.py", *common, f"hydra.run.dir={stopped}"], Path(os.devnull)
     running = warm.start(command, environment(), null, null)

@@ -17,6 +17,7 @@ from ebm_exp.config.build import Parts, Suggestions, set_deterministic
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
+from ebm_exp.evaluator import classifier
 from ebm_exp.mode import Mode
 from ebm_exp.random import Stream
 from ebm_exp.run.directory import RunDirectory
@@ -174,7 +175,10 @@ def test_experiments_that_are_alike_build_and_differ_in_numbers_and_data(experim
 
 
 @pytest.mark.parametrize("experiment", DISTINCT)
-def test_every_experiment_runs_two_steps(experiment: str, tmp_path: Path, classifiers: Path, unchecked: None) -> None:
+def test_every_experiment_runs_two_steps(
+    experiment: str, tmp_path: Path, classifiers: Path, unchecked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier, "N_STEPS", 5)
     config = shrunk(experiment)
     run_two_steps(config, tmp_path, classifiers)
 
