@@ -49,9 +49,9 @@ def kind_of(key: str) -> str:
     return next(kind for pattern, kind in _KINDS if re.fullmatch(pattern, key, re.DOTALL))
 
 
-def is_place(key: str) -> bool:
-    """Whether its value says where something lies."""
-    return kind_of(key) == "place"
+def is_data(key: str) -> bool:
+    """Whether its value says where the data lie."""
+    return re.fullmatch(r"dataset\.([\w.]+\.)?(root|path)", key) is not None
 
 
 def is_path(key: str) -> bool:

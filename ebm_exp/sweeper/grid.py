@@ -8,8 +8,6 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.keys import tells_jobs_apart
-from ebm_exp.config.override import key_of
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.plan import (
@@ -24,6 +22,7 @@ from ebm_exp.sweeper.plan import (
     keys_of,
     moved,
     resolved,
+    telling,
     wishes,
 )
 from ebm_exp.sweeper.worker import Worker, at_work, leave, tell_start
@@ -44,7 +43,7 @@ def run(context: HydraContext, task: TaskFunction, master: DictConfig, arguments
     given = has_typed(master, "hydra.sweep.dir")
     wanted = Path(str(composed[0].hydra.sweep.dir)) if given else composer.directory(composed)
     new, retry = wishes(jobs[0].config)
-    sweep, is_there = find(wanted, arguments, given, new)
+    sweep, is_there = find(wanted, arguments, jobs[0].config, given=given, new=new)
     if is_there:
         jobs = _numbered_as_before(composer, sweep, jobs, arguments)
     left = [job for job in jobs if _is_left(sweep, job, retry)]
@@ -89,7 +88,7 @@ def _numbered_as_before(
 ) -> list[Planned]:
     """Jobs under the numbers they had when the sweep began: the same values may be typed in another order."""
     before = sweep.record()["arguments"]
-    if [a for a in before if tells_jobs_apart(key_of(a))] == [a for a in arguments if tells_jobs_apart(key_of(a))]:
+    if telling(before) == telling(arguments):
         return jobs
     numbers = {frozenset(varied): i for i, (varied, _) in enumerate(grid(composer.parse(before)))}
     return sorted(job._replace(number=numbers[frozenset(job.overrides)]) for job in jobs)

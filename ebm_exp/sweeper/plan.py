@@ -12,10 +12,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.keys import is_place, tells_jobs_apart
+from ebm_exp.config.keys import is_data, tells_jobs_apart
 from ebm_exp.config.override import Override as Typed
 from ebm_exp.config.override import key_of
 from ebm_exp.config.tree import leaves, look_up
+from ebm_exp.config.trust import ANY
 from ebm_exp.shell import quoted
 from ebm_exp.sweep.directory import SweepDirectory
 
@@ -118,9 +119,15 @@ def keys_of(overrides: Iterable[Override]) -> list[str]:
     return list(dict.fromkeys(key_of(o.input_line or "") for o in overrides if o.is_sweep_override()))
 
 
+def telling(arguments: Iterable[str]) -> list[str]:
+    """Those of the overrides that tell a sweep from another; of places those that the sweep itself varies."""
+    read = [(argument, Typed.read(argument)) for argument in arguments]
+    return [word for word, typed in read if tells_jobs_apart(typed.key) or len(typed.values) > 1]
+
+
 def identity(arguments: Iterable[str]) -> list[str]:
     """What tells a sweep's command from another."""
-    return sorted(argument for argument in arguments if tells_jobs_apart(key_of(argument)))
+    return sorted(telling(arguments))
 
 
 def is_same(record: Mapping[str, Any], arguments: Iterable[str]) -> bool:
@@ -139,11 +146,21 @@ def is_same(record: Mapping[str, Any], arguments: Iterable[str]) -> bool:
 
 
 def moved(record: Mapping[str, Any], arguments: Iterable[str]) -> list[str]:
-    """A line on each place that a command names otherwise than the one that began the sweep."""
+    """A line on each place of data that a command names otherwise than the one that began the sweep."""
     before = {typed.key: typed.text for typed in map(Typed.read, record.get("arguments", []))}
     now = {typed.key: typed.text for typed in map(Typed.read, arguments)}
-    places = [key for key in now if is_place(key) and before.get(key, now[key]) != now[key]]
-    return [f"{key}: was {before[key]}, the same data elsewhere? sweep=new begins another" for key in places]
+    places = [key for key in sorted({*before, *now}) if is_data(key) and before.get(key) != now.get(key)]
+    return [f"{key}: was {before.get(key, 'not given')}, the data are the same" for key in places]
+
+
+def _has_same_data(sweep: SweepDirectory, arguments: Iterable[str], config: Mapping[str, Any]) -> bool:
+    """Whether the jobs of a sweep were trained on the data of a command; asked of the data where these have moved."""
+    trained = {job.summary["data"]["fingerprint"] for job in sweep.jobs() if "data" in job.summary}
+    if not trained or not moved(sweep.record(), arguments):
+        return True
+    from ebm_exp.config.build import Parts  # late: it imports torch
+
+    return Parts(config, allowed=ANY)["dataset"].facts()["fingerprint"] in trained
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -160,12 +177,15 @@ def _shown(config: Mapping[str, Any], key: str) -> str:
     return str(config[key]) if key in config else "nothing"
 
 
-def find(wanted: Path, arguments: list[str], given: bool, new: bool) -> tuple[SweepDirectory, bool]:
+def find(
+    wanted: Path, arguments: list[str], config: Mapping[str, Any], *, given: bool, new: bool
+) -> tuple[SweepDirectory, bool]:
     """The directory of a sweep, and whether it is there already.
 
     Args:
         wanted: where a new one would lie.
         arguments: the command's.
+        config: of one of its jobs.
         given: the directory was typed: it is that one or none.
         new: ``sweep=new``.
 
@@ -182,6 +202,8 @@ def find(wanted: Path, arguments: list[str], given: bool, new: bool) -> tuple[Sw
         if not is_same(record, arguments):
             theirs = " ".join(record.get("overrides", []))
             raise UserError(f"hydra.sweep.dir: {wanted} holds the sweep of another command ({theirs})")
+        if not _has_same_data(sweep, arguments, config):
+            raise UserError(f"hydra.sweep.dir: {wanted} holds this sweep over other data")
         if new:
             raise UserError(f"sweep: {wanted} holds this sweep already; give another hydra.sweep.dir, or sweep=auto")
         return sweep, True
@@ -190,7 +212,8 @@ def find(wanted: Path, arguments: list[str], given: bool, new: bool) -> tuple[Sw
         same = [sweep for sweep in found if is_same(sweep.record(), arguments)]
         unfinished = [sweep for sweep in same if not is_complete(sweep)]
         for sweep in (*unfinished, *same):
-            return sweep, True
+            if _has_same_data(sweep, arguments, config):
+                return sweep, True
     return SweepDirectory(wanted), False
 
 

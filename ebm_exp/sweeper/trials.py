@@ -103,7 +103,7 @@ def run(
     new, _ = wishes(config)
     is_given = has_typed(master, "hydra.sweep.dir")
     wanted = Path(str(composed.hydra.sweep.dir)) if is_given else composer.directory([composed])
-    sweep, is_there = find(wanted, arguments, is_given, new)
+    sweep, is_there = find(wanted, arguments, config, given=is_given, new=new)
     described = {"params": varied, "when": settings.when}
     if not is_there:
         metrics = settings.metrics or [config["optimized_metric"]]

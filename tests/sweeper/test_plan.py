@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.plan import differences, find, grid, identity, is_complete, keys_of, moved
@@ -61,15 +62,15 @@ def sweep_at(path: Path, overrides: list[str], n: int = 1, complete: bool = Fals
 def test_the_newest_unfinished_sweep_of_the_same_command_goes_on(tmp_path: Path) -> None:
     same, wanted = ["seed=1,2", "energy=mlp", "logger.mode=offline", "device=cpu"], tmp_path / "2026-03"
     assert identity(same) == ["energy=mlp", "seed=1,2"]
-    assert find(wanted, same, given=False, new=False)[1] is False
+    assert find(wanted, same, {}, given=False, new=False)[1] is False
     sweep_at(tmp_path / "2026-01", same)
     sweep_at(tmp_path / "2026-02", same, complete=True)
     sweep_at(tmp_path / "2026-02b", ["seed=1,2,3"])
-    found, is_there = find(wanted, same, given=False, new=False)
+    found, is_there = find(wanted, same, {}, given=False, new=False)
     assert (found.path.name, is_there) == ("2026-01", True)
     sweep_at(tmp_path / "2026-01", same, complete=True)
-    assert find(wanted, same, given=False, new=False)[0].path.name == "2026-02"
-    found, is_there = find(wanted, same, given=False, new=True)
+    assert find(wanted, same, {}, given=False, new=False)[0].path.name == "2026-02"
+    found, is_there = find(wanted, same, {}, given=False, new=True)
     assert (found.path, is_there) == (wanted, False)
 
 
@@ -79,25 +80,48 @@ def test_data_that_moved_make_no_other_sweep_and_are_told(tmp_path: Path) -> Non
     command = ["python", "train.py", "-m", *older[:4]]  # the last was added, when an experiment left it behind
     sweep_at(tmp_path / "1", older, command=command, arguments=older)
     now = ["dataset.root=/b", *older[1:4]]
-    found, is_there = find(tmp_path / "2", now, given=False, new=False)
+    found, is_there = find(tmp_path / "2", now, {}, given=False, new=False)
     assert is_there
-    assert moved(found.record(), now) == ["dataset.root: was /a, the same data elsewhere? sweep=new begins another"]
-    assert not find(tmp_path / "2", [*now[:3]], given=False, new=False)[1]
+    assert moved(found.record(), now) == ["dataset.root: was /a, the data are the same"]
+    assert not find(tmp_path / "2", [*now[:3]], {}, given=False, new=False)[1]
+
+
+def test_other_data_make_another_sweep(tmp_path: Path) -> None:
+    table = {"_target_": "ebm_exp.dataset.Table", "name": "t", "path": str(tmp_path / "a.csv"), "noise_std": 0.0}
+    for name, x in (("a", 1), ("b", 1), ("c", 2)):
+        rows = "\n".join(f"{i**x}.5,{i % 7}" for i in range(40))
+        (tmp_path / f"{name}.csv").write_text(f"u,v\n{rows}\n")
+    configs = {
+        name: {"dataset": table | {"path": str(tmp_path / f"{name}.csv")}, "device": "cpu", "seed": 0} for name in "abc"
+    }
+    words = {name: ["seed=1,2", f"dataset.path={tmp_path}/{name}.csv"] for name in "abc"}
+    sweep = sweep_at(tmp_path / "s" / "1", words["a"], arguments=words["a"])
+    sweep.run(0).path.mkdir()
+    sweep.run(0).write_summary({"data": Parts(configs["a"])["dataset"].facts(), "state": "finished"})
+    sweep.claim(0, ("seed=1",), configs["a"])
+    for name, is_same in (("a", True), ("b", True), ("c", False)):
+        assert find(tmp_path / "s" / "2", words[name], configs[name], given=False, new=False)[1] is is_same, name
+    with pytest.raises(UserError, match="holds this sweep over other data"):
+        find(sweep.path, words["c"], configs["c"], given=True, new=False)
+
+
+def test_places_that_vary_tell_sweeps_apart() -> None:
+    assert identity(["dataset.path=a,b", "seed=1"]) == ["dataset.path=a,b", "seed=1"]
 
 
 def test_a_directory_that_was_typed_is_that_one_or_none(tmp_path: Path) -> None:
     mine = ["seed=1,2"]
-    assert find(tmp_path / "none", mine, given=True, new=False)[1] is False
+    assert find(tmp_path / "none", mine, {}, given=True, new=False)[1] is False
     sweep = sweep_at(tmp_path / "a", mine)
-    assert find(sweep.path, mine, given=True, new=False)[1] is True
+    assert find(sweep.path, mine, {}, given=True, new=False)[1] is True
     with pytest.raises(UserError, match=r"holds the sweep of another command \(seed=1,2\)"):
-        find(sweep.path, ["seed=1,3"], given=True, new=False)
+        find(sweep.path, ["seed=1,3"], {}, given=True, new=False)
     with pytest.raises(UserError, match="holds this sweep already"):
-        find(sweep.path, mine, given=True, new=True)
+        find(sweep.path, mine, {}, given=True, new=True)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").touch()
     with pytest.raises(UserError, match="holds other files"):
-        find(tmp_path / "b", mine, given=True, new=False)
+        find(tmp_path / "b", mine, {}, given=True, new=False)
 
 
 def test_a_sweep_is_complete_when_its_jobs_have_ended(tmp_path: Path) -> None:
