@@ -276,10 +276,11 @@ def test_without_a_directory_the_same_command_finds_its_sweep(warm: Warm, tmp_pa
     script = tmp_path / "train.py"
     script.write_text("import os\nos.chdir(os.environ['HERE'])\nfrom ebm_exp.cli.commands import train\ntrain()\n")
     here = environment() | {"HERE": str(tmp_path)}
+    small = (*SMALL, "dataset.n_train=500", "dataset.n_test=100", "optimized_metric=null", *EVERY)
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         return warm.run(
-            [str(script), "-m", "dataset=two_moons,rings", *TINY, "trainer.max_steps=2", *more], here, tmp_path, 120
+            [str(script), "-m", "dataset=two_moons,rings", *small, *more], here, tmp_path, 120
         )
 
     first = run()
