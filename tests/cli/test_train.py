@@ -153,11 +153,11 @@ def test_kill_and_resume_equals_an_uninterrupted_run(
     cli: Cli, warm: Warm, tmp_path: Path, choices: list[str], process: bool
 ) -> None:
     common = [*TINY, *choices, "trainer.checkpoint_every_steps=10", "trainer.log_every_steps=4", "seed=3"]
-    common += [] if process else ["logger.mode=disabled"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = cli("train.py", *common, "trainer.max_steps=20", f"hydra.run.dir={whole}")
+    done = cli("train.py", *common, "logger.mode=disabled", "trainer.max_steps=20", f"hydra.run.dir={whole}")
     assert done.returncode == 0, done.stderr
     # The chain is made long after nothing: the process dies with step 10 saved and the rest lost.
+    common += [] if process else ["logger.mode=disabled"]
     slow = [*common, "trainer.max_steps=20", f"hydra.run.dir={broken}", f"logger.dir={tmp_path}"]
     command, null = ["train.py", *slow], Path(os.devnull)
     running = warm.start(command, environment(), null, null)
