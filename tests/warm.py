@@ -26,7 +26,9 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parents[1]
 # Beside ebm_exp, what a run imports late; none of them starts a thread, and a process with threads must not fork.
 IMPORTED = "torch torch._dynamo torchvision hydra omegaconf pydantic sklearn.datasets torchmetrics PIL.Image wandb "
-IMPORTED += "sklearn.datasets.data sklearn.datasets.descr matplotlib.backends.backend_agg PIL.features wandb.apis.public "
+IMPORTED += (
+    "sklearn.datasets.data sklearn.datasets.descr matplotlib.backends.backend_agg PIL.features wandb.apis.public "
+)
 IMPORTED += "wandb.sdk.lib.gitlib wandb.sdk.launch wandb.sdk.launch.inputs.internal torch.utils.serialization.config"
 
 SMALL = (  # a run of a second

@@ -18,7 +18,14 @@ from tests.warm import SMALL, Child, Warm, begins_with, environment
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TINY = (*SMALL[:4], "evaluator=mmd", "dataset.suggest.n_samples=16", "logger.mode=disabled", "device=cpu")
 EVERY = ("trainer.evaluate_every_steps=10000", "trainer.image_every_steps=10000", "trainer.checkpoint_every_steps=50")
-GRID = ("seed=1,2", "sampler.step_size=0.5,2", *TINY, "optimized_metric=eval/mmd2", *EVERY)
+GRID = (
+    "seed=1,2",
+    "sampler.step_size=0.5,2",
+    *TINY,
+    "optimized_metric=eval/mmd2",
+    "evaluator.mmd.bandwidths=[1]",
+    *EVERY,
+)
 GRID += ("guard.on_divergence=warn",)  # three steps of a chain cannot follow
 
 
@@ -279,9 +286,7 @@ def test_without_a_directory_the_same_command_finds_its_sweep(warm: Warm, tmp_pa
     small = (*SMALL, "optimized_metric=null")
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
-        return warm.run(
-            [str(script), "-m", "dataset=digits,synthetic", *small, *more], here, tmp_path, 120
-        )
+        return warm.run([str(script), "-m", "dataset=digits,synthetic", *small, *more], here, tmp_path, 120)
 
     first = run()
     assert first.returncode == 0, first.stderr

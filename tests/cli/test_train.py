@@ -221,16 +221,16 @@ def test_a_flow_goes_on_exactly_and_is_drawn_from(cli: Cli, tmp_path: Path) -> N
 
 
 def test_a_stop_by_a_signal_leaves_no_trace_in_the_rows(cli: Cli, warm: Warm, tmp_path: Path) -> None:
-    common = [*TINY, "logger.mode=disabled", "trainer.checkpoint_every_steps=200", "trainer.log_every_steps=60"]
+    common = [*TINY, "logger.mode=disabled", "trainer.checkpoint_every_steps=100", "trainer.log_every_steps=30"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    common += ["trainer.max_steps=600", "sampler.n_steps=8"]
+    common += ["trainer.max_steps=300", "sampler.n_steps=8"]
     assert cli("train.py", *common, f"hydra.run.dir={whole}").returncode == 0
     command, null = ["train.py", *common, f"hydra.run.dir={stopped}"], Path(os.devnull)
     running = warm.start(command, environment(), null, null)
-    signal_at(stopped / "checkpoints" / "step_00000200.pt", running, signal.SIGTERM)
+    signal_at(stopped / "checkpoints" / "step_00000100.pt", running, signal.SIGTERM)
     summary = json.loads((stopped / "summary.json").read_text())
     assert summary["state"] == "stopped"
-    assert 200 <= summary["step"] < 600
+    assert 100 <= summary["step"] < 300
     assert (stopped / "checkpoints" / f"step_{summary['step']:08d}.pt").is_file()
     assert cli("train.py", f"resume={stopped}").returncode == 0
     rows = [
@@ -259,6 +259,7 @@ def test_multirun_gives_runs_of_their_own_in_one_group(cli: Cli, tmp_path: Path)
             f"hydra.sweep.dir={sweep}",
             "sampler.n_steps=2",
             "sampling.n_steps=2",
+            "trainer.batch_size=16",
             "evaluator=none",
             "logger.mode=offline",
         ),

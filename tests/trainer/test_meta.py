@@ -18,9 +18,11 @@ from ebm_exp.random import Stream
 from tests.config.test_conf import DISTINCT, composed, fewer_components, shrunk
 
 META = torch.device("meta")
+# Here, du2021/digits_small with another buffer and du2021/cifar10 with other augmentations, which stay on the host.
+LEFT_OUT = ("experiment=du2021/digits", "experiment=du2021/fashion_mnist")
 
 
-@pytest.mark.parametrize("experiment", DISTINCT)
+@pytest.mark.parametrize("experiment", [experiment for experiment in DISTINCT if experiment not in LEFT_OUT])
 def test_a_step_and_a_draw_ask_the_device_for_nothing(
     experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unchecked: None
 ) -> None:
