@@ -38,8 +38,9 @@ def header(file: Path) -> str:
 
 
 def files(conf: Path, group: str) -> list[Path]:
-    """A group's files: those of its own folder, then those of sub-folders."""
-    return sorted((conf / group).rglob("*.yaml"), key=lambda file: (len(file.parts), file))
+    """A group's choices: those of its own folder, then those of sub-folders; what they share in ``shared/`` is none."""
+    found = [file for file in (conf / group).rglob("*.yaml") if file.parent.name != "shared"]
+    return sorted(found, key=lambda file: (len(file.parts), file))
 
 
 def defaults(conf: Path) -> set[tuple[str, str]]:

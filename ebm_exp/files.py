@@ -1,13 +1,14 @@
 """Files that are whole or absent, and written through no link."""
 
 import errno
+import json
 import os
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")  # names beside a file that is being replaced
 
@@ -42,6 +43,15 @@ def replace_text(path: Path, text: str) -> None:
     """Replace a file by a text in UTF-8."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A JSON file's object; empty where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def disk_problem(error: BaseException) -> str | None:

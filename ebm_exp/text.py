@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -49,6 +49,16 @@ def brief(text: str) -> str:
     """
     value = finite(text) if len(text) > 8 else None
     return text if value is None or text.lstrip("-").isdecimal() else number(value)
+
+
+def cut(text: str, longest: int) -> str:
+    """A text that fits."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def describe(values: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """``step_size=2 lr=0.001``: values under the names of their keys, or under the keys."""
+    return " ".join(f"{names.get(key, key)}={brief(value)}" for key, value in values.items())
 
 
 def with_error(value: float, se: float) -> str:

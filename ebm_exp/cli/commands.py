@@ -12,6 +12,7 @@ from ebm_exp.cli.entry import Launch, run_entry_point
 if TYPE_CHECKING:
     from ebm_exp.config.build import Parts
     from ebm_exp.run.directory import RunDirectory
+    from ebm_exp.run.loaded import LoadedRun
     from ebm_exp.trainer.experiment import Experiment
     from ebm_exp.trainer.outcome import Outcome
 
@@ -33,15 +34,12 @@ def evaluate() -> None:
 
 def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
     """One training run."""
-    from ebm_exp.config.build import set_deterministic
     from ebm_exp.config.errors import UserError
     from ebm_exp.report import tell_report
     from ebm_exp.run.directory import RunDirectory
-    from ebm_exp.run.lock import claimed
 
-    set_deterministic(config.get("deterministic", False))
     directory = RunDirectory(launch.run_dir)
-    with claimed(directory, "resume" if config["resume"] else "hydra.run.dir"):
+    with directory.claimed("resume" if config["resume"] else "hydra.run.dir"):
         refused = False
         try:
             return _attempts(config, launch, directory)
@@ -70,7 +68,7 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory")
     else:
         if "data" in (began := directory.summary()):
             check_data(experiment.dataset, began["data"])
-        attempt.asked(directory, config, state["step"])
+        attempt.begin_if_asked(directory, config, state["step"])
     while True:
         trainer, logger = parts["trainer"], parts["logger"]
         outcome = Session(trainer, experiment, directory, logger, state, launch.prune, launch.group).run()
@@ -95,34 +93,43 @@ def _build(config: dict[str, Any], state: dict[str, Any] | None, launch: Launch)
     return parts, experiment
 
 
+def _open_run(config: dict[str, Any], launch: Launch, **more: Any) -> "LoadedRun":
+    """The trained run that a command names, with what the command replaces in its config."""
+    from ebm_exp.run.loaded import LoadedRun
+
+    more |= {"allowed": launch.allowed, "trained_by": launch.saved}
+    run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **_choose_weights(config), **more)
+    run.parts["logger"]  # refuses its settings before anything is drawn
+    return run
+
+
+def _choose_weights(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: config[key] for key in ("weights", "checkpoint")}
+
+
 def _sample(config: dict[str, Any], launch: Launch) -> None:
     """Load what was trained, let the mode draw, and say and log what it left."""
     from ebm_exp import memory
-    from ebm_exp.config.build import set_deterministic
     from ebm_exp.config.errors import UserError
-    from ebm_exp.logger.console import Steps
+    from ebm_exp.logger.console import count_steps
     from ebm_exp.mode import Request, log_drawn
-    from ebm_exp.run.loaded import LoadedRun, load_run
+    from ebm_exp.run.loaded import load_run
 
     if config["n_steps"] is not None:
         if "n_steps" not in config["sampling"]:
             raise UserError(f"n_steps: {config['sampling']['_target_']} takes none")
         config["sampling"]["n_steps"] = config["n_steps"]
-    set_deterministic(config.get("deterministic", False))
-    chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
-    of_run = {"allowed": launch.allowed, "trained_by": launch.saved, **chosen}
-    run = LoadedRun(config["run"], config | {"seed": config["run_seed"]}, **of_run)
+    run, chosen = _open_run(config, launch), _choose_weights(config)
     others = tuple(load_run(path, config["trust"], config["device"], **chosen) for path in config["others"])
     mode = run.parts.construct("mode", config["mode"])
-    run.parts["logger"]  # refuses its settings before anything is drawn
     dataset, device = run.parts["dataset"], run.parts["device"]
     needed = 2 * config["n_samples"] * math.prod(dataset.event_shape) * 4  # where they begin, where they end
     try:
         memory.refuse("n_samples", needed, device)
     except ValueError as error:
         raise UserError(str(error)) from None
-    with Steps() as steps:
-        request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, steps.update)
+    with count_steps() as tell_step:
+        request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, tell_step)
         drawn = mode(run, request)
     sampling = run.parts["sampling"]
     how = ": ".join(filter(None, (sampling.kernel(), sampling.describe())))
@@ -136,18 +143,12 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
 
 def _evaluate(config: dict[str, Any], launch: Launch) -> None:
     """Load what was trained, let every evaluator see it, and keep, say and log what they found."""
-    from ebm_exp.config.build import set_deterministic
     from ebm_exp.run.evaluation import against, evaluate, log_evaluation, tell
-    from ebm_exp.run.loaded import LoadedRun
 
-    set_deterministic(config.get("deterministic", False))
-    chosen = {"weights": config["weights"], "checkpoint": config["checkpoint"]}
+    chosen = _choose_weights(config)
     second = against(config["against"], config["trust"], config["device"], **chosen)
     seed = config["run_seed"] if config["seed"] is None else config["seed"]
-    own = config | {"seed": config["run_seed"]}
-    of_run = {"allowed": launch.allowed, "trained_by": launch.saved, "needs_data": True, **chosen}
-    run = LoadedRun(config["run"], own, **of_run, **second)
-    run.parts["logger"]  # refuses its settings before anything is drawn
+    run = _open_run(config, launch, needs_data=True, **second)
     evaluation = evaluate(run, run.parts["evaluator"], seed, launch.run_dir, {**chosen, "against": config["against"]})
     tell(evaluation)
     for line in log_evaluation(run, evaluation):

@@ -15,7 +15,6 @@ from ebm_exp.cli.checks import CHECKS
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.mends import MENDS
 from ebm_exp.cli.saved import Start, find_start
-from ebm_exp.cli.stamp import claim_stamp
 from ebm_exp.config.errors import UserError, out_of_memory
 from ebm_exp.config.trust import ANY, CONF, Allowed
 from ebm_exp.files import disk_problem
@@ -83,23 +82,18 @@ def run_entry_point(main: Main, program: str) -> None:
             line = mend(line)
         start = find_start(line)
         if not line.is_looking and not {"hydra.run.dir", "output_dir", "hydra.sweep.dir"} & start.line.keys:
-            os.environ["EBM_RUN_STAMP"] = claim_stamp()
-        _run_hydra(Task(main, start))
+            os.environ["EBM_RUN_STAMP"] = process.claim_stamp()
+        import hydra
+
+        from ebm_exp.config.compose import install
+
+        install()
+        sys.argv[1:] = start.line.words
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=start.primary)(Task(main, start))()
     except Exception as error:
         end_if_told(error, line)
         raise
     process.end(line.is_looking)
-
-
-def _run_hydra(task: "Task") -> None:
-    """Hand the command line over to Hydra, once."""
-    import hydra
-
-    from ebm_exp.config.compose import install
-
-    install()
-    sys.argv[1:] = task.start.line.words
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name=task.start.primary)(task)()
 
 
 def end_if_told(error: Exception, line: CommandLine) -> None:
@@ -141,6 +135,8 @@ class Task:
         from hydra.core.global_hydra import GlobalHydra
         from hydra.core.hydra_config import HydraConfig
 
+        from ebm_exp.config.compose import resolve
+
         hydra = HydraConfig.get()
         logging.captureWarnings(True)  # into train.log
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
@@ -155,7 +151,7 @@ class Task:
             return self._run_job(composed, hydra, launch)
         notes = () if is_multirun else GlobalHydra.instance().config_loader().notes  # type: ignore[attr-defined]
         try:
-            outcome = self._run(launch, (*self.start.notes, *notes), _plain(composed))
+            outcome = self._run(launch, (*self.start.notes, *notes), resolve(composed))
         except Exception as error:
             if is_multirun:  # Hydra shows one error of a sweep, at its very end: say each when it happens
                 where = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"
@@ -171,19 +167,20 @@ class Task:
 
     def _run(self, launch: Launch, notes: Iterable[str], config: dict[str, Any]) -> Any:
         """Check the config, say what is to be known of it, and carry out the command."""
+        from ebm_exp.config.device import one_thread, set_deterministic
         from ebm_exp.config.validate import validate
 
         validate(config, launch.allowed)
         for note in notes:
             logging.getLogger(__name__).warning(note)
         if launch.in_sweep:
-            from ebm_exp.config.build import one_thread
-
             one_thread(config["device"])
+        set_deterministic(config.get("deterministic", False))
         return self.main(config, launch)
 
     def _run_job(self, composed: Any, hydra: Any, launch: Launch) -> Any:
         """One job of our own sweepers, which knows its folder and whether it goes on."""
+        from ebm_exp.config.compose import resolve
         from ebm_exp.sweep.directory import SweepDirectory
         from ebm_exp.sweeper import job
 
@@ -196,19 +193,11 @@ class Task:
         return job.run(
             sweep,
             number,
-            _plain(composed),
+            resolve(composed),
             list(hydra.overrides.task),
             write_hydra=partial(_write_hydra, composed, hydra),
             train=partial(self._run, launch, ()),
         )
-
-
-def _plain(composed: Any) -> dict[str, Any]:
-    """A composed config as plain values, its references resolved."""
-    from omegaconf import OmegaConf
-
-    config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    return config  # type: ignore[no-any-return]
 
 
 def _write_hydra(composed: Any, hydra: Any, folder: Path) -> None:

@@ -3,10 +3,15 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from ebm_exp.cli.auto import begin_or_go_on
 from ebm_exp.cli.line import CommandLine
+from ebm_exp.config import plain
+from ebm_exp.config.errors import UserError
+from ebm_exp.config.keys import may_change_on_resume
 from ebm_exp.config.override import Override
+from ebm_exp.config.run_config import refuse_links
+from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import quoted
 
 _HOME = re.compile(r"^(~[^',\[\]{}\s]*)$|(?<=[\[,])\s*(~[^',\[\]{}\s]*)")
@@ -44,6 +49,52 @@ def name_start(line: CommandLine) -> CommandLine:
         return [replace(override, key="start@sampling.start") if is_start else override]
 
     return line.mapped(name)
+
+
+def begin_or_go_on(line: CommandLine) -> CommandLine:
+    """``resume=auto``, for schedulers that start a command again: go on with the run in ``hydra.run.dir``, or begin it.
+
+    It goes on if there is one that got to a checkpoint.
+
+    The rest of the command line must be the one that the run began with, but for what may change.
+
+    Raises:
+        UserError: when no directory is named, or the run in it is another.
+    """
+    if line.program != "train" or line.value("resume") != "auto":
+        return line
+    line, run = line.without("resume"), line.value("hydra.run.dir")
+    if run is None:
+        raise UserError("resume: auto needs hydra.run.dir=<folder>, where the run goes on or begins")
+    directory = RunDirectory(run)
+    if not line.trusts:
+        refuse_links(run, "hydra.run.dir")
+    if not directory.checkpoint_steps():
+        if not line.is_looking:
+            with directory.claimed("resume"):
+                directory.clear()
+        return line
+    before = {_without_sign(each): each for each in _began_with(directory.path)}
+    typed = {_without_sign(each): each for each in line.overrides}
+    for ours, others, how in ((typed, before, "without"), (before, typed, "with")):
+        for said, each in ours.items():
+            if said not in others and not may_change_on_resume(each.key):
+                raise UserError(f"resume: {run} holds a run that began {how} {each}; another folder begins one")
+    same = [each.key for each in before.values() if not may_change_on_resume(each.key)]
+    return line.without("hydra.run.dir", *same).set("resume", quoted(run))
+
+
+def _without_sign(override: Override) -> str:
+    """What it says: a ``++`` may have been put before what was typed without it."""
+    return str(override if override.deletes else replace(override, sign=""))
+
+
+def _began_with(run: Path) -> list[Override]:
+    file = run / ".hydra" / "overrides.yaml"
+    try:
+        return [Override.read(str(each)) for each in plain.read(file) or []] if file.is_file() else []
+    except (plain.PlainError, OSError, TypeError) as error:
+        raise UserError(f"hydra.run.dir: {file} {error}") from None
 
 
 def hold_back(line: CommandLine) -> CommandLine:

@@ -8,7 +8,6 @@ only when somebody asks for it.
 import functools
 import inspect
 import logging
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,10 +15,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from ebm_exp.config.device import choose_device
 from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.signature import arguments, source
-from ebm_exp.config.trust import ANY, OURS, Allowed
-from ebm_exp.config.validate import arguments_of, coerce, explained, is_node, locate, validate
+from ebm_exp.config.trust import OURS, Allowed
+from ebm_exp.config.validate import arguments_of, coerce, explained, is_node, locate
 from ebm_exp.part import Part
 from ebm_exp.random import Stream, seed_global
 
@@ -201,23 +201,6 @@ class Parts:
         return optimizer
 
 
-def check(config: Mapping[str, Any]) -> None:
-    """Refuse what can be known to be wrong before any data is read: of a sweep, before its first job begins.
-
-    Its user typed it: it may name any class.
-
-    Args:
-        config: resolved.
-
-    Raises:
-        UserError: naming the key.
-    """
-    validate(config, ANY)
-    parts = Parts(config, allowed=ANY)
-    for name in ("trainer", "logger"):
-        parts[name]
-
-
 class Suggestions:
     """What a data set suggests to the other parts, by key; T follows from step and noise.
 
@@ -255,35 +238,3 @@ def _disown(part: nn.Module, provided: Mapping[str, Any]) -> None:
         if id(module) in elsewhere:
             del part._modules[name]
             part.__dict__[name] = module
-
-
-def one_thread(device: str) -> None:
-    """Let a job of a sweep compute on one thread of the CPU, unless OMP_NUM_THREADS says otherwise.
-
-    Jobs then run side by side without getting into each other's way, and give the same numbers under every launcher
-    (sums of several threads are rounded otherwise).
-    """
-    if "OMP_NUM_THREADS" not in os.environ and choose_device(device).type == "cpu":
-        torch.set_num_threads(1)
-
-
-def set_deterministic(asked: bool) -> None:
-    """Let CUDA compute the same numbers each time, or as fast as it can; before it is used for the first time.
-
-    An operation of which torch has no such form then raises when it comes up.
-    """
-    if asked:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses matrix products without it
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow, for debugging
-    torch.use_deterministic_algorithms(asked)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a run: ``auto`` takes CUDA when there is one.
-
-    Raises:
-        UserError: when CUDA is asked for and not there.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda is not available here; use device=auto or device=cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -5,6 +5,7 @@ an experiment says of another choice than the one that was typed beside it is le
 does not take; and a key that a file leaves to its constructor's default may be typed as one that stands there.
 """
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ebm_exp.config.errors import UserError
@@ -86,6 +87,15 @@ class Loader(ConfigLoaderImpl):
 def install() -> None:
     """Let Hydra use this loader in this process; it offers no way to hand it one."""
     hydra_itself.ConfigLoaderImpl = Loader  # type: ignore[misc]
+
+
+def resolve(composed: DictConfig) -> dict[str, Any]:
+    """A composed config as plain values, its references resolved, without Hydra's part."""
+    task = copy.deepcopy(composed)
+    with open_dict(task):
+        task.pop("hydra", None)
+    plain: Any = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
+    return plain  # type: ignore[no-any-return]
 
 
 def _leftovers(

@@ -19,6 +19,14 @@ CONF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[2
 _TARGET = re.compile(r"^\s*_target_:\s*([\w.]+)\s*$", re.MULTILINE)
 _TYPED = re.compile(r"_target_['\"]?\s*[=:]\s*['\"]?([\w.]+)")
 
+_KINDS = {  # the classes that a config may always name, by where they are
+    "ebm_exp": "ebm_exp.part.Part",
+    "torch.nn": "torch.nn.Module",
+    "torch.optim": "torch.optim.Optimizer",
+    "torch.optim.lr_scheduler": "torch.optim.lr_scheduler.LRScheduler",
+    "torchvision.transforms.v2": "torchvision.transforms.v2.Transform",
+}
+
 
 @dataclass(frozen=True)
 class Allowed:
@@ -93,25 +101,23 @@ def _is_known_kind(target: str) -> bool:
     """A part of this project (``Part``), or a public layer, optimizer, scheduler or v2 transform."""
     if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", target):
         return False
-    module_name, _, name = target.rpartition(".")
-    kinds = {
-        "ebm_exp": lambda: [importlib.import_module("ebm_exp.part").Part],
-        "torch.nn": lambda: [importlib.import_module("torch.nn").Module],
-        "torch.optim": lambda: [importlib.import_module("torch.optim").Optimizer],
-        "torch.optim.lr_scheduler": lambda: [importlib.import_module("torch.optim.lr_scheduler").LRScheduler],
-        "torchvision.transforms.v2": lambda: [importlib.import_module("torchvision.transforms.v2").Transform],
-    }
+    module_name = target.rpartition(".")[0]
     # A module of ours may be named in full; of a library only the public package itself, which runs nothing on import.
     family = "ebm_exp" if module_name.split(".")[0] == "ebm_exp" else module_name
-    if family not in kinds:
+    if family not in _KINDS:
         return False
     try:
-        found = getattr(importlib.import_module(module_name), name)
+        found = _import(target)
     except (ImportError, AttributeError):
         return False
     home = getattr(found, "__module__", "")
     return (
         inspect.isclass(found)
         and (home == family or home.startswith(family + "."))
-        and issubclass(found, tuple(kinds[family]()))
+        and issubclass(found, _import(_KINDS[family]))
     )
+
+
+def _import(name: str) -> Any:
+    module_name, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module_name), attribute)

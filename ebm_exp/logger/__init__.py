@@ -14,8 +14,7 @@ __all__ = [
     "About", "Files", "Histogram", "Logger", "Picture", "Progress", "Several", "Table", "Trackio", "WandbRun",
 ]  # fmt: skip
 
-_MODULES = {"Progress": "console", "Several": "several", "Trackio": "trackio_logger"}
-_MODULES |= {"WandbRun": "wandb_logger"}
+_MODULES = {"Progress": "console", "Several": "several", "Trackio": "trackio_logger", "WandbRun": "wandb_logger"}
 
 
 def __getattr__(name: str) -> Any:  # late: a report over a hundred runs needs none of them, and opens in a second

@@ -1,7 +1,7 @@
 """What every logger is: a place that takes a run's numbers and pictures, and can never end or hold up a training."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -125,26 +125,44 @@ class Logger(Part, ABC):
         """Where to look: addresses and commands."""
 
 
-class Rows:
-    """Gathers what is logged of one step into one row.
+class LibraryLogger(Logger):
+    """A logger by somebody's library, which takes a row for each step.
 
-    Args:
-        write: takes each row that is complete, with its step.
+    Attributes:
+        _run: what the library has opened; None before the start, at the end, and after a failure.
     """
 
-    def __init__(self, write: Callable[[dict[str, Value], int], None]) -> None:
-        self._write = write
+    def __init__(self) -> None:
+        self._run: Any = None
         self._row: dict[str, Value] = {}
         self._step = 0
 
-    def add(self, values: Mapping[str, Value], step: int) -> None:
+    def log(self, values: Mapping[str, Value], step: int) -> None:
         """Add to the row of this step; that of another one is written first."""
+        if self._run is None:
+            return
         if step != self._step:
-            self.flush()
+            self.commit()
         self._row, self._step = self._row | dict(values), step
 
-    def flush(self) -> None:
+    def commit(self) -> None:
         """Write the row, if there is one."""
         row, self._row = self._row, {}
         if row:
             self._write(row, self._step)
+
+    @abstractmethod
+    def _write(self, row: dict[str, Value], step: int) -> None:
+        """Hand a row to the library."""
+
+
+def convert(value: Any, library: Any) -> Any:
+    """A value in the types of a library, which W&B has named and others have named alike."""
+    if isinstance(value, Picture):
+        source = str(value.source) if isinstance(value.source, Path) else value.source
+        return library.Image(source, caption=value.caption or None)
+    if isinstance(value, Histogram):
+        return library.Histogram(np_histogram=(value.counts, value.edges))
+    if isinstance(value, Table):
+        return library.Table(list(value.columns), [[convert(cell, library) for cell in row] for row in value.rows])
+    return value

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -80,27 +82,14 @@ class Progress:
             print(line, flush=True)
 
 
-class Steps:
-    """A live count of a chain's steps on a terminal; nothing anywhere else."""
-
-    def __init__(self) -> None:
-        console = Console()
-        columns = TextColumn("step {task.completed:,.0f}"), TextColumn("{task.fields[rate]:.1f} steps/s")
-        self._bar = RichProgress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("chain", total=None, rate=0.0)
-        self._began = time.perf_counter()
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._bar.stop()
-
-    def update(self, step: int) -> None:
-        """Show that so many steps are done."""
-        rate = step / max(time.perf_counter() - self._began, 1e-9)
-        self._bar.update(self._task, completed=step, rate=rate)
+@contextmanager
+def count_steps() -> Iterator[Callable[[int], None]]:
+    """A live count of a chain's steps on a terminal, nothing anywhere else; it is told how many are done."""
+    console, began = Console(), time.perf_counter()
+    columns = TextColumn("step {task.completed:,.0f}"), TextColumn("{task.fields[rate]:.1f} steps/s")
+    with RichProgress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("chain", total=None, rate=0.0)
+        yield lambda step: bar.update(task, completed=step, rate=step / max(time.perf_counter() - began, 1e-9))
 
 
 def _clock(seconds: float) -> str:

@@ -9,14 +9,14 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ebm_exp.logger.base import About, Files, Histogram, Logger, Mode, Picture, Rows, Table, Value
+from ebm_exp.logger.base import About, Files, LibraryLogger, Mode, Value, convert
 from ebm_exp.logger.patience import attempt
 
 log = logging.getLogger(__name__)
 _TIMEOUT = 60  # seconds for what takes milliseconds
 
 
-class Trackio(Logger):
+class Trackio(LibraryLogger):
     """One trackio run, in the folder that TRACKIO_DIR names (unset: trackio's own).
 
     trackio has no tags, notes or columns of results: they are logged as config and as numbers of the last step.
@@ -34,10 +34,9 @@ class Trackio(Logger):
     def __init__(
         self, mode: Mode = "auto", project: str | None = None, name: str | None = None, group: str | None = None
     ) -> None:
+        super().__init__()
         self.mode, self.project, self._name, self._group = mode, project or "ebm-exp", name, group
-        self._run: Any = None
-        self._rows = Rows(self._write)
-        self._step, self._began = 0, False
+        self._began = False
         if mode != "disabled":
             if importlib.util.find_spec("trackio") is None:
                 raise ValueError("trackio is not installed; pip install '.[trackio]' where this project is")
@@ -70,16 +69,6 @@ class Trackio(Logger):
         if attempt("trackio", "be started", action, _TIMEOUT):
             self.id, self._began = run_id or self._run.id, True
 
-    def log(self, values: Mapping[str, Value], step: int) -> None:
-        """Add to the row of the step."""
-        if self._run is not None:
-            self._step = step
-            self._rows.add(values, step)
-
-    def commit(self) -> None:
-        """Write the row."""
-        self._rows.flush()
-
     def summary(self, values: Mapping[str, Any]) -> None:
         """Numbers are logged at the last step; trackio has no place for the rest."""
         numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
@@ -108,7 +97,9 @@ class Trackio(Logger):
         return [f"{variable}trackio show --project {shlex.quote(self.project)}"] if self._began else []
 
     def _write(self, row: dict[str, Value], step: int) -> None:
-        self._guard("log", lambda: self._run.log({name: _value(value) for name, value in row.items()}, step=step))
+        import trackio
+
+        self._guard("log", lambda: self._run.log({name: convert(row[name], trackio) for name in row}, step=step))
 
     def _guard(self, verb: str, action: Callable[[], Any]) -> None:
         def quiet() -> None:
@@ -117,18 +108,6 @@ class Trackio(Logger):
 
         if self._run is not None and not attempt("trackio", verb, quiet, _TIMEOUT):
             self._run = None
-
-
-def _value(value: Any) -> Any:
-    import trackio
-
-    if isinstance(value, Picture):
-        return trackio.Image(value.source, caption=value.caption)
-    if isinstance(value, Histogram):
-        return trackio.Histogram(np_histogram=(value.counts, value.edges))
-    if isinstance(value, Table):
-        return trackio.Table(list(value.columns), [[_value(cell) for cell in row] for row in value.rows])
-    return value
 
 
 @contextlib.contextmanager

@@ -5,8 +5,7 @@ wandb is imported where it is used: a run without it does not pay for it.
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,8 +115,11 @@ def set_up() -> Any:
     """
     import wandb
 
-    with _without(_OURS):
+    hidden = {name: os.environ.pop(name) for name in _OURS if name in os.environ}
+    try:
         return wandb.setup(settings=wandb.Settings(silent=True))
+    finally:
+        os.environ.update(hidden)
 
 
 def new_id(in_sweep: bool) -> str | None:
@@ -146,12 +148,3 @@ def _can_write(folder: Path) -> bool:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
-
-
-@contextmanager
-def _without(names: set[str]) -> Iterator[None]:
-    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)

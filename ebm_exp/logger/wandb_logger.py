@@ -1,5 +1,6 @@
 """Weights & Biases, without ever asking a question, waiting for a network that is not there, or ending a training."""
 
+import contextlib
 import logging
 import math
 import os
@@ -8,18 +9,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ebm_exp.logger import wandb_record
-from ebm_exp.logger.base import About, Files, Logger, Mode, Rows, Table, Value
+from ebm_exp.logger.base import About, Files, LibraryLogger, Mode, Table, Value, convert
 from ebm_exp.logger.patience import attempt, call, reason
 from ebm_exp.logger.wandb_environment import asked_mode, check, from_environment, has_key, new_id, set_up
-from ebm_exp.logger.wandb_values import artifact, converted
 
 log = logging.getLogger(__name__)
+_MOST_BYTES = 32 * 2**20  # of a file that is uploaded; of a larger one, the place and the checksum are recorded
 _INIT_TIMEOUT = 15  # seconds; with a key and no network, wandb's own default hangs for over a minute
 _CALL_TIMEOUT = 10  # seconds for what takes milliseconds
 _FINISH_TIMEOUT = 8.0  # seconds for the uploads that are left at the end, unless WANDB_FINISH_TIMEOUT says
 
 
-class WandbRun(Logger):
+class WandbRun(LibraryLogger):
     """One W&B run.
 
     W&B's own variables (WANDB_PROJECT, WANDB_ENTITY, WANDB_RUN_GROUP, WANDB_TAGS, WANDB_DIR, WANDB_NAME,
@@ -61,14 +62,13 @@ class WandbRun(Logger):
         notes: str | None = None,
         artifacts: bool = True,
     ) -> None:
+        super().__init__()
         self.mode, self.artifacts = mode, artifacts
         self._given = {
             "project": project, "entity": entity, "group": group, "tags": None if tags is None else list(tags),
             "dir": dir, "name": name, "job_type": job_type, "notes": notes,
         }  # fmt: skip
         check(asked_mode(mode), self._given)
-        self._run: Any = None
-        self._rows = Rows(self._write)
         self._url = ""
         self._folders: list[Path] = []  # of all pieces of the run, earlier sessions' included
         self.mode_used: Literal["online", "offline", "disabled"] = "disabled"
@@ -108,15 +108,6 @@ class WandbRun(Logger):
         self._guard("be set up", lambda: self._run.define_metric("*", step_metric="step"))
         self._guard("be recorded", lambda: wandb_record.write(about.run_dir, self._run.id, chosen, self._folders))
 
-    def log(self, values: Mapping[str, Value], step: int) -> None:
-        """Add to the row of our own step; wandb's step counter is left alone: a resume cannot collide with it."""
-        if self._run is not None:
-            self._rows.add(values, step)
-
-    def commit(self) -> None:
-        """Write the row."""
-        self._rows.flush()
-
     def summary(self, values: Mapping[str, Any]) -> None:
         """Single values of the whole run, beside W&B's own last values."""
         self._guard("keep a summary", lambda: self._run.summary.update(dict(values)))
@@ -129,8 +120,7 @@ class WandbRun(Logger):
     def keep(self, files: Files) -> None:
         """Log the files as an artifact."""
         if self.keeps:
-            aliases = list(files.aliases) or None
-            self._guard("keep files", lambda: self._run.log_artifact(artifact(files, self._run.id), aliases=aliases))
+            self._guard("keep files", lambda: _log_artifact(self._run, files))
 
     def finish(self, exit_code: int) -> None:
         """Close the run; 0 is success."""
@@ -147,11 +137,12 @@ class WandbRun(Logger):
         return ([self._url] if self._url else []) + wandb_record.commands(self._folders, online=bool(self._url))
 
     def _write(self, row: dict[str, Value], step: int) -> None:
+        """Log it under our own step; wandb's step counter is left alone: a resume cannot collide with it."""
         tables = {name: value for name, value in row.items() if isinstance(value, Table)}
         rest = {name: value for name, value in row.items() if name not in tables}
-        self._guard("log", lambda: self._run.log({"step": step} | converted(rest)))
+        self._guard("log", lambda: self._run.log({"step": step} | _convert_row(rest)))
         if tables:  # apart, for W&B asks its server about them
-            self._guard("log a table", lambda: self._run.log({"step": step} | converted(tables)))
+            self._guard("log a table", lambda: self._run.log({"step": step} | _convert_row(tables)))
 
     def _choose_mode(self) -> Literal["online", "offline", "disabled"]:
         asked = asked_mode(self.mode)
@@ -189,6 +180,31 @@ class WandbRun(Logger):
         if self._run is not None and not attempt("W&B", verb, action, seconds or _CALL_TIMEOUT):
             self._run = None
             _abandon()
+
+
+def _convert_row(row: Mapping[str, Value]) -> dict[str, Any]:
+    """A row as ``wandb.log`` takes it."""
+    import wandb
+
+    with contextlib.suppress(ImportError, AttributeError):
+        from wandb.sdk.data_types._private import MEDIA_TMP
+
+        # Where W&B puts images on the way: made on import, and removed by the first process that ends of those forked.
+        os.makedirs(MEDIA_TMP.name, exist_ok=True)
+    return {name: convert(value, wandb) for name, value in row.items()}
+
+
+def _log_artifact(run: Any, files: Files) -> None:
+    """Log files as an artifact of the run, not copied: they stay where they are until they are uploaded."""
+    import wandb
+
+    made = wandb.Artifact(f"{files.name}-{run.id}", type=files.kind, metadata=dict(files.metadata))
+    for path in files.paths:
+        if path.stat().st_size > _MOST_BYTES:
+            made.add_reference(path.resolve().as_uri(), name=path.name)
+        else:
+            made.add_file(str(path), policy="immutable", skip_cache=True)
+    run.log_artifact(made, aliases=list(files.aliases) or None)
 
 
 def _choose(key: str, given: Any, record: Mapping[str, Any], default: Any) -> Any:

@@ -7,18 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.files import replace_text
+from ebm_exp.files import read_mapping, replace_text
 
 _NAME = "wandb.json"
 
 
 def read(run_dir: Path, run_id: str | None) -> dict[str, Any]:
     """Project, entity, group, … and ``folders`` of a run that goes on; empty for any other run."""
-    try:
-        record = json.loads((run_dir / _NAME).read_text(encoding="utf-8"))
-        return record if run_id is not None and record["id"] == run_id else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    record = read_mapping(run_dir / _NAME)
+    return record if run_id is not None and record.get("id") == run_id else {}
 
 
 def write(run_dir: Path, run_id: str, chosen: Mapping[str, Any], folders: Iterable[Path]) -> None:

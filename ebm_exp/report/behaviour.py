@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ebm_exp import metrics
-from ebm_exp.config.override import pairs
 from ebm_exp.report import read
 from ebm_exp.report.images import panels
-from ebm_exp.report.page import Html, figure, join, section, tag
+from ebm_exp.report.page import Html, figure, join, multiples, section, tag
+from ebm_exp.report.story import Story
 from ebm_exp.report.svg import Curve, lines
-from ebm_exp.report.winner import Story
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.settings import score
-from ebm_exp.text import brief, finite, number
+from ebm_exp.text import finite, number
 
 # What tells first that a chain or an energy is ill, in this order, as far as it was logged.
 SHOWN = (
@@ -27,29 +25,24 @@ def behaviour(story: Story) -> Html:
     """The section of a sweep."""
     kinds, jobs = story.kinds(), story.results.jobs
     logged = read.metrics_of(story.rows.values())
-    wanted = [m for m in (*story.results.metrics, *SHOWN) if m in logged]
+    wanted = dict.fromkeys(m for m in (*story.results.metrics, *SHOWN) if m in logged)
+    most = max(30, _POINTS // max(1, len(jobs)))
     charts = []
-    for metric in list(dict.fromkeys(wanted))[:_CHARTS]:
-        most = max(30, _POINTS // max(1, len(jobs)))
+    for metric in list(wanted)[:_CHARTS]:
         curves = [_curve(story, job, metric, kinds.get(job.number, ""), most) for job in jobs]
         charts.append(lines(metric, [c for c in curves if c.points or c.cross]))
-    charts = [each for each in charts if each]
-    if not charts:
-        return Html("")
-    untrained = [job.number for job in jobs if job.state == "failed" and not story.rows.get(job.number)]
-    note = "A line per job. Those that diverged or failed end in a red cross."
-    if untrained:
-        note += (
-            f" {len(untrained)} failed before the first step and {'has' if len(untrained) == 1 else 'have'} no line."
-        )
-    return section("Did training behave", legend(story), tag("div", *map(figure, charts), class_="grid"), note=note)
+    shown = multiples(figure(each) for each in charts if each)
+    said = "A line per job. Those that diverged or failed end in a red cross."
+    if n := sum(job.state == "failed" and not story.rows.get(job.number) for job in jobs):
+        said += f" {n} failed before the first step and {'has' if n == 1 else 'have'} no line."
+    return section("Did training behave", legend(story) if shown else None, shown, said=said)
 
 
 def legend(story: Story) -> Html | None:
     """What the colours mean."""
     if not story.ranked:
         return None
-    several = len(story.results.metrics) > 1
+    several = story.results.several
     best, default = story.ranked[0], story.default
     is_long = len(story.results.keys) > 3
     said = [tag("i", class_="best"), "Pareto front" if several else "best" if is_long else f"best: {story.label(best)}"]
@@ -61,10 +54,9 @@ def legend(story: Story) -> Html | None:
 
 
 def _curve(story: Story, job: Job, metric: str, kind: str, most: int) -> Curve:
-    found = story.rows.get(job.number, [])
+    found = story.rows[job.number]
     points = read.curve(found, metric, most)
-    label = f"job {job.number}: {' '.join(f'{story.names.get(k, k)}={brief(v)}' for k, v in pairs(job.overrides))}"
-    label += f" ({job.state})" if job.state != "finished" else ""
+    label = f"job {job.number}: {story.describe(job)}" + (f" ({job.state})" if job.state != "finished" else "")
     return Curve(points, label, kind, end(job.state, job.summary, found, points))
 
 
@@ -82,31 +74,27 @@ def end(
 def samples(story: Story) -> Html:
     """Samples of the best, the median and the worst finished job, side by side."""
     metric, results = story.metric, story.results
-    if metric is None:
-        return Html("")
-    alone, sign = len(results.metrics) == 1, 1 if results.directions[metric] == "lower" else -1
-    known = [(sign * value, job) for job in results.jobs if (value := score(job, metric, alone)) is not None]
-    known = sorted(((v, job) for v, job in known if job.state == "finished"), key=lambda each: each[0])
-    known = [(v, job) for v, job in known if read.kinds(job.run.path)]
+    drawn = [job for job in results.finished if metric and read.kinds(job.run.path)]
+    known = [(value, job) for job in drawn if (value := results.score(job, metric)) is not None]
     if not known:
         return Html("")
+    known.sort(key=lambda each: results.sign(metric) * each[0])
     places = {len(known) - 1: "worst", len(known) // 2: "median"} | {0: "best"}
     shown: list[Html] = []
     for i, name in sorted(places.items()):
-        parts, data = _samples(story, name, known[i][1], sign * known[i][0])
+        parts, data = _samples(story, name, *known[i])
         if data and not shown:
             shown.append(tag("div", tag("p", tag("b", "data")), figure(data)))
         shown.append(parts)
     return section(
         "Samples of the best, the median and the worst job",
         tag("div", *shown, class_="four" if len(shown) > len(places) else None),
-        note="The images nearest to the step of a job's best value.",
+        said="The images nearest to the step of a job's best value.",
     )
 
 
-def _samples(story: Story, name: str, job: Job, value: float) -> tuple[Html, Html | None]:
+def _samples(story: Story, name: str, value: float, job: Job) -> tuple[Html, Html | None]:
     """Samples of a job and what else was drawn at that step; and the panel of data beside them."""
-    what = " ".join(f"{story.names.get(k, k)}={brief(v)}" for k, v in pairs(job.overrides))
     step = finite(job.best.get("step"))
     is_mosaic = len(read.shape(job.summary)) == 3
     parts, data = [], None
@@ -115,7 +103,7 @@ def _samples(story: Story, name: str, job: Job, value: float) -> tuple[Html, Htm
         shown = panels(file, f"{kind} of job {job.number}", split=is_mosaic and kind == "step")
         data = shown[0] if len(shown) > 1 else data
         parts.append(figure(shown[-1], f"{'samples' if kind == 'step' else kind}, step {at}") if shown else None)
-    title = tag("p", tag("b", f"{name}: {number(value)}"), f" · job {job.number} · {what}")
+    title = tag("p", tag("b", f"{name}: {number(value)}"), f" · job {job.number} · {story.describe(job)}")
     return tag("div", title, join(parts) if data else tag("div", *parts, class_="wide")), data
 
 

@@ -1,6 +1,5 @@
 """What to do with the best setting: commands that go on from it, and an experiment that keeps it."""
 
-import os
 import re
 import shlex
 import textwrap
@@ -17,7 +16,7 @@ from ebm_exp.config.tree import leaves, look_up, set_at
 from ebm_exp.config.trust import CONF
 from ebm_exp.shell import config_dirs, override, quoted
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.settings import SEED, Results, Setting, score
+from ebm_exp.sweep.settings import SEED, Results, Setting
 
 _GONE = object()
 
@@ -25,11 +24,11 @@ _GONE = object()
 def train_again(results: Results, setting: Setting, n: int = 3) -> str:
     """The command that trains a setting with seeds that it has not had."""
     fixed = [each for each in arguments(results) if not belongs_to_sweep(key_of(each))]
-    chosen = [f"{key}={value}" for key, value in _typed(setting).items()]
-    used = [seed for each in results.jobs if (seed := seed_of(each)) is not None]
+    chosen = [each for each in setting.jobs[0].overrides if key_of(each) != SEED]
+    used = [str(job.values.get(SEED, job.config.get(SEED))) for job in results.jobs]
     seeds = seeds_after([*used, *(value for key, value in pairs(arguments(results)) if key == SEED)], n)
     rest = [each for each in fixed if key_of(each) != SEED]
-    own = [f"--config-dir={folder}" for folder in config_dirs([str(a) for a in results.record.get("command") or []])]
+    own = [f"--config-dir={folder}" for folder in config_dirs(results.record["command"])]
     return shlex.join([*program(results.record, "train"), *own, "-m", seeds, *rest, *chosen])
 
 
@@ -46,10 +45,10 @@ def sample_from(results: Results, job: Job) -> str:
 
 def arguments(results: Results) -> list[str]:
     """What every job of a sweep has in common: the overrides typed, and what a named search sets for its trials."""
-    varied = set(results.record.get("keys") or [])
-    typed = [str(each) for each in results.record.get("arguments") or results.record.get("overrides") or []]
+    varied = set(results.record["keys"])
+    typed = results.record["arguments"] or results.record["overrides"]
     given = {key_of(each) for each in typed} | varied
-    folders = [*config_dirs([str(each) for each in results.record.get("command") or []]), CONF]
+    folders = [*config_dirs(results.record["command"]), CONF]
     name = value_in(typed, "hparams_search")
     searched = [each for each in _of_search(name, folders) if key_of(each) not in given] if name else []
     return [*searched, *(each for each in typed if key_of(each) not in varied)]
@@ -81,37 +80,31 @@ def _text(value: Any) -> str:
 
 def program(record: Mapping[str, Any], name: str) -> list[str]:
     """``python train.py`` or ``ebm-train``, as the sweep was started; the same for ``sample``."""
-    first = str((record.get("command") or ["python"])[0])
+    first = next(iter(record["command"]), "python")
     return [f"ebm-{name}"] if Path(first).name.startswith("ebm-") else ["python", f"{name}.py"]
 
 
 def shown_path(path: Path) -> Path:
     """A path as it is typed from here."""
-    here = Path(os.getcwd())
+    here = Path.cwd()
     return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
 
 
-def best_job(setting: Setting, metric: str, direction: str, alone: bool) -> Job:
-    """The job of a setting that came out best."""
-    sign = 1 if direction == "lower" else -1
-    known = [(sign * value, job) for job in setting.jobs if (value := score(job, metric, alone)) is not None]
-    finished = [each for each in known if each[1].state == "finished"]
-    return min(finished or known, key=lambda each: each[0])[1] if known else setting.jobs[0]
-
-
-def seed_of(job: Job) -> str | None:
-    """The seed of a job, if its files say it."""
-    said = dict(pairs(job.overrides)).get(SEED, job.config.get(SEED))
-    return str(said) if str(said).isdecimal() else None
+def best_job(results: Results, setting: Setting) -> Job:
+    """The job of a setting with a mean that came out best, in the first of several metrics."""
+    metric = results.metrics[0]
+    sign, finished = results.sign(metric), [job for job in setting.jobs if job.state == "finished"]
+    known = [(sign * value, job) for job in finished if (value := results.score(job, metric)) is not None]
+    return min(known, key=lambda each: each[0])[1] if known else setting.jobs[0]
 
 
 def experiment(results: Results, setting: Setting) -> str:
     """A setting as the YAML of an experiment, with what differs from the defaults alone."""
-    defaults, config = results.record.get("defaults") or {}, setting.jobs[0].config
+    defaults, config = results.record["defaults"], setting.jobs[0].config
     groups: list[str] = []
     values: dict[str, Any] = {}
     removed: list[str] = []
-    for argument in (*arguments(results), *(each for each in setting.jobs[0].overrides)):
+    for argument in (*arguments(results), *setting.jobs[0].overrides):
         typed = Override.read(argument)
         key = typed.key
         if key == SEED or not belongs_to_experiment(key):
@@ -129,7 +122,8 @@ def experiment(results: Results, setting: Setting) -> str:
             groups.append(f"  - {verb}/{key}: {_inline(value)}")
         else:
             set_at(values, key, value)
-    lines = [*_wrapped(_header(results, setting)), *(f"# and with {each} on the command line" for each in removed)]
+    lines = [f"# {line}" for line in textwrap.wrap(" ".join(_header(results, setting).split()), 116)]
+    lines += [f"# and with {each} on the command line" for each in removed]
     body = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     body = body if values else "" if groups else "# Nothing differs from the defaults.\n"
     return "\n".join(["# @package _global_", *lines, *(["defaults:", *groups] if groups else []), body])
@@ -139,7 +133,7 @@ def _header(results: Results, setting: Setting) -> str:
     said = []
     for metric, mean in setting.means.items():
         over = f"over {mean.n} seeds" if mean.n > 1 else "with one seed"
-        default = next((s.means[metric] for s in results.settings if s.is_default and metric in s.means), None)
+        default = next((s.means[metric] for s in results.ranked if s.is_default and metric in s.means), None)
         against = f", the default {default}" if default is not None and not setting.is_default else ""
         said.append(f"{metric} {mean} {over}{against} ({results.directions[metric]} is better)")
     n, name = len(results.jobs), results.record.get("name") or "a"
@@ -150,16 +144,6 @@ def _inline(value: Any) -> str:
     """A value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6).strip()
     return text.removesuffix("...").strip()
-
-
-def _wrapped(text: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(" ".join(text.split()), 116)]
-
-
-def _typed(setting: Setting) -> dict[str, str]:
-    """The values of a setting under their keys as typed, ``+`` included."""
-    marked = {each.key: each.sign + each.key for each in map(Override.read, setting.jobs[0].overrides)}
-    return {marked.get(key, key): value for key, value in setting.values.items()}
 
 
 def _value(config: Mapping[str, Any], key: str, text: str) -> tuple[Any, bool]:

@@ -18,53 +18,46 @@ from ebm_exp.logger.patience import call, reason
 _TIMEOUT = 60  # seconds for the request that saves it
 
 
-class Lines(NamedTuple):
-    """Metrics over steps, in one plot."""
+class Panel(NamedTuple):
+    """Metrics over steps in one plot, or images of several runs by step."""
 
     title: str
     metrics: tuple[str, ...]
     log_y: bool = False
 
 
-class Pictures(NamedTuple):
-    """Images of several runs by step."""
-
-    title: str
-    metrics: tuple[str, ...]
-
-
 _SHOWN = (metrics.SAMPLES("fresh"), metrics.SAMPLES("buffer"), metrics.SAMPLES("data"))
-LINES: dict[str, tuple[Lines, ...]] = {
+LINES: dict[str, tuple[Panel, ...]] = {
     "health": (
-        Lines("energy of data and negatives", (metrics.ENERGY_POS, metrics.ENERGY_NEG)),
-        Lines("energy gap: around 0 is well", (metrics.ENERGY_GAP,)),
-        Lines("loss and its terms", (metrics.LOSS, metrics.TERM("cd"), metrics.TERM("energy_l2"))),
-        Lines("gradient of the parameters", (metrics.TRAIN_GRAD_NORM,), log_y=True),
-        Lines("learning rate", (metrics.LEARNING_RATE,)),
+        Panel("energy of data and negatives", (metrics.ENERGY_POS, metrics.ENERGY_NEG)),
+        Panel("energy gap: around 0 is well", (metrics.ENERGY_GAP,)),
+        Panel("loss and its terms", (metrics.LOSS, metrics.TERM("cd"), metrics.TERM("energy_l2"))),
+        Panel("gradient of the parameters", (metrics.TRAIN_GRAD_NORM,), log_y=True),
+        Panel("learning rate", (metrics.LEARNING_RATE,)),
     ),
     "chain": (
-        Lines("gradient of the energy", (metrics.CHAIN_GRAD_NORM,), log_y=True),
-        Lines("distance moved in a step", (metrics.DISPLACEMENT,)),
-        Lines("share that a clamp acts on", (metrics.CLAMPED,)),
-        Lines("accepted", (metrics.ACCEPTANCE, metrics.JUMPED)),
-        Lines("age of the buffer", (metrics.AGE, metrics.STALENESS)),
-        Lines("buffer: filled, begun anew, moved", (metrics.FILLED, metrics.REINITIALISED, metrics.MOVED)),
+        Panel("gradient of the energy", (metrics.CHAIN_GRAD_NORM,), log_y=True),
+        Panel("distance moved in a step", (metrics.DISPLACEMENT,)),
+        Panel("share that a clamp acts on", (metrics.CLAMPED,)),
+        Panel("accepted", (metrics.ACCEPTANCE, metrics.JUMPED)),
+        Panel("age of the buffer", (metrics.AGE, metrics.STALENESS)),
+        Panel("buffer: filled, begun anew, moved", (metrics.FILLED, metrics.REINITIALISED, metrics.MOVED)),
     ),
     "evaluation": (
-        Lines("Fréchet distance", (metrics.SCORE("frechet_pixels"),), log_y=True),
-        Lines("MMD²", (metrics.SCORE("mmd2"),), log_y=True),
-        Lines("in the plane: KL and negative log-likelihood", (metrics.SCORE("kl"), metrics.SCORE("nll"))),
+        Panel("Fréchet distance", (metrics.SCORE("frechet_pixels"),), log_y=True),
+        Panel("MMD²", (metrics.SCORE("mmd2"),), log_y=True),
+        Panel("in the plane: KL and negative log-likelihood", (metrics.SCORE("kl"), metrics.SCORE("nll"))),
     ),
     "system": (
-        Lines("steps per second", (metrics.STEPS_PER_S,)),
-        Lines("minutes of training", (metrics.MINUTES,)),
-        Lines("memory of the process, MB", ("system/proc.memory.rssMB",)),
-        Lines("memory of the machine, %", ("system/memory_percent",)),
+        Panel("steps per second", (metrics.STEPS_PER_S,)),
+        Panel("minutes of training", (metrics.MINUTES,)),
+        Panel("memory of the process, MB", ("system/proc.memory.rssMB",)),
+        Panel("memory of the machine, %", ("system/memory_percent",)),
     ),
 }
 PICTURES = (
-    Pictures("fresh samples beside the buffer and the data", _SHOWN),
-    Pictures("densities in the plane", (metrics.DENSITY,)),
+    Panel("fresh samples beside the buffer and the data", _SHOWN),
+    Panel("densities in the plane", (metrics.DENSITY,)),
 )
 HISTOGRAMS = (metrics.ENERGIES("data"), metrics.ENERGIES("negatives"))
 BEST = metrics.BEST("value")
@@ -75,8 +68,8 @@ ORDER = ("health", "samples", "chain", "evaluation", "sweep", "system")
 
 def shown() -> list[str]:
     """Every name that the dashboard plots or lists."""
-    plots = [plot.metrics for section in LINES.values() for plot in section] + [plot.metrics for plot in PICTURES]
-    return [*(metric for plot in plots for metric in plot), *HISTOGRAMS, metrics.TABLE, *RESULTS]
+    panels = [*(panel for section in LINES.values() for panel in section), *PICTURES]
+    return [*(metric for panel in panels for metric in panel.metrics), *HISTOGRAMS, metrics.TABLE, *RESULTS]
 
 
 def build(entity: str, project: str, keys: tuple[str, ...] = KEYS, metric: str = BEST) -> Any:

@@ -1,18 +1,16 @@
 """The keys of a sweep: as axes, with its finished jobs as points on them, and how much each matters by itself."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ebm_exp.config.override import pairs
+from ebm_exp.report.story import Story
 from ebm_exp.report.svg import Places, Scale, scale
-from ebm_exp.report.winner import Story
 from ebm_exp.sweep.directory import Job
-from ebm_exp.sweep.settings import score
 from ebm_exp.text import finite
 
 BINS = 4  # of a key's numbers, where there are many
-_UNSET = "unset"  # in this job: the key belongs to another choice
+UNSET = "unset"  # in this job: the key belongs to another choice
 
 
 class Sample(NamedTuple):
@@ -25,19 +23,19 @@ class Sample(NamedTuple):
     kind: str
 
 
-def samples(story: Story, metric: str) -> list[Sample]:
+def finished(story: Story) -> list[Sample]:
     """The finished jobs that have an outcome."""
-    kinds, alone, found = story.kinds(), len(story.results.metrics) == 1, []
-    for job in story.results.jobs:
-        outcome = score(job, metric, alone) if job.state == "finished" else None
-        if outcome is not None:
-            found.append(sample_of(story, job, outcome, kinds.get(job.number, "")))
-    return found
+    kinds, scores = story.kinds(), [(job, story.results.score(job, story.metric)) for job in story.results.finished]
+    return [_sample(story, job, value, kinds.get(job.number, "")) for job, value in scores if value is not None]
 
 
-def sample_of(story: Story, job: Job, outcome: float, kind: str = "") -> Sample:
-    """A job as a point."""
-    values = {key: value for key, value in pairs(job.overrides) if key in story.results.keys}
+def ill(story: Story) -> list[Sample]:
+    """The jobs that failed or diverged, with no outcome that counts."""
+    return [_sample(story, job, 0.0, "") for job in story.results.jobs if job.is_ill]
+
+
+def _sample(story: Story, job: Job, outcome: float, kind: str) -> Sample:
+    values = {key: value for key, value in job.values.items() if key in story.results.keys}
     numbers = {key: n for key, value in values.items() if (n := finite(value)) is not None}
     return Sample(job, values, numbers, outcome, kind)
 
@@ -54,31 +52,29 @@ class Axis(NamedTuple):
     scale: Scale | Places
 
     @classmethod
-    def of(cls, known: Iterable[Sample], key: str) -> "Axis":
+    def of(cls, known: Sequence[Sample], key: str) -> "Axis":
         """The axis that takes in all jobs; a few numbers are words too, in their order."""
-        samples = list(known)
-        words = ordered(samples, key)
-        numbers = [s.numbers[key] for s in samples if key in s.numbers]
+        words = ordered(known, key)
         if len(words) <= 5 or any(finite(word) is None for word in words):
             return cls(key, Places(tuple(words)))
-        return cls(key, scale(numbers))
+        return cls(key, scale(s.numbers[key] for s in known if key in s.numbers))
 
     def __call__(self, sample: Sample) -> float:
         """The place of a job, between 0 and 1."""
         if isinstance(self.scale, Places):
-            return self.scale(sample.values.get(self.key, _UNSET))
+            return self.scale(sample.values.get(self.key, UNSET))
         return self.scale(sample.numbers[self.key])
 
 
 def varying(story: Story) -> list[str]:
     """Keys with more than one value among the jobs."""
-    seen = {key: {dict(pairs(job.overrides)).get(key) for job in story.results.jobs} for key in story.results.keys}
+    seen = {key: {job.values.get(key) for job in story.results.jobs} for key in story.results.keys}
     return [key for key, values in seen.items() if len(values) > 1]
 
 
 def ordered(known: Sequence[Sample], key: str) -> list[str]:
     """The values of a key, numbers by their size."""
-    words = dict.fromkeys(s.values.get(key, _UNSET) for s in known)
+    words = {s.values.get(key, UNSET) for s in known}
     return sorted(words, key=lambda w: (finite(w) is None, finite(w) or 0, w))
 
 
@@ -93,8 +89,7 @@ def share(groups: Sequence[Any], outcomes: Sequence[float]) -> float:
     for group, outcome in zip(groups, outcomes, strict=True):
         by.setdefault(group, []).append(ranks[outcome])
     n, k = len(outcomes), len(by)
-    every = [rank for each in by.values() for rank in each]
-    total = statistics.pvariance(every) * n
+    total = statistics.pvariance([rank for each in by.values() for rank in each]) * n
     if total == 0 or not 1 < k < n:
         return 0.0
     within = sum(statistics.pvariance(each) * len(each) for each in by.values())
@@ -110,9 +105,8 @@ def importances(known: Sequence[Sample], keys: Sequence[str]) -> dict[str, float
 def _groups(known: Sequence[Sample], key: str) -> list[Any]:
     """Values of a key; numbers of more than a few values in bins of about as many jobs."""
     texts = [s.values.get(key, "") for s in known]
-    distinct = sorted({s.numbers[key] for s in known if key in s.numbers})
-    if len(distinct) <= BINS + 2 or any(key in s.values and key not in s.numbers for s in known):
-        return texts
     ordered = sorted(s.numbers[key] for s in known if key in s.numbers)
+    if len(set(ordered)) <= BINS + 2 or any(key in s.values and key not in s.numbers for s in known):
+        return texts
     edges = [ordered[len(ordered) * i // BINS] for i in range(1, BINS)]
     return [sum(s.numbers[key] >= edge for edge in edges) if key in s.numbers else "" for s in known]

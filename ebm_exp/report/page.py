@@ -2,10 +2,9 @@
 
 import html
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-
-from ebm_exp.report.style import STYLE
 
 
 class Html(str):
@@ -33,12 +32,21 @@ def tag(name: str, *content: Any, **attributes: Any) -> Html:
     return Html(f"<{name}{inside}>{join(content)}</{name}>")
 
 
-def section(title: str, *content: Any, note: Any = None) -> Html:
-    """A part of the page under its title; ``note`` says below it how to read what follows."""
+def section(title: str, *content: Any, said: Any = None) -> Html:
+    """A part of the page under its title, none without content; ``said`` tells below it how to read what follows."""
     shown = [part for part in content if part]
-    if not shown:
-        return Html("")
-    return tag("section", tag("h2", title), tag("p", note, class_="note") if note else None, *shown)
+    return tag("section", tag("h2", title), note(said) if said else None, *shown) if shown else Html("")
+
+
+def note(*content: Any) -> Html:
+    """A paragraph on the side."""
+    return tag("p", *content, class_="note")
+
+
+def multiples(figures: Iterable[Html], class_: str = "grid") -> Html | None:
+    """Figures side by side; None where there are none."""
+    shown = list(figures)
+    return tag("div", *shown, class_=class_) if shown else None
 
 
 def table(heads: Sequence[Any], rows: Iterable[Sequence[Any]], numeric: Iterable[int] = (), marked: Any = ()) -> Html:
@@ -60,6 +68,21 @@ def table(heads: Sequence[Any], rows: Iterable[Sequence[Any]], numeric: Iterable
     body = (row("td", cells, classes.get(i)) for i, cells in enumerate(rows))
     inside = tag("table", tag("thead", row("th", heads)), tag("tbody", *body))
     return tag("div", inside, class_="scroll")
+
+
+def long_table(
+    heads: Sequence[Any],
+    rows: Sequence[Sequence[Any]],
+    most: int,
+    what: str = "",
+    numeric: Iterable[int] = (),
+    marked: Any = (),
+) -> Html:
+    """A table of which so many rows are shown; what they are is said of those that a click unfolds."""
+    right = tuple(numeric)
+    more = f"{len(rows) - most} more{f' {what}' if what else ''}"
+    rest = folded(more, table(heads, rows[most:], right)) if rows[most:] else None
+    return join([table(heads, rows[:most], right, marked), rest])
 
 
 def folded(title: Any, *content: Any, is_open: bool = False) -> Html:
@@ -90,12 +113,13 @@ def figure(content: Any, caption: Any = None) -> Html:
 
 def page(title: str, about: Any, *sections: Html) -> str:
     """The whole document, in itself complete."""
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     head = join(
         [
             Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
             Html('<link rel="icon" href="data:,">'),  # else a browser asks a server for one
             tag("title", title),
-            Html(f"<style>{STYLE}</style>"),
+            Html(f"<style>\n{style}</style>"),
         ]
     )
     body = tag("body", tag("header", tag("h1", title), about), tag("main", *sections))

@@ -1,6 +1,5 @@
 """What the files of a run hold, as far as they can be read: torn lines and missing files leave gaps."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,37 +8,6 @@ from typing import Any
 from ebm_exp.text import finite
 
 Rows = list[dict[str, Any]]
-
-
-def rows(run: Path) -> Rows:
-    """The rows of metrics.jsonl that can be read."""
-    try:
-        text = (run / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    found = []
-    for line in text.splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:  # the last line of a run that was killed
-            continue
-        if isinstance(row, dict):
-            found.append(row)
-    return found
-
-
-def summary(run: Path) -> dict[str, Any]:
-    """summary.json; empty where there is none that can be read."""
-    return mapping(run / "summary.json")
-
-
-def mapping(file: Path) -> dict[str, Any]:
-    """A JSON file's object; empty where there is none that can be read."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def child(node: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -64,28 +32,24 @@ def curve(found: Rows, metric: str, most: int = 200) -> list[tuple[float, float]
 
 def metrics_of(found: Iterable[Rows]) -> list[str]:
     """All metrics that rows hold, in the order they are met."""
-    names: dict[str, None] = {}
-    for each in found:
-        for row in each:
-            names.update(dict.fromkeys(row))
+    names = dict.fromkeys(name for rows in found for row in rows for name in row)
     return [name for name in names if name not in ("step", "time")]
 
 
 def images(run: Path, kind: str = "step") -> list[tuple[int, Path]]:
     """Images of one kind with their steps, ``samples/step_00001000.png``."""
-    try:
-        files = list((run / "samples").iterdir())
-    except OSError:
-        return []
-    found = ((re.fullmatch(rf"{kind}_(\d+)\.png", file.name), file) for file in files)
-    return sorted((int(match[1]), file) for match, file in found if match)
+    return [(step, file) for each, step, file in _drawn(run) if each == kind]
 
 
 def kinds(run: Path) -> list[str]:
     """The kinds of images that a run has, those that show samples first."""
+    return sorted({kind for kind, _, _ in _drawn(run)}, key=lambda kind: (kind != "step", kind))
+
+
+def _drawn(run: Path) -> list[tuple[str, int, Path]]:
     try:
-        names = sorted(file.stem for file in (run / "samples").iterdir() if file.suffix == ".png")
+        files = list((run / "samples").iterdir())
     except OSError:
         return []
-    found = dict.fromkeys(name.rpartition("_")[0] for name in names if re.fullmatch(r".+_\d+", name))
-    return sorted(found, key=lambda kind: (kind != "step", kind))
+    found = ((re.fullmatch(r"(.+)_(\d+)\.png", file.name), file) for file in files)
+    return sorted((match[1], int(match[2]), file) for match, file in found if match)

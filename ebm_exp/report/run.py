@@ -2,21 +2,23 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ebm_exp import metrics
 from ebm_exp.config import plain
 from ebm_exp.config.override import pairs
+from ebm_exp.files import read_mapping
 from ebm_exp.report import read
 from ebm_exp.report.behaviour import end
 from ebm_exp.report.best import seeds_after, shown_path
 from ebm_exp.report.images import panels
 from ebm_exp.report.jobs import facts
-from ebm_exp.report.page import Html, chip, code, figure, folded, join, link, page, section, table, tag
+from ebm_exp.report.page import Html, chip, code, figure, folded, join, link, multiples, note, page, section, table, tag
 from ebm_exp.report.svg import Curve, lines
 from ebm_exp.run.about import composed
+from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import command, override
 from ebm_exp.text import duration, finite, number, with_error
 
@@ -25,11 +27,11 @@ _IMAGES = 6
 
 def build(folder: Path) -> str:
     """The page of a run."""
-    summary, found = read.summary(folder), read.rows(folder)
+    summary, found = read_mapping(folder / "summary.json"), RunDirectory(folder).metrics()
     choices, overrides, _ = composed(folder)
     state = str(summary.get("state") or "unknown")
-    config = read.mapping(folder / "job.json").get("config") or {}
-    name = read.child(summary, "data").get("name") or (config.get("name") if isinstance(config, dict) else None)
+    config = read.child(read_mapping(folder / "job.json"), "config")
+    name = read.child(summary, "data").get("name") or config.get("name")
     said: list[object] = [shown_path(folder)]
     if (folder.parent / "sweep.json").is_file():
         said += [" · job ", folder.name, " of ", link("a sweep", "../report.html")]
@@ -62,24 +64,20 @@ def _outcome(folder: Path, state: str, summary: Mapping[str, Any]) -> Html:
     step, took = summary.get("step"), duration(summary.get("minutes"))
     said = state.capitalize() + (f" at step {step}" if step is not None else "") + (f" after {took}" if took else "")
     best = read.child(summary, "best")
-    value, parts = finite(best.get("value")), [tag("p", tag("b", said), _best(best), class_="verdict")]
+    value, at = finite(best.get("value")), best.get("step")
+    reached = f", best {best.get('metric')} {number(value)} at step {at}" if value is not None else ""
+    reached += f" ({best.get('better')} is better)" if value is not None else ""
+    parts = [tag("p", tag("b", said), f"{reached}.", class_="verdict")]
     if summary.get("reason"):
         parts.append(tag("p", str(summary["reason"]), class_="bad" if state in ("failed", "diverged") else "note"))
     if state == "running":
-        parts.append(tag("p", "It was running when this was written, or was killed.", class_="note"))
+        parts.append(note("It was running when this was written, or was killed."))
     log = folder / "train.log"
     if log.is_file() and log.stat().st_size:
         parts.append(tag("p", "Its messages: ", link("train.log", "train.log")))
-    if value is not None and best.get("step") == step:
-        parts.append(tag("p", "The last evaluation was the best: longer training may well help.", class_="note"))
+    if value is not None and at == step:
+        parts.append(note("The last evaluation was the best: longer training may well help."))
     return section("How it ended", *parts)
-
-
-def _best(best: Mapping[str, Any]) -> str:
-    value = finite(best.get("value"))
-    if value is None:
-        return "."
-    return f", best {best.get('metric')} {number(value)} at step {best.get('step')} ({best.get('better')} is better)."
 
 
 def _next_steps(folder: Path, state: str, overrides: Sequence[str]) -> Html:
@@ -98,9 +96,8 @@ def _next_steps(folder: Path, state: str, overrides: Sequence[str]) -> Html:
 
 def _evaluation(summary: Mapping[str, Any], found: read.Rows) -> Html:
     last = read.child(summary, "metrics")
-    names = [name for name in last if metrics.is_score(name)]
     rows = []
-    for name in names:
+    for name in filter(metrics.is_score, last):
         value, se = finite(last[name]), finite(last.get(metrics.error_of(name)))
         shown = last[name] if value is None else with_error(value, se) if se is not None else number(value)
         points = read.curve(found, name)
@@ -116,12 +113,11 @@ def _curves(state: str, summary: Mapping[str, Any], found: read.Rows) -> Html:
     shown = []
     for group in groups:
         charts = []
-        for name in drawn:
-            if name.partition("/")[0] == group:
-                points = read.curve(found, name)
-                charts.append(lines(name, [Curve(points, name, "best", end(state, summary, found, points))]))
-        if any(charts):
-            shown += [tag("h3", group), tag("div", *(figure(each) for each in charts if each), class_="grid")]
+        for name in (each for each in drawn if each.partition("/")[0] == group):
+            points = read.curve(found, name)
+            charts.append(lines(name, [Curve(points, name, "best", end(state, summary, found, points))]))
+        if together := multiples(figure(each) for each in charts if each):
+            shown += [tag("h3", group), together]
     return section("Did training behave", *shown)
 
 
@@ -132,19 +128,22 @@ def _samples(folder: Path, summary: Mapping[str, Any]) -> Html:
     is_mosaic = len(read.shape(summary)) == 3
     last = panels(images[-1][1], f"data, and samples at step {images[-1][0]}", split=is_mosaic)
     first = [figure(last[0], "data")] if len(last) > 1 else []
-    for step, file in evenly(images, _IMAGES - len(first)):
-        shown = panels(file, f"samples at step {step}", split=is_mosaic)
-        first += [figure(shown[-1], f"step {step}")] if shown else []
-    return section("Samples over time", tag("div", *first, class_="grid" if is_mosaic else "wide"))
+    shown = [*first, *_pictures(images, _IMAGES - len(first), "samples", "", is_mosaic)]
+    return section("Samples over time", multiples(shown, "grid" if is_mosaic else "wide"))
 
 
 def _others(folder: Path) -> Html:
-    shown = []
-    for kind in (kind for kind in read.kinds(folder) if kind != "step"):
-        for step, file in evenly(read.images(folder, kind), 3):
-            picture = panels(file, f"{kind} at step {step}", split=False)
-            shown += [figure(picture[0], f"{kind}, step {step}")] if picture else []
-    return section("Energies", tag("div", *shown, class_="grid")) if shown else Html("")
+    kinds = [kind for kind in read.kinds(folder) if kind != "step"]
+    shown = [each for kind in kinds for each in _pictures(read.images(folder, kind), 3, kind, f"{kind}, ")]
+    return section("Energies", multiples(shown))
+
+
+def _pictures(
+    images: Sequence[tuple[int, Path]], most: int, what: str, caption: str, split: bool = False
+) -> Iterable[Html]:
+    for step, file in evenly(images, most):
+        if shown := panels(file, f"{what} at step {step}", split=split):
+            yield figure(shown[-1], f"{caption}step {step}")
 
 
 def evenly(images: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path]]:

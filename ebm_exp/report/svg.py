@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ebm_exp.report.page import Html, tag
+from ebm_exp.text import cut
 
 WIDTH, HEIGHT = 320, 200
 LEFT, RIGHT, TOP, BOTTOM = 48, 10, 26, 28
@@ -116,14 +117,12 @@ def frame(title: str, x_axis: Scale | Places, y_axis: Scale, inside: Iterable[An
     """Axes with their ticks around a plot."""
     parts: list[Any] = [text(LEFT - 40, 14, title, "title")]
     for at, label in y_axis.marks():
-        y = HEIGHT - BOTTOM - at * (HEIGHT - TOP - BOTTOM)
-        parts += [rule(LEFT, y, WIDTH - RIGHT, y), text(LEFT - 5, y + 4, label, "end")]
-    for at, label in x_axis.marks():
-        parts.append(text(LEFT + at * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM + 14, label, "middle"))
+        parts += [rule(LEFT, y := place_y(at), WIDTH - RIGHT, y), text(LEFT - 5, y + 4, label, "end")]
+    parts += [text(place_x(at), HEIGHT - BOTTOM + 14, label, "middle") for at, label in x_axis.marks()]
     parts.append(rule(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM))
     parts.append(text(WIDTH - RIGHT, HEIGHT - 3, x_label, "end"))
     box = {"x": LEFT, "y": TOP - 6, "width": WIDTH - LEFT - RIGHT + 6, "height": HEIGHT - TOP - BOTTOM + 8}
-    parts.append(tag("svg", *inside, viewBox=" ".join(map(str, box.values())), **box))
+    parts.append(tag("svg", *inside, viewBox=" ".join(map(str, box.values())), **box))  # what lies outside is clipped
     return canvas(WIDTH, HEIGHT, parts, title)
 
 
@@ -137,14 +136,14 @@ def sized(plot: Html, width: float) -> Html:
     return Html(plot.replace("<svg", f'<svg style="width:{width:.0f}px"', 1))
 
 
-def place_x(axis: Scale | Places, value: Any) -> float:
-    """Pixels from the left."""
-    return LEFT + axis(value) * (WIDTH - LEFT - RIGHT)
+def place_x(at: float) -> float:
+    """Pixels from the left, of a place between 0 and 1 on an axis."""
+    return LEFT + at * (WIDTH - LEFT - RIGHT)
 
 
-def place_y(axis: Scale, value: float) -> float:
+def place_y(at: float) -> float:
     """Pixels from the top, in bounds that the clip needs not see."""
-    return min(max(HEIGHT - BOTTOM - axis(value) * (HEIGHT - TOP - BOTTOM), -HEIGHT), 2 * HEIGHT)
+    return min(max(HEIGHT - BOTTOM - at * (HEIGHT - TOP - BOTTOM), -HEIGHT), 2 * HEIGHT)
 
 
 def text(x: float, y: float, content: Any, class_: str | None = None) -> Html:
@@ -177,15 +176,10 @@ def short(value: float) -> str:
     return f"{value / 1000:g}k" if size >= 10000 else f"{value:.6g}"
 
 
-def cut(words: str, longest: int) -> str:
-    """Words that fit."""
-    return words if len(words) <= longest else words[: longest - 1] + "…"
-
-
 def _line(curve: Curve, x_axis: Scale, y_axis: Scale) -> Html | None:
     if not curve.points:
         return None
-    where = [(place_x(x_axis, x), place_y(y_axis, y)) for x, y in curve.points]
+    where = [(place_x(x_axis(x)), place_y(y_axis(y))) for x, y in curve.points]
     class_, label = f"l {curve.kind}".strip(), tag("title", curve.label)
     if len(where) == 1:
         return point(*where[0], curve.label, curve.kind, 2.5)
@@ -198,8 +192,8 @@ def _cross(curve: Curve, x_axis: Scale, y_axis: Scale) -> Html | None:
         return None
     x, y = curve.cross
     top = TOP + 4.0
-    at = top if y is None else min(max(place_y(y_axis, y), top), HEIGHT - BOTTOM - 4)
-    return cross(min(max(place_x(x_axis, x), LEFT + 5), WIDTH - RIGHT - 1), at, curve.label)
+    at = top if y is None else min(max(place_y(y_axis(y)), top), HEIGHT - BOTTOM - 4)
+    return cross(min(max(place_x(x_axis(x)), LEFT + 5), WIDTH - RIGHT - 1), at, curve.label)
 
 
 def _round_step(step: float) -> float:

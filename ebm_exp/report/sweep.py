@@ -8,8 +8,9 @@ from ebm_exp.report.best import experiment, shown_path
 from ebm_exp.report.jobs import jobs, origin, settings
 from ebm_exp.report.matters import matters
 from ebm_exp.report.page import join, page, tag
+from ebm_exp.report.story import Story
 from ebm_exp.report.trust import chips, trust
-from ebm_exp.report.winner import Story, winner
+from ebm_exp.report.winner import winner
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweep.settings import read
 
@@ -21,7 +22,7 @@ def build(folder: Path) -> str:
     if story.ranked:
         replace_text(folder / "best.yaml", experiment(results, story.ranked[0]))
     name = results.record.get("name") or folder.name
-    kind = "search" if results.record.get("kind") == "search" else "sweep"
+    kind = "search" if results.is_search else "sweep"
     began = str(results.record.get("began") or "").replace("T", " ")
     noted = next((job.config["notes"] for job in results.jobs if job.config.get("notes")), None)
     about = join(

@@ -4,7 +4,6 @@ All of it is read from the run directory, so that a run that goes on says the sa
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from ebm_exp.config import plain
 from ebm_exp.config.keys import names_run
 from ebm_exp.config.override import Override, key_of
+from ebm_exp.files import read_mapping
 from ebm_exp.logger.base import About
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.text import short_keys
@@ -35,7 +35,7 @@ def about(
     """
     path = directory.path
     choices, overrides, multirun = composed(path)
-    job, sweep = _json(path / "job.json"), _json(path.parent / "sweep.json")
+    job, sweep = read_mapping(path / "job.json"), read_mapping(path.parent / "sweep.json")
     if job:
         swept = [each for each in job.get("overrides", []) if key_of(each) in sweep.get("keys", [key_of(each)])]
         name = " ".join([str(job.get("number", path.name)), *short(swept)])
@@ -45,7 +45,9 @@ def about(
         name = " ".join(["/".join(path.resolve().parts[-2:]), *short(overrides)])
     dataset = config.get("dataset", {})
     shown = {"dataset": dataset.get("name"), "energy": _class(config.get("energy"))} | choices
-    kept: dict[str, Any] = dict(config) | ({"dataset": _without(dataset, _TWINS)} if dataset else {})
+    kept = dict(config)
+    if dataset:
+        kept["dataset"] = {key: value for key, value in dataset.items() if key not in _TWINS}
     kept |= {"choices": choices, "overrides": overrides, "run_dir": str(path)} | dict(facts or {})
     if config.get("init_from"):
         kept["parent"] = origin(RunDirectory(config["init_from"]))
@@ -133,17 +135,5 @@ def _class(node: Any) -> str | None:
     return str(node["_target_"]).rpartition(".")[2] if isinstance(node, Mapping) and "_target_" in node else None
 
 
-def _without(node: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key not in keys}
-
-
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

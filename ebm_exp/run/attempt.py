@@ -52,8 +52,9 @@ def in_force(directory: RunDirectory, config: Mapping[str, Any]) -> dict[str, An
     changed: dict[str, Any] = {}
     for entry in directory.summary().get("attempts", []):
         if entry["attempt"] > config.get("attempt", 0):
-            numbers = {key: now for key, (_, now) in entry["changed"].items() if _is_number(now)}
-            changed |= {key: now for key, now in numbers.items() if may_change_with_attempt(key)}
+            for key, (_, now) in entry["changed"].items():
+                if may_change_with_attempt(key) and _holds_numbers(now):
+                    changed[key] = now
             changed["attempt"] = entry["attempt"]
     result = copy.deepcopy(dict(config))
     for key, value in changed.items():
@@ -61,7 +62,7 @@ def in_force(directory: RunDirectory, config: Mapping[str, Any]) -> dict[str, An
     return result
 
 
-def asked(directory: RunDirectory, config: Mapping[str, Any], step: int) -> None:
+def begin_if_asked(directory: RunDirectory, config: Mapping[str, Any], step: int) -> None:
     """Begin the attempt that a user asked for, ``attempt=next``, if this is one.
 
     Args:
@@ -77,7 +78,6 @@ def asked(directory: RunDirectory, config: Mapping[str, Any], step: int) -> None
     begin(directory, {key: value for key, value in now.items() if before.get(key) != value}, step, "asked for")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) or (
-        isinstance(value, list) and all(isinstance(v, int | float) for v in value)
-    )
+def _holds_numbers(value: Any) -> bool:
+    """Whether it is a number, or a list of some."""
+    return all(isinstance(each, int | float) for each in (value if isinstance(value, list) else [value]))

@@ -14,12 +14,10 @@ from ebm_exp.config.run_config import FORMAT, check_format
 from ebm_exp.files import TEMPORARY, replacing
 from ebm_exp.run.directory import RunDirectory
 
-KEYS = ("step", "elapsed", "best", "wandb_id", "parts", "ema")  # what a resumed run needs
-
-
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "step": int, "elapsed": (int, float), "best": (dict, type(None)), "parts": dict, "ema": dict,
+_KINDS: dict[str, type | tuple[type, ...]] = {  # what a resumed run needs, and what each of it is
+    "step": int, "elapsed": (int, float), "best": (dict, type(None)), "wandb_id": object, "parts": dict, "ema": dict,
 }  # fmt: skip
+KEYS = tuple(_KINDS)
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:

@@ -6,20 +6,16 @@ checkpoint and weights, how samples were drawn, temperature, seed, data, version
 
 import json
 import logging
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ebm_exp import __version__
+from ebm_exp.config.device import describe_machine
 from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.domain import Domain
-from ebm_exp.evaluator import Against, Evaluator, Model, Score
+from ebm_exp.evaluator import Against, Evaluator, Model
 from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.logger import Logger, Picture
 from ebm_exp.logger.base import Value
@@ -113,11 +109,13 @@ def evaluate(
             evaluation.draw(name, evaluator, model, run.parts["dataset"].domain)
         except Exception as error:
             evaluation.failed[name] = f"{type(error).__name__}: {error}"
-            known = isinstance(error, ValueError | UserError | OSError)
-            _LOG.error("evaluator.%s failed: %s", name, error, exc_info=not known)
+            is_known = isinstance(error, ValueError | UserError | OSError)
+            _LOG.error("evaluator.%s failed: %s", name, error, exc_info=not is_known)
         else:
             evaluation.protocols[name] = evaluator.protocol
-            evaluation.scores |= {key: _as_record(score) | {"evaluator": name} for key, score in found.items()}
+            for key, score in found.items():
+                known = {what: value for what, value in score._asdict().items() if value is not None}
+                evaluation.scores[key] = known | {"evaluator": name}
             evaluation.made["seconds"][name] = round(time.perf_counter() - began, 2)
         replace_text(folder / NAME, _json(evaluation.record()))
     _keep_in_run(run.path / NAME, evaluation)
@@ -127,7 +125,7 @@ def evaluate(
 
 
 def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    sampling, device = run.parts["sampling"], run.parts["device"]
+    sampling = run.parts["sampling"]
     data, trained = run.parts["dataset"].facts(), run.directory.summary().get("data") or {}
     if trained.get("fingerprint") not in (None, data["fingerprint"]):
         _LOG.warning("dataset: other points than those the run was trained with, or another split of them")
@@ -140,16 +138,10 @@ def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) ->
         "temperature": run.temperature,
         "samples": ": ".join(filter(None, (sampling.kernel(), sampling.describe()))),
         "data": {key: data[key] for key in ("name", "fingerprint", "n_train", "n_test")},
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({platform.machine()})",
         "precision": run.parts["engine"].precision,
-        "versions": {"python": platform.python_version(), "ebm-exp": __version__}
-        | {name: version(name) for name in _LIBRARIES},
+        **describe_machine(run.parts["device"], _LIBRARIES),
         "seconds": {},
     }
-
-
-def _as_record(score: Score) -> dict[str, Any]:
-    return {key: value for key, value in score._asdict().items() if value is not None}
 
 
 def _keep_in_run(file: Path, evaluation: Evaluation) -> None:

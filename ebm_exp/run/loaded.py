@@ -11,7 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ebm_exp.config.build import Parts, choose_device
+from ebm_exp.config.build import Parts
+from ebm_exp.config.device import choose_device
 from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.run_config import read_run_config
 from ebm_exp.config.trust import ANY, OURS, Allowed, allowed_by

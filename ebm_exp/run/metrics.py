@@ -2,27 +2,18 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ebm_exp.files import replace_text
 
 
-class Jsonl:
-    """Appends rows to a file.
-
-    Args:
-        path: the file; made when the first row is written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def write(self, row: dict[str, Any]) -> None:
-        """One line. JSON has no NaN: what is not finite is written as the text ``nan``, ``inf`` or ``-inf``."""
-        plain = {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(plain, allow_nan=False) + "\n")
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Write one line. JSON has no NaN: what is not finite is written as the text ``nan``, ``inf`` or ``-inf``."""
+    plain = {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(plain, allow_nan=False) + "\n")
 
 
 def truncate_after(path: Path, step: int) -> None:

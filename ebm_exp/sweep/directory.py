@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from ebm_exp.files import replace_text
+from ebm_exp.config.override import pairs
+from ebm_exp.files import read_mapping, replace_text
 from ebm_exp.run.directory import RunDirectory
 
 ENDED = frozenset({"finished", "pruned", "diverged", "failed", "stopped"})
@@ -32,8 +33,8 @@ class Job(NamedTuple):
         run: its files.
         overrides: what the sweep sets in it, ``("seed=1", "sampler.step_size=0.5")``.
         config: its whole config, resolved.
-        state: ``waiting``, ``running``, ``killed`` (it says running, and no process holds its lock), or how it ended:
-            finished, stopped, pruned, diverged, failed.
+        state: ``waiting``, ``running``, ``killed`` (it says running, and no process holds its lock), ``unreadable``, or
+            how it ended: finished, stopped, pruned, diverged, failed.
         summary: what its summary.json holds.
     """
 
@@ -45,9 +46,24 @@ class Job(NamedTuple):
     summary: dict[str, Any]
 
     @property
+    def values(self) -> dict[str, str]:
+        """What the sweep sets in it by key, as text."""
+        return dict(pairs(self.overrides))
+
+    @property
+    def is_ill(self) -> bool:
+        """Whether it failed or diverged."""
+        return self.state in ("failed", "diverged")
+
+    @property
     def reason(self) -> str | None:
         """Why it failed, diverged or was pruned."""
         return self.summary.get("reason")
+
+    @property
+    def why(self) -> str:
+        """The first line of the reason."""
+        return next(iter(str(self.reason or "").splitlines()), "")
 
     @property
     def best(self) -> dict[str, Any]:
@@ -64,13 +80,13 @@ class SweepDirectory:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.file, self.report, self.journal = (
-            self.path / name for name in ("sweep.json", "report.html", "journal.log")
-        )
+        self.file = self.path / "sweep.json"
+        self.report = self.path / "report.html"
+        self.journal = self.path / "journal.log"
 
     def record(self) -> dict[str, Any]:
-        """sweep.json; empty where there is none."""
-        return json.loads(self.file.read_text(encoding="utf-8")) if self.file.is_file() else {}
+        """sweep.json; empty where there is none that can be read."""
+        return read_mapping(self.file)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace sweep.json as a whole."""
@@ -90,25 +106,31 @@ class SweepDirectory:
 
     def process(self, number: int) -> tuple[int | None, str | None]:
         """Process and machine that claimed a job last."""
-        try:
-            said = json.loads((self.run(number).path / "job.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None, None
+        said = read_mapping(self.run(number).path / "job.json")
         return said.get("pid"), said.get("host")
 
     def jobs(self) -> list[Job]:
-        """The jobs that have begun, by their number."""
-        numbers = [int(folder.name) for folder in self.path.iterdir() if folder.name.isdecimal()]
-        return [job for number in sorted(numbers) if (job := self.job(number)) is not None]
+        """The jobs that have begun, by their number; of one whose files are torn no more than its number is known."""
+        folders = self.path.iterdir() if self.path.is_dir() else ()
+        numbers = sorted(int(folder.name) for folder in folders if folder.name.isdecimal())
+        return [job for job in map(self._read, numbers) if job is not None]
+
+    def _read(self, number: int) -> Job | None:
+        try:
+            job = self.job(number)
+            if job is None or _is_whole(job):
+                return job
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # half of a file, or of another kind
+            pass
+        return Job(number, self.run(number), (), {}, "unreadable", {})
 
     def job(self, number: int) -> Job | None:
         """One job; None when it has not begun."""
         run = self.run(number)
-        try:
-            said = json.loads((run.path / "job.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        file = run.path / "job.json"
+        if not file.is_file():
             return None
-        summary = run.summary()
+        said, summary = json.loads(file.read_text(encoding="utf-8")), run.summary()
         state = summary.get("state", "waiting")
         if state in ("running", "waiting"):
             locked = self.is_locked(str(number))
@@ -132,6 +154,11 @@ class SweepDirectory:
             return True
         lock.release()
         return False
+
+
+def _is_whole(job: Job) -> bool:
+    texts = (*job.overrides, job.state, job.best.get("metric", "")) if isinstance(job.best, dict) else (None,)
+    return isinstance(job.config, dict) and all(isinstance(each, str) for each in texts)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from ebm_exp.config.override import pairs
 from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import Results, Setting, read
-from ebm_exp.text import brief, duration, finite, number, short_keys
+from ebm_exp.text import brief, cut, describe, duration, finite, number, short_keys
 
 __all__ = ["line", "read", "table"]
 
@@ -22,17 +21,16 @@ def line(job: Job, n: int, keys: Sequence[str]) -> str:
         n: jobs in all.
         keys: what varies.
     """
-    names = short_keys([*keys, *(key for key, _ in pairs(job.overrides) if key not in keys)])
-    what = " ".join(f"{names[key]}={brief(value)}" for key, value in pairs(job.overrides))
+    names = short_keys([*keys, *(key for key in job.values if key not in keys)])
+    what = describe(job.values, names)
     of = f"/{n}" if job.number < n else ""  # a search may need more trials than it is to complete
     head = " ".join(part for part in (f"[{job.number + 1}{of}]", what) if part)
     return "  ".join(part for part in (head, *_ended(job)) if part)
 
 
 def _ended(job: Job) -> list[str]:
-    first = next(iter(str(job.reason or "").splitlines()), "")
-    because = f"{job.state}: {first}" if first else job.state
-    if job.state in ("failed", "diverged"):
+    because = f"{job.state}: {job.why}" if job.why else job.state
+    if job.is_ill:
         return [because, str(job.run.path / "train.log")]
     step, value = job.summary.get("step"), finite(job.best.get("value"))
     at = f" at step {step}" if step is not None else ""
@@ -40,7 +38,7 @@ def _ended(job: Job) -> list[str]:
     took = duration(job.summary.get("minutes"))
     if job.state == "finished":
         return [came or f"finished{at}", took]
-    return [because if first else job.state + at, f"best {came}" if came else "", took]
+    return [because if job.why else job.state + at, f"best {came}" if came else "", took]
 
 
 def table(results: Results, width: int) -> list[str]:
@@ -51,22 +49,22 @@ def table(results: Results, width: int) -> list[str]:
         width: characters of a line.
     """
     lines = _tail(results)
-    settings = [each for each in results.settings if each.means]
+    settings = results.ranked
     if settings:
         room = _ROWS - len(lines) - 1 - 1  # what is measured, and the names of the columns
         more = len(settings) > room
         shown = settings[: room - 1] if more else settings
         rows = [_head(results), *([f"… {len(settings) - len(shown)} more"] if more else [])]
         lines = [rows[0], *_columns(results, shown, width), *rows[1:], *lines]
-    return [each if len(each) <= width else each[: max(1, width - 1)] + "…" for each in lines]
+    return [cut(each, max(2, width)) for each in lines]
 
 
 def _head(results: Results) -> str:
     sides = {"lower": "lower is better", "higher": "higher is better"}
     what = ", ".join(f"{m} ({sides.get(results.directions[m], '?')})" for m in results.metrics)
     front = sum(setting.in_front for setting in results.settings)
-    first = f"; the {front} of the Pareto front first" if len(results.metrics) > 1 else ""
-    over = ", mean ± s.e. over seeds" if any(m.n > 1 for s in results.settings for m in s.means.values()) else ""
+    first = f"; the {front} of the Pareto front first" if results.several else ""
+    over = ", mean ± s.e. over seeds" if any(setting.n > 1 for setting in results.settings) else ""
     return what + over + first
 
 
@@ -77,7 +75,7 @@ def _columns(results: Results, settings: Sequence[Setting], width: int) -> list[
         [
             *(brief(setting.values.get(key, "")) for key in results.keys),
             *(str(setting.means[m]) if m in setting.means else "" for m in results.metrics),
-            _seeds(setting),
+            setting.seeds,
             "default" if setting.is_default else "",
         ]
         for setting in settings
@@ -86,23 +84,14 @@ def _columns(results: Results, settings: Sequence[Setting], width: int) -> list[
     n = len(results.keys)
     while n and sum(widths) + 2 * (len(widths) - 1) + 2 > width and max(widths[:n]) > _NARROWEST:
         widths[max(range(n), key=lambda i: widths[i])] -= 1
-    cells = ([_cut(cell, w).ljust(w) for cell, w in zip(row, widths, strict=True)] for row in (heads, *rows))
+    cells = ([cut(cell, w).ljust(w) for cell, w in zip(row, widths, strict=True)] for row in (heads, *rows))
     return [("  " + "  ".join(row)).rstrip() for row in cells]
-
-
-def _seeds(setting: Setting) -> str:
-    n = max(mean.n for mean in setting.means.values())
-    return str(n) if n == len(setting.jobs) else f"{n} of {len(setting.jobs)}"
 
 
 def _tail(results: Results) -> list[str]:
     counts = ", ".join(f"{n} {state}" for state, n in results.counts.items())
     left = results.to_come
     lines = [", ".join(part for part in (counts or "no jobs", f"{left} to come" if left > 0 else "") if part)]
-    if {"failed", "diverged"} & results.counts.keys() and results.record.get("kind") != "search":
+    if {"failed", "diverged"} & results.counts.keys() and not results.is_search:
         lines.append("retry_failed=true does the failed and diverged ones anew")
     return lines
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ebm_exp.config.override import pairs
 from ebm_exp.config.tree import look_up
 from ebm_exp.sweep.directory import Job, SweepDirectory
 from ebm_exp.text import finite, number, with_error
@@ -52,6 +51,16 @@ class Setting(NamedTuple):
     is_default: bool = False
     in_front: bool = False
 
+    @property
+    def n(self) -> int:
+        """Seeds that its means are over."""
+        return max((mean.n for mean in self.means.values()), default=0)
+
+    @property
+    def seeds(self) -> str:
+        """``3``, or ``2 of 3`` where some have no value."""
+        return str(self.n) if self.n == len(self.jobs) else f"{self.n} of {len(self.jobs)}"
+
 
 class Results(NamedTuple):
     """What came of a sweep.
@@ -77,29 +86,52 @@ class Results(NamedTuple):
     counts: dict[str, int]
 
     @property
+    def finished(self) -> list[Job]:
+        """Jobs that have finished."""
+        return [job for job in self.jobs if job.state == "finished"]
+
+    @property
+    def ranked(self) -> list[Setting]:
+        """Settings that have a mean, best first."""
+        return [each for each in self.settings if each.means]
+
+    @property
+    def is_search(self) -> bool:
+        """Whether trials were proposed one by one, and not all combinations run."""
+        return self.record.get("kind") == "search"
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one metric is optimized."""
+        return len(self.metrics) > 1
+
+    def sign(self, metric: str) -> int:
+        """What makes a lower value of a metric the better one: 1, or -1."""
+        return 1 if self.directions[metric] == "lower" else -1
+
+    def score(self, job: Job, metric: str) -> float | None:
+        """What a job reached in a metric; None: nothing finite."""
+        return score(job, metric, not self.several)
+
+    @property
     def to_come(self) -> int:
         """Jobs that have not begun; of a search, trials that are not complete."""
-        search = self.record.get("kind") == "search"
-        done = sum(self.counts.get(s, 0) for s in ("finished", "pruned")) if search else len(self.jobs)
+        done = sum(self.counts.get(s, 0) for s in ("finished", "pruned")) if self.is_search else len(self.jobs)
         return max(0, int(finite(self.record.get("n")) or 0) - done)
 
 
 def read(sweep: SweepDirectory) -> Results:
     """What came of a sweep so far; files that are torn or missing leave gaps and no error."""
-    record, jobs = _record(sweep), _jobs(sweep)
-    keys = [key for key in record.get("keys") or _keys(jobs) if key != SEED]
-    metrics = (
-        record.get("metrics") or list(dict.fromkeys(job.best["metric"] for job in jobs if job.best.get("metric")))[:1]
-    )
-    given = record.get("directions") or {}
-    directions = {metric: given.get(metric) or _direction(metric, jobs) for metric in metrics}
+    record, jobs = _record(sweep), sweep.jobs()
+    keys = [key for key in record["keys"] or dict.fromkeys(key for job in jobs for key in job.values) if key != SEED]
+    metrics = record["metrics"] or list(dict.fromkeys(m for job in jobs if (m := job.best.get("metric"))))[:1]
+    directions = {metric: record["directions"].get(metric) or _direction(metric, jobs) for metric in metrics}
     groups: dict[tuple[tuple[str, str], ...], list[Job]] = {}
-    for job in (each for each in jobs if each.state != "unreadable"):
-        values = tuple((key, value) for key, value in pairs(job.overrides) if key != SEED)
-        groups.setdefault(values, []).append(job)
-    defaults = record.get("defaults") or {}
+    for job in jobs:
+        if job.state != "unreadable":
+            groups.setdefault(tuple((key, text) for key, text in job.values.items() if key != SEED), []).append(job)
     settings = [
-        Setting(dict(values), tuple(group), _means(group, metrics), _is_default(dict(values), group[0], defaults))
+        Setting(dict(values), tuple(group), _means(group, metrics), _is_default(dict(values), group[0], record))
         for values, group in groups.items()
     ]
     states = Counter(job.state for job in jobs)
@@ -123,41 +155,15 @@ def score(job: Job, metric: str, alone: bool = True) -> float | None:
     return finite(last.get(metric)) if isinstance(last, Mapping) else None
 
 
-def _jobs(sweep: SweepDirectory) -> list[Job]:
-    folders = sweep.path.iterdir() if sweep.path.is_dir() else ()
-    jobs = []
-    for n in sorted(int(folder.name) for folder in folders if folder.name.isdecimal()):
-        try:
-            job = sweep.job(n)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # half of a file, or of another kind
-            job = Job(n, sweep.run(n), (), {}, "unreadable", {})
-        if job is not None:
-            jobs.append(job if _is_whole(job) else Job(n, sweep.run(n), (), {}, "unreadable", {}))
-    return jobs
-
-
-def _is_whole(job: Job) -> bool:
-    texts = (*job.overrides, job.state, job.best.get("metric", "")) if isinstance(job.best, dict) else (None,)
-    return isinstance(job.config, dict) and all(isinstance(each, str) for each in texts)
-
-
 def _record(sweep: SweepDirectory) -> dict[str, Any]:
-    """sweep.json without what is not of its kind."""
-    try:
-        record = sweep.record()
-    except (OSError, ValueError):
-        return {}
-    said = dict(record) if isinstance(record, dict) else {}
+    """sweep.json with all that is read of it, and without what is not of its kind."""
+    record = sweep.record()
     for key in ("keys", "metrics", "command", "arguments", "overrides"):
-        found = said.get(key)
-        said[key] = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+        found = record.get(key)
+        record[key] = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
     for key in ("defaults", "directions"):
-        said[key] = said[key] if isinstance(said.get(key), dict) else {}
-    return said
-
-
-def _keys(jobs: Iterable[Job]) -> list[str]:
-    return list(dict.fromkeys(key for job in jobs for key, _ in pairs(job.overrides)))
+        record[key] = record[key] if isinstance(record.get(key), dict) else {}
+    return record
 
 
 def _direction(metric: str, jobs: Iterable[Job]) -> str:
@@ -176,17 +182,16 @@ def _means(jobs: Iterable[Job], metrics: Sequence[str]) -> dict[str, Mean]:
     return means
 
 
-def _is_default(values: Mapping[str, str], job: Job, defaults: Mapping[str, Any]) -> bool:
-    if not defaults or not values:  # where seeds alone vary, there is nothing else to tell it from
+def _is_default(values: Mapping[str, str], job: Job, record: Mapping[str, Any]) -> bool:
+    def is_same(key: str, text: str) -> bool:
+        node, default = look_up(job.config, key), record["defaults"].get(key)
+        if node is None or isinstance(node, Mapping):  # the choice of a group, or no config
+            return text == str(default)
+        return bool(node == default)
+
+    if not record["defaults"] or not values:  # where seeds alone vary, there is nothing else to tell it from
         return False
-    return all(_same(key, text, job.config, defaults.get(key)) for key, text in values.items())
-
-
-def _same(key: str, text: str, config: Mapping[str, Any], default: Any) -> bool:
-    node = look_up(config, key)
-    if node is None or isinstance(node, Mapping):  # the choice of a group, or no config
-        return text == str(default)
-    return bool(node == default)
+    return all(is_same(key, text) for key, text in values.items())
 
 
 def _ordered(settings: list[Setting], metrics: Sequence[str], directions: Mapping[str, str]) -> list[Setting]:

@@ -1,36 +1,16 @@
 """A grid: every combination of the values typed, matched with what is there by what each job is."""
 
-import time
-from collections.abc import Sequence
-from pathlib import Path
-
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
-
+from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
-from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
-from ebm_exp.sweeper.plan import (
-    FORMAT,
-    Composer,
-    Planned,
-    differences,
-    find,
-    grid,
-    has_typed,
-    identity,
-    keys_of,
-    moved,
-    resolved,
-    telling,
-    wishes,
-)
+from ebm_exp.sweeper.command import Command
+from ebm_exp.sweeper.plan import Planned, differences, grid, keys_of, telling, wishes
 from ebm_exp.sweeper.worker import Worker, at_work, leave, tell_start
 
 _DONE = {"finished", "pruned"}
 
 
-def run(context: HydraContext, task: TaskFunction, master: DictConfig, arguments: list[str]) -> None:
+def run(command: Command) -> None:
     """Run what is left of a sweep.
 
     Raises:
@@ -38,59 +18,37 @@ def run(context: HydraContext, task: TaskFunction, master: DictConfig, arguments
             command.
         SystemExit: 1 if a job failed, 3 if one diverged, 128 + the signal that stopped it.
     """
-    composer = Composer(context.config_loader, master)
-    jobs, composed, keys = _plan(composer, arguments)
-    given = has_typed(master, "hydra.sweep.dir")
-    wanted = Path(str(composed[0].hydra.sweep.dir)) if given else composer.directory(composed)
+    every = list(grid(command.overrides))
+    composed = [command.compose(arguments) for _, arguments in every]
+    jobs = [Planned(i, *each, resolve(config)) for i, (each, config) in enumerate(zip(every, composed, strict=True))]
     new, retry = wishes(jobs[0].config)
-    sweep, is_there = find(wanted, arguments, jobs[0].config, given=given, new=new)
+    sweep, is_there = command.find(composed, jobs[0].config, new)
     if is_there:
-        jobs = _numbered_as_before(composer, sweep, jobs, arguments)
+        jobs = _numbered_as_before(command, sweep, jobs)
     left = [job for job in jobs if _is_left(sweep, job, retry)]
     for job in left:
         _check(job, len(jobs))
     if not is_there:
-        fixed = [
-            a for each, a in zip(composer.parse(arguments), arguments, strict=True) if not each.is_sweep_override()
-        ]
-        sweep.write_record(
-            {
-                "format": FORMAT, "name": jobs[0].config["name"], "kind": "grid", "command": typed(),
-                "overrides": identity(arguments), "arguments": arguments, "keys": keys,
-                "defaults": composer.defaults(fixed, keys), "metrics": [jobs[0].config["optimized_metric"]],
-                "directions": {}, "n": len(jobs), "began": time.strftime("%Y-%m-%dT%H:%M:%S"),
-            }
-        )  # fmt: skip
-    tell_start(sweep, is_there, len(jobs), "jobs", moved(sweep.record(), arguments))
+        config, keys = jobs[0].config, keys_of(command.overrides)
+        record = command.describe("grid", config, keys, [config["optimized_metric"]], {}, n=len(jobs))
+        sweep.write_record(record)
+    tell_start(command, sweep, is_there, len(jobs), "jobs")
     _tell_changed(sweep, left)
 
     def how_many() -> int:
         return sum(_is_left(sweep, job, retry=False) for job in jobs)
 
-    with at_work(sweep, context, task, master, len(jobs), "jobs", how_many) as worker:
+    with at_work(command, sweep, len(jobs), "jobs", how_many) as worker:
         _work(worker, jobs, left, retry)
     leave(job.state for job in sweep.jobs())
 
 
-def _plan(composer: Composer, arguments: list[str]) -> tuple[list[Planned], list[DictConfig], list[str]]:
-    overrides = composer.parse(arguments)
-    every = list(grid(overrides))
-    composed = [composer.compose(arguments_of_job) for _, arguments_of_job in every]
-    jobs = [
-        Planned(number, varied, taken, resolved(config))
-        for number, ((varied, taken), config) in enumerate(zip(every, composed, strict=True))
-    ]
-    return jobs, composed, keys_of(overrides)
-
-
-def _numbered_as_before(
-    composer: Composer, sweep: SweepDirectory, jobs: list[Planned], arguments: Sequence[str]
-) -> list[Planned]:
+def _numbered_as_before(command: Command, sweep: SweepDirectory, jobs: list[Planned]) -> list[Planned]:
     """Jobs under the numbers they had when the sweep began: the same values may be typed in another order."""
     before = sweep.record()["arguments"]
-    if telling(before) == telling(arguments):
+    if telling(before) == telling(command.arguments):
         return jobs
-    numbers = {frozenset(varied): i for i, (varied, _) in enumerate(grid(composer.parse(before)))}
+    numbers = {frozenset(varied): i for i, (varied, _) in enumerate(grid(command.parse(before)))}
     return sorted(job._replace(number=numbers[frozenset(job.overrides)]) for job in jobs)
 
 
@@ -113,7 +71,7 @@ def _tell_changed(sweep: SweepDirectory, left: list[Planned]) -> None:
 
 
 def _check(job: Planned, n: int) -> None:
-    from ebm_exp.config.build import check  # late: it imports torch, and a sweep that is finished needs none
+    from ebm_exp.trainer.build import check  # late: it imports torch, and a sweep that is finished needs none
 
     try:
         check(job.config)

@@ -1,26 +1,19 @@
 """What a sweep is made of: every job composed before the first begins, in a directory that is found again."""
 
-import copy
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import is_data, tells_jobs_apart
 from ebm_exp.config.override import Override as Typed
 from ebm_exp.config.override import key_of
-from ebm_exp.config.tree import leaves, look_up
+from ebm_exp.config.tree import leaves
 from ebm_exp.config.trust import ANY
 from ebm_exp.shell import quoted
 from ebm_exp.sweep.directory import SweepDirectory
-
-FORMAT = 1
 
 
 class Planned(NamedTuple):
@@ -37,58 +30,6 @@ class Planned(NamedTuple):
     overrides: tuple[str, ...]
     arguments: tuple[str, ...]
     config: dict[str, Any]
-
-
-class Composer:
-    """Composes the jobs of a sweep as its launcher will.
-
-    Args:
-        loader: Hydra's.
-        master: the config that Hydra composed for the sweep as a whole.
-    """
-
-    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
-        self.loader, self.master = loader, master
-
-    def parse(self, arguments: Sequence[str]) -> list[Override]:
-        """The overrides of a command line."""
-        return OverridesParser.create(config_loader=self.loader).parse_overrides(list(arguments))
-
-    def compose(self, arguments: Sequence[str]) -> DictConfig:
-        """The whole config of one job, Hydra's part included.
-
-        Raises:
-            UserError: when it cannot be composed.
-        """
-        return self.loader.load_sweep_config(self.master, list(arguments))
-
-    def defaults(self, arguments: Sequence[str], keys: Iterable[str]) -> dict[str, Any]:
-        """The values that keys have, and the choices that groups have, where the sweep does not set them."""
-        try:
-            composed = self.compose(arguments)
-        except UserError:  # what is fixed fits no default choice: there is none to compare with
-            return {}
-        config, choices = resolved(composed), composed.hydra.runtime.choices
-        return {key: choices[key] if key in choices else look_up(config, key) for key in keys}
-
-    def directory(self, configs: Sequence[DictConfig]) -> Path:
-        """Where a sweep over these jobs would lie by ``hydra.sweep.dir``; names of several are joined."""
-        folders = list(dict.fromkeys(Path(str(config.hydra.sweep.dir)) for config in configs))
-        names = list(dict.fromkeys(folder.parent.name for folder in folders))
-        if len(names) == 1:
-            return folders[0]
-        name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
-        return folders[0].parent.parent / name / folders[0].name
-
-
-def resolved(composed: DictConfig) -> dict[str, Any]:
-    """A composed config as plain values, without Hydra's part."""
-    task = copy.deepcopy(composed)
-    with open_dict(task):
-        task.pop("hydra", None)
-    plain = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def grid(overrides: Sequence[Override]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -169,12 +110,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         {key: list(value) if isinstance(value, tuple) else value for key, value in leaves(config) if value != {}}
         for config in (before, now)
     )
-    keys = [key for key in (*new, *(key for key in old if key not in new)) if tells_jobs_apart(key)]
-    return [f"{key} {_shown(old, key)} → {_shown(new, key)}" for key in keys if old.get(key, ...) != new.get(key, ...)]
-
-
-def _shown(config: Mapping[str, Any], key: str) -> str:
-    return str(config[key]) if key in config else "nothing"
+    return [
+        f"{key} {old.get(key, 'nothing')} → {new.get(key, 'nothing')}"
+        for key in new | old
+        if tells_jobs_apart(key) and old.get(key, ...) != new.get(key, ...)
+    ]
 
 
 def find(
@@ -246,8 +186,3 @@ def place(sweep: SweepDirectory, number: int, worker: str) -> list[str]:
         "hydra/job_logging=none",
         f"+hydra.job.env_set.EBM_SWEEP_WORKER={quoted(worker)}",
     ]
-
-
-def has_typed(master: DictConfig, key: str) -> bool:
-    """Whether the command line sets one of Hydra's keys."""
-    return any(re.match(rf"\+*{re.escape(key)}=", line) for line in master.hydra.overrides.hydra)

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ebm_exp.sweep.directory import Job, SweepDirectory
 from ebm_exp.sweep.settings import score
 from ebm_exp.sweeper.job import worker_name
+from ebm_exp.sweeper.settings import Settings
 from ebm_exp.sweeper.space import Space
 from ebm_exp.sweeper.study import NAME, make_pruner, make_sampler, storage
 
@@ -26,12 +27,10 @@ class Trial(NamedTuple):
     Attributes:
         number: names its folder.
         overrides: its values.
-        is_resumed: another worker began it.
     """
 
     number: int
     overrides: tuple[str, ...]
-    is_resumed: bool
 
 
 class Search:
@@ -41,11 +40,7 @@ class Search:
         sweep: its directory.
         space: what is chosen from.
         directions: ``lower`` or ``higher`` by metric.
-        n_trials: complete and pruned ones in all.
-        max_failed: so many failed or diverged ones end it.
-        sampler: ``name`` and what Optuna's class takes.
-        pruner: likewise.
-        seed: of the proposals.
+        settings: of the search.
         defaults: values by key that the first trial gets; None: it is proposed too.
 
     Raises:
@@ -57,27 +52,24 @@ class Search:
         sweep: SweepDirectory,
         space: Space,
         directions: Mapping[str, str],
-        *,
-        n_trials: int,
-        max_failed: int,
-        sampler: Mapping[str, Any],
-        pruner: Mapping[str, Any],
-        seed: int = 0,
+        settings: Settings,
         defaults: Mapping[str, Any] | None = None,
     ) -> None:
-        self.sweep, self.space, self.metrics = sweep, space, list(directions)
-        self.n_trials, self.max_failed, self.seed, self._sampler = n_trials, max_failed, seed, sampler
+        self.sweep = sweep
+        self.space = space
+        self.metrics = list(directions)
+        self.settings = settings
         self.worker = f"worker-{worker_name()}"
         self.is_exhausted = False
-        make_sampler(sampler, seed)  # refused before anything is written
-        made = make_pruner(pruner)
+        make_sampler(settings.sampler, settings.seed)  # refused before anything is written
+        pruner = make_pruner(settings.pruner)
         self._lock = sweep.lock("search")
         self.storage = storage(sweep)
         with self._lock.acquire():
             self.study = optuna.create_study(
                 storage=self.storage,
                 study_name=NAME,
-                pruner=made,
+                pruner=pruner,
                 load_if_exists=True,
                 directions=["minimize" if each == "lower" else "maximize" for each in directions.values()],
             )
@@ -94,17 +86,17 @@ class Search:
 
     def left(self) -> int:
         """Trials that are still to be completed or pruned."""
-        return self.n_trials - len(self._trials(TrialState.COMPLETE, TrialState.PRUNED))
+        return self.settings.n_trials - len(self._trials(TrialState.COMPLETE, TrialState.PRUNED))
 
     @property
     def has_failed(self) -> bool:
         """Whether too many trials have failed."""
-        return sum(_was_tried(trial) for trial in self._trials(TrialState.FAIL)) >= self.max_failed
+        return sum(_was_tried(trial) for trial in self._trials(TrialState.FAIL)) >= self.settings.max_failed
 
     def why_none(self) -> str | None:
         """Why ``next`` has nothing while trials are left; None: none is left."""
         if self.has_failed:
-            return f"{self.max_failed} trials failed or diverged (hydra.sweeper.max_failed)"
+            return f"{self.settings.max_failed} trials failed or diverged (hydra.sweeper.max_failed)"
         if self.left() <= 0:
             return None
         return "its space has nothing new" if self.is_exhausted else "another worker has the rest"
@@ -135,14 +127,13 @@ class Search:
         elif job.state == "pruned":
             self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
         elif job.state == "finished":
-            values = {metric: score(job, metric, len(self.metrics) == 1) for metric in self.metrics}
-            wrong = [metric for metric, value in values.items() if value is None]
-            if wrong:
-                self._fail(trial, f"{wrong[0]} is not there, or not finite")
+            scores = {metric: score(job, metric, len(self.metrics) == 1) for metric in self.metrics}
+            values = [value for value in scores.values() if value is not None]
+            if len(values) == len(scores):
+                self.study.tell(number, values, skip_if_finished=True)
             else:
-                self.study.tell(
-                    number, [value for value in values.values() if value is not None], skip_if_finished=True
-                )
+                wrong = next(metric for metric, value in scores.items() if value is None)
+                self._fail(trial, f"{wrong} is not there, or not finite")
         else:
             self._fail(trial, job.reason or job.state)
 
@@ -150,14 +141,14 @@ class Search:
         for _ in range(_MAX_REPEATED):
             trials = self.study.get_trials(deepcopy=False)
             made = sum(trial.state != TrialState.WAITING for trial in trials)
-            seed = int(np.random.SeedSequence([self.seed, made]).generate_state(1)[0])
-            self.study.sampler = make_sampler(self._sampler, seed)
+            seed = int(np.random.SeedSequence([self.settings.seed, made]).generate_state(1)[0])
+            self.study.sampler = make_sampler(self.settings.sampler, seed)
             trial = self.study.ask()
             overrides = self.space.suggest(trial)
             same = [each for each in trials if each.params == trial.params and _was_tried(each)]
             if not same:
                 self._note(self._trial(trial.number), worker=self.worker, overrides=list(overrides), attempts=1)
-                return Trial(trial.number, overrides, False)
+                return Trial(trial.number, overrides)
             self._note(self._trial(trial.number), repeated=same[0].number)
             self.study.tell(trial, state=TrialState.FAIL)
         self.is_exhausted = True
@@ -172,7 +163,7 @@ class Search:
             self._fail(trial, f"killed {_MAX_ATTEMPTS} times")
             return None
         self._note(trial, worker=self.worker, attempts=attempts)
-        return Trial(trial.number, tuple(trial.user_attrs["overrides"]), True)
+        return Trial(trial.number, tuple(trial.user_attrs["overrides"]))
 
     def _is_dead(self, trial: FrozenTrial) -> bool:
         """Whether no process works on a running trial: we hold the lock, so none is just being proposed."""

@@ -1,7 +1,7 @@
 """What a search chooses from, in Hydra's own words: ``interval(0.5, 8)``, ``tag(log, …)``, ``range(1, 9)``, ``a,b``."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -65,12 +65,7 @@ class Space:
 
     def suggest(self, trial: Trial) -> tuple[str, ...]:
         """The overrides of a trial."""
-        chosen = {key: trial._suggest(key, distribution) for key, distribution in self.parameters.items()}
-        for condition, inner in self.when.items():
-            key, _, value = condition.partition("=")
-            if chosen[key] == value:
-                chosen |= {name: trial._suggest(name, distribution) for name, distribution in inner.items()}
-        return tuple(f"{self._typed[key]}={value}" for key, value in chosen.items())
+        return tuple(f"{self._typed[key]}={value}" for key, value in self._choose(trial._suggest).items())
 
     def trial_of(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """Default values as those of a trial.
@@ -78,11 +73,21 @@ class Space:
         Raises:
             LookupError: naming the key whose default lies outside of the space.
         """
-        values = {key: _as_value(key, defaults, distribution) for key, distribution in self.parameters.items()}
+
+        def take(key: str, distribution: BaseDistribution) -> Any:
+            value = _fitting(defaults.get(key), distribution)
+            if value is None:
+                raise LookupError(f"{key}={defaults.get(key)}")
+            return value
+
+        return self._choose(take)
+
+    def _choose(self, value_of: Callable[[str, BaseDistribution], Any]) -> dict[str, Any]:
+        values = {key: value_of(key, distribution) for key, distribution in self.parameters.items()}
         for condition, inner in self.when.items():
             key, _, chosen = condition.partition("=")
             if values[key] == chosen:
-                values |= {name: _as_value(name, defaults, distribution) for name, distribution in inner.items()}
+                values |= {name: value_of(name, distribution) for name, distribution in inner.items()}
         return values
 
 
@@ -101,13 +106,6 @@ def _check_inner(
                     f"hydra.sweeper.when: {key} must be of one kind under every choice: real, whole, both logarithmic "
                     "or neither, or the same list"
                 ) from None
-
-
-def _as_value(key: str, defaults: Mapping[str, Any], distribution: BaseDistribution) -> Any:
-    value = _fitting(defaults.get(key), distribution)
-    if value is None:
-        raise LookupError(f"{key}={defaults.get(key)}")
-    return value
 
 
 def _fitting(value: Any, distribution: BaseDistribution) -> Any:

@@ -9,20 +9,21 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import open_dict, read_write
 
 from ebm_exp.report import tell_report
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import ENDED, SweepDirectory
 from ebm_exp.sweep.results import line, read, table
 from ebm_exp.sweeper import job as one_job
-from ebm_exp.sweeper.plan import Planned, place
+from ebm_exp.sweeper.command import Command
+from ebm_exp.sweeper.plan import Planned, moved, place
 
 _LOOK_EVERY = 0.2  # seconds
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -30,7 +31,7 @@ _UNBOUNDED = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLaunc
 
 
 class Worker:
-    """Launches jobs of a sweep.
+    """Launches jobs of a sweep, and tells of each when it ends, wherever it runs.
 
     Args:
         sweep: the sweep.
@@ -46,22 +47,28 @@ class Worker:
     """
 
     def __init__(self, sweep: SweepDirectory, launcher: Launcher, settings: Any, n: int, keys: Sequence[str]) -> None:
-        self.sweep, self.launcher, self.name = sweep, launcher, one_job.worker_name()
+        self.sweep = sweep
+        self.launcher = launcher
+        self.name = one_job.worker_name()
         name = f"{type(launcher).__module__}.{type(launcher).__qualname__}"
         self.is_basic = name == _BASIC
         self.at_once = 1 if self.is_basic else _at_once(settings)
         self.batch = self.at_once if self.is_basic or name == _UNBOUNDED else None
-        self.watch = _Watch(sweep, n, keys, self._forward)
         self.signal: int | None = None
         self.has_launched = False
+        self._tell = partial(line, n=n, keys=keys)
+        self._out = sys.stdout  # jobs of this process redirect it
+        self._seen: dict[int, Any] = {}  # what was there of each job whose end is waited for: no news
+        self._lock = threading.RLock()
+        self._over = threading.Event()
 
     def launch(self, jobs: Sequence[Planned]) -> None:
         """Run jobs together, as far as the launcher is concerned, and wait for their end."""
         self.has_launched = True
-        self.watch.add(job.number for job in jobs)
+        self._seen |= {job.number: self._stamp(job.number) for job in jobs}
         overrides = [[*job.arguments, *place(self.sweep, job.number, self.name)] for job in jobs]
         self.launcher.launch(overrides, initial_job_idx=jobs[0].number)
-        self.watch.look()
+        self._look()
         if self.signal is not None:  # it came while jobs ran elsewhere
             raise SystemExit(128 + self.signal)
 
@@ -69,13 +76,16 @@ class Worker:
     def working(self) -> Iterator[None]:
         """While jobs are launched: a signal stops those that run, after a checkpoint, and lets no other begin."""
         before = {each: signal.signal(each, self._stop) for each in (signal.SIGINT, signal.SIGTERM)}
-        self.watch.start()
+        watch = threading.Thread(target=self._watch, daemon=True)
+        watch.start()
         try:
             yield
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
-            self.watch.end()
+            self._over.set()
+            watch.join()
+            self._look()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self.is_basic or self.signal is not None:  # while a job trains in this process, the signal is the trainer's
@@ -86,62 +96,30 @@ class Worker:
 
     def _forward(self) -> None:
         """Tell the running jobs of this machine to stop; outside of training they do not hear it yet."""
-        if self.signal is None:
-            return
-        for number in self.watch.running():
+        for number in sorted(self._seen) if self.signal is not None else ():
             pid, host = self.sweep.process(number)
             if pid is not None and host == socket.gethostname() and self.sweep.is_locked(str(number)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
 
-
-class _Watch(threading.Thread):
-    """Tells of each job when it ends, wherever it runs."""
-
-    def __init__(self, sweep: SweepDirectory, n: int, keys: Sequence[str], beat: Callable[[], None]) -> None:
-        super().__init__(daemon=True)
-        self.sweep, self.n, self.keys, self.beat = sweep, n, keys, beat
-        self.out = sys.stdout  # jobs of this process redirect it
-        self._waited: set[int] = set()
-        self._seen: dict[int, Any] = {}
-        self._lock, self._over = threading.RLock(), threading.Event()
-
-    def add(self, numbers: Iterable[int]) -> None:
-        """Wait for the ends of jobs."""
-        for number in numbers:
-            self._waited.add(number)
-            self._seen[number] = self._stamp(number)  # what was there before is no news
-
-    def running(self) -> list[int]:
-        """Jobs that have not ended."""
-        return sorted(self._waited)
-
-    def run(self) -> None:
-        """Look again and again."""
+    def _watch(self) -> None:
         ticks = 0
         while not self._over.wait(_LOOK_EVERY):
-            self.look()
+            self._look()
             ticks += 1
             if ticks % 5 == 0:
-                self.beat()
+                self._forward()
 
-    def look(self) -> None:
+    def _look(self) -> None:
         """Print a line for each job that has ended since the last look."""
         with self._lock:
-            for number in sorted(self._waited):
+            for number in sorted(self._seen):
                 if self._stamp(number) == self._seen[number]:
                     continue
                 job = self.sweep.job(number)
                 if job is not None and job.summary.get("state") in ENDED:
-                    self._waited.discard(number)
-                    print(line(job, self.n, self.keys), file=self.out, flush=True)
-
-    def end(self) -> None:
-        """Stop looking."""
-        self._over.set()
-        if self.is_alive():
-            self.join()
-        self.look()
+                    del self._seen[number]
+                    print(self._tell(job), file=self._out, flush=True)
 
     def _stamp(self, number: int) -> Any:
         try:
@@ -152,29 +130,22 @@ class _Watch(threading.Thread):
 
 
 @contextlib.contextmanager
-def at_work(
-    sweep: SweepDirectory,
-    context: HydraContext,
-    task: TaskFunction,
-    master: DictConfig,
-    n: int,
-    what: str,
-    left: Callable[[], int],
-) -> Iterator[Worker]:
+def at_work(command: Command, sweep: SweepDirectory, n: int, what: str, left: Callable[[], int]) -> Iterator[Worker]:
     """A worker on a sweep, by the launcher that the user chose; at the end the table, and after a signal how to go on.
 
     Args:
+        command: what was typed.
         sweep: the sweep.
-        context: what Hydra hands to a sweeper,
-        task: with what a job runs,
-        master: and the config of the sweep as a whole.
         n: jobs in all.
         what: they are, ``jobs`` or ``trials``.
         left: how many have not been done.
     """
+    master = command.master
     with read_write(master.hydra), open_dict(master.hydra):
         master.hydra.sweep.dir = str(sweep.path)
-    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
+    launcher = Plugins.instance().instantiate_launcher(
+        hydra_context=command.context, task_function=command.task, config=master
+    )
     worker = Worker(sweep, launcher, master.hydra.launcher, n, sweep.record()["keys"])
     try:
         with worker.working():
@@ -182,16 +153,16 @@ def at_work(
     except SystemExit:
         tell_end(sweep, anew=True)
         print(f"stopped: {(n := left())} {what.removesuffix('s') if n == 1 else what} left; go on with", flush=True)
-        print(_how_to_go_on(), flush=True)
+        print(shlex.join(each for each in typed() if each != "sweep=new"), flush=True)
         raise
     tell_end(sweep, anew=worker.has_launched)
 
 
-def tell_start(sweep: SweepDirectory, is_there: bool, n: int, what: str, moved: Sequence[str]) -> None:
+def tell_start(command: Command, sweep: SweepDirectory, is_there: bool, n: int, what: str) -> None:
     """The first lines: which directory, whether it goes on, and a line on each place that has moved."""
     ended = sum(job.state in ENDED - {"stopped"} for job in sweep.jobs()) if is_there else 0
     so_far = f"goes on, {ended} of {n} {what} done; sweep=new starts another" if is_there else f"new, {n} {what}"
-    print("\n".join([f"sweep   {sweep.path} ({so_far})", *moved]), flush=True)
+    print("\n".join([f"sweep   {sweep.path} ({so_far})", *moved(sweep.record(), command.arguments)]), flush=True)
 
 
 def tell_end(sweep: SweepDirectory, anew: bool) -> None:
@@ -218,10 +189,6 @@ def leave(states: Iterable[str]) -> None:
     code = 1 if "failed" in ended else 3 if "diverged" in ended else 0
     if code:
         sys.exit(code)
-
-
-def _how_to_go_on() -> str:
-    return shlex.join(each for each in typed() if each != "sweep=new")
 
 
 def _at_once(settings: Any) -> int:

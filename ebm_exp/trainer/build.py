@@ -5,7 +5,8 @@ from typing import Any
 
 from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError, nearest
-from ebm_exp.config.trust import OURS, Allowed
+from ebm_exp.config.trust import ANY, OURS, Allowed
+from ebm_exp.config.validate import validate
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.evaluator import Evaluator
 from ebm_exp.metrics import SCORE
@@ -41,6 +42,23 @@ def check_metric(metric: str | None, evaluators: Collection[Evaluator]) -> None:
     if metric is not None and known and all(each.gives() for each in evaluators) and metric not in known:
         meant = nearest(metric if "/" in metric else SCORE(metric), known)
         raise UserError(f"optimized_metric: {metric} is no score that can be optimized; {meant}")
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuse what can be known to be wrong before any data is read: of a sweep, before its first job begins.
+
+    Its user typed it: it may name any class.
+
+    Args:
+        config: resolved.
+
+    Raises:
+        UserError: naming the key.
+    """
+    validate(config, ANY)
+    parts = Parts(config, allowed=ANY)
+    for name in ("trainer", "logger"):
+        parts[name]
 
 
 def build(

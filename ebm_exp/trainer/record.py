@@ -9,7 +9,7 @@ from ebm_exp.metrics import BEST
 from ebm_exp.run import provenance
 from ebm_exp.run.about import about, origin
 from ebm_exp.run.directory import RunDirectory
-from ebm_exp.run.metrics import Jsonl, truncate_after
+from ebm_exp.run.metrics import append_row, truncate_after
 from ebm_exp.run.summary import Summary
 
 
@@ -28,7 +28,6 @@ class Record:
         self.directory = directory
         self.logger = logger
         self.summary = Summary(directory)
-        self._rows = Jsonl(directory.metrics_file)
 
     def begin(
         self, config: Mapping[str, Any], facts: Mapping[str, Any], *, step: int, group: str | None, wandb_id: str | None
@@ -68,7 +67,7 @@ class Record:
             return
         if keep:
             self.summary.metrics |= row
-        self._rows.write({"step": step} | row)
+        append_row(self.directory.metrics_file, {"step": step} | row)
         self.logger.log(row, step)
 
     def tell(self, symptom: Symptom) -> None:

@@ -1,14 +1,10 @@
 """What a run says of itself on the screen: at its start, and at its end."""
 
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ebm_exp import __version__
+from ebm_exp.config.device import describe_machine
 from ebm_exp.energy.base import count_parameters
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import command, override
@@ -18,18 +14,15 @@ from ebm_exp.trainer.outcome import Outcome
 
 def collect_facts(experiment: Experiment) -> dict[str, Any]:
     """What the summary and W&B record of a run beside its config."""
-    ex, device = experiment, experiment.engine.device
+    ex = experiment
     drawn = f"averaged weights, {ex.sampling.describe()}"
     return {
         "n_parameters": count_parameters(ex.energy),
         "temperature": ex.objective.temperature,
         "data": ex.dataset.facts(),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({platform.machine()})",
         "precision": ex.engine.precision,
         "protocol": {name: f"{each.protocol}; {drawn}" for name, each in ex.evaluators.items()},
-        "versions": {"python": platform.python_version()}
-        | {"ebm-exp": __version__}
-        | {name: version(name) for name in ("torch", "hydra-core", "omegaconf")},
+        **describe_machine(ex.engine.device, ("torch", "hydra-core", "omegaconf")),
     }
 
 

@@ -2,27 +2,14 @@
 
 from typing import Any
 
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from ebm_exp.cli.plugin import CommandSweeper
 
 
-class GridSweeper(Sweeper):
+class GridSweeper(CommandSweeper):
     """Runs every combination of the values that vary."""
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take in what Hydra has composed."""
-        self._handed = hydra_context, task_function, config
-
-    def sweep(self, arguments: list[str]) -> Any:
-        """Plan all jobs, then run those that are left.
-
-        Args:
-            arguments: the task's overrides, but for those that were held back from Hydra.
-        """
-        from ebm_exp.cli.entry import Task
+    def run(self, command: Any) -> Any:
+        """Plan all jobs, then run those that are left."""
         from ebm_exp.sweeper.grid import run
 
-        context, task, config = self._handed
-        held = list(task.start.line.held) if isinstance(task, Task) else []
-        return run(context, task, config, held or arguments)
+        return run(command)

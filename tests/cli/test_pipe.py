@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -55,10 +54,9 @@ def test_whatever_is_only_shown(arguments: tuple[str, ...], warm: Warm, tmp_path
 
 def test_what_is_wrong_with_the_tables_may_be_cut_off(tmp_path: Path) -> None:
     tables = tmp_path / "docs" / "tables.py"
-    tables.parent.mkdir()
-    tables.write_text((ROOT / "docs" / "tables.py").read_text())
-    (tmp_path / "ebm_exp").mkdir()
-    shutil.copy(ROOT / "ebm_exp" / "metrics.py", tmp_path / "ebm_exp")
+    for file in ("docs/tables.py", "ebm_exp/metrics.py"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).write_text((ROOT / file).read_text())
     (tmp_path / "README.md").touch()
     (tmp_path / "conf" / "dataset").mkdir(parents=True)
     for script in ("train", "sample"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from ebm_exp.config.build import set_deterministic
+from ebm_exp.config.device import set_deterministic
 from ebm_exp.config.validate import validate
 from ebm_exp.energy import MLP, Energy
 from ebm_exp.engine import Eager, Engine, Graphs, Run, Work, graphs

@@ -146,7 +146,7 @@ def test_what_it_would_refuse_is_refused_before_a_training(monkeypatch: pytest.M
     with pytest.raises(ValueError, match="project must be letters, digits, spaces, - and _, got 'a/b'"):
         Trackio(project="a/b")
     monkeypatch.setattr(trackio_logger.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"trackio is not installed; pip install 'ebm-exp\[trackio\]'"):
+    with pytest.raises(ValueError, match=r"trackio is not installed; pip install '.\[trackio\]'"):
         Trackio()
     run = Trackio("disabled")
     run.start(About("x", Path(".")), "abcd1234")

@@ -89,7 +89,7 @@ def test_what_belongs_to_a_step_is_one_row(tmp_path: Path) -> None:
 
 
 def test_files_are_kept_with_where_they_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ebm_exp.logger.wandb_values.MOST_BYTES", 100)
+    monkeypatch.setattr("ebm_exp.logger.wandb_logger._MOST_BYTES", 100)
     small, large = tmp_path / "small.pt", tmp_path / "large.pt"
     small.write_bytes(b"a" * 100)
     large.write_bytes(b"b" * 101)

@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-from ebm_exp.run.metrics import Jsonl, truncate_after
+from ebm_exp.run.metrics import append_row, truncate_after
 
 
 def test_rows_and_truncation(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
-    rows = Jsonl(file)
     for step in (1, 2, 3):
-        rows.write({"step": step, "a": float("nan") if step == 2 else 0.5})
+        append_row(file, {"step": step, "a": float("nan") if step == 2 else 0.5})
     assert [json.loads(line)["a"] for line in file.read_text().splitlines()] == [0.5, "nan", 0.5]
     with file.open("a") as f:
         f.write('{"step": 4, "a"')

@@ -7,11 +7,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution
 
-from ebm_exp.config.build import check
+from ebm_exp.config.compose import resolve
+from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import CONF
-from ebm_exp.sweeper.plan import look_up, resolved
+from ebm_exp.sweeper.settings import settings_of
 from ebm_exp.sweeper.space import Space
-from ebm_exp.sweeper.trials import settings_of
+from ebm_exp.trainer.build import check
 
 SEARCHES = sorted(file.stem for file in (CONF / "hparams_search").glob("*.yaml"))
 
@@ -31,9 +32,9 @@ def space_of(config: DictConfig) -> Space:
 def test_all_values_are_allowed_and_the_default_is_tried(name: str) -> None:
     config = composed(f"hparams_search={name}")
     assert config.hydra.mode.name == "MULTIRUN"
-    space, plain = space_of(config), resolved(config)
+    space, plain = space_of(config), resolve(config)
     space.trial_of({key: look_up(plain, key) for key in space.keys})
     for key, each in space.parameters.items():
         ends = each.choices if isinstance(each, CategoricalDistribution) else (each.low, each.high)
         for value in ends:
-            check(resolved(composed(f"hparams_search={name}", f"{key}={value}")))
+            check(resolve(composed(f"hparams_search={name}", f"{key}={value}")))

@@ -1,0 +1,52 @@
+"""The device that a process computes on, how it computes there, and what its record says of both."""
+
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from ebm_exp import __version__
+from ebm_exp.config.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a run: ``auto`` takes CUDA when there is one.
+
+    Raises:
+        UserError: when CUDA is asked for and not there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda is not available here; use device=auto or device=cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def one_thread(device: str) -> None:
+    """Let a job of a sweep compute on one thread of the CPU, unless OMP_NUM_THREADS says otherwise.
+
+    Jobs then run side by side without getting into each other's way, and give the same numbers under every launcher
+    (sums of several threads are rounded otherwise).
+    """
+    if "OMP_NUM_THREADS" not in os.environ and choose_device(device).type == "cpu":
+        torch.set_num_threads(1)
+
+
+def set_deterministic(asked: bool) -> None:
+    """Let CUDA compute the same numbers each time, or as fast as it can; before it is used for the first time.
+
+    An operation of which torch has no such form then raises when it comes up.
+    """
+    if asked:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses matrix products without it
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow, for debugging
+    torch.use_deterministic_algorithms(asked)
+
+
+def describe_machine(device: torch.device, libraries: tuple[str, ...]) -> dict[str, Any]:
+    """For a record: ``device`` by its name, and ``versions`` of Python, of this project and of some libraries."""
+    return {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({platform.machine()})",
+        "versions": {"python": platform.python_version(), "ebm-exp": __version__}
+        | {name: version(name) for name in libraries},
+    }
