@@ -8,6 +8,8 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
+import yaml
+from hydra.core.config_store import ConfigStore
 
 from tests.warm import ROOT, SMALL, Warm, environment, warm_parent
 
@@ -18,7 +20,13 @@ jaxtyping.install_import_hook("ebm_exp", f"beartype.beartype(conf=beartype.Beart
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays: the garbage collector need not look through it in every test."""
+    """What was imported stays: the garbage collector need not look through it in every test.
+
+    Configs are composed as ``ebm_exp.cli.process`` lets a command do it: by libyaml, no copy of what Hydra looks up.
+    """
+    if yaml.__with_libyaml__:
+        yaml.SafeLoader = yaml.CSafeLoader
+    ConfigStore.__deepcopy__ = lambda self, memo: self
     gc.collect()
     gc.freeze()
 

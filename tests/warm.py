@@ -25,7 +25,11 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 # Beside ebm_exp, what a run imports late; none of them starts a thread, and a process with threads must not fork.
-IMPORTED = "torch torch._dynamo torchvision hydra omegaconf pydantic sklearn.datasets torchmetrics PIL.Image wandb"
+IMPORTED = "torch torch._dynamo torchvision hydra omegaconf pydantic sklearn.datasets torchmetrics PIL.Image wandb "
+IMPORTED += (
+    "sklearn.datasets.data sklearn.datasets.descr matplotlib.backends.backend_agg PIL.features wandb.apis.public "
+)
+IMPORTED += "wandb.sdk.lib.gitlib wandb.sdk.launch wandb.sdk.launch.inputs.internal torch.utils.serialization.config"
 
 SMALL = (  # a run of a second
     *("energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "trainer.batch_size=16", "buffer.size=128"),
@@ -84,8 +88,11 @@ class Warm:
         self._parent: subprocess.Popen[bytes] | None = None
         self._child: Child | None = None
 
-    def start(self, arguments: list[str], env: dict[str, str], stdout: Path, stderr: Path) -> Child:
-        """Run a script, its path from the project's root or absolute, with its arguments; its output into two files."""
+    def start(self, arguments: list[str], env: dict[str, str], stdout: Path | None, stderr: Path | None) -> Child:
+        """Run a script, its path from the project's root or absolute, with its arguments; its output into two files.
+
+        None for a file: a pipe that nobody reads.
+        """
         changed = {k for k, _ in env.items() ^ self._environment.items() if k.startswith("PYTHON")}
         assert changed <= {"PYTHONPATH"}, f"{changed}: read when Python starts, which takes a real process"
         if self._parent is None:  # no buffers: what is in a pipe can be waited for
@@ -94,7 +101,8 @@ class Warm:
             single = {"OMP_NUM_THREADS": "1"}  # BLAS starts its threads on import, and then nothing can fork
             self._parent = subprocess.Popen(command, env=self._environment | single, start_new_session=True, **pipes)
         self.stop()
-        request = {"argv": arguments, "env": env, "stdout": str(stdout), "stderr": str(stderr)}
+        output = {"stdout": stdout and str(stdout), "stderr": stderr and str(stderr)}
+        request = {"argv": arguments, "env": env} | output
         self._child = Child(self._parent, request)
         return self._child
 
@@ -131,6 +139,18 @@ def warm_parent() -> Warm:
     return parent
 
 
+def begins_with(first: str, folder: Path) -> str:
+    """A ``train.py`` or ``sample.py`` that does something first: what a shell would, before it starts one."""
+    script = folder / "begins.py"
+    script.write_text(f"""{first}
+import sys
+sys.argv.pop(0)
+import runpy
+runpy.run_path(sys.argv[0], run_name="__main__")
+""")
+    return str(script)
+
+
 def leet_inspect(file: Path) -> str:
     """What ``wandb leet inspect --json`` prints of an offline run."""
     main = Path(importlib.util.find_spec("wandb").origin).parent / "__main__.py"
@@ -160,7 +180,7 @@ def become(request: dict[str, Any]) -> str:
     for fd, (path, mode) in enumerate(
         [(os.devnull, os.O_RDONLY), (request["stdout"], flags), (request["stderr"], flags)]
     ):
-        opened = os.open(path, mode)
+        opened = os.open(path, mode) if path else unread()
         os.dup2(opened, fd)
         os.close(opened)
     os.environ.clear()
@@ -169,6 +189,13 @@ def become(request: dict[str, Any]) -> str:
     sys.path[1:1] = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in sys.path]
     np.random.seed()  # noqa: NPY002  # what nobody seeds must not agree in two runs
     return str(ROOT / sys.argv[0])
+
+
+def unread() -> int:
+    """The end to write to of a pipe whose other end is closed."""
+    read, write = os.pipe()
+    os.close(read)
+    return write
 
 
 def run(script: str) -> int:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.warm import SMALL, Warm, environment
+from tests.warm import SMALL, Warm, begins_with, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 NULL = Path(os.devnull)
@@ -110,22 +109,32 @@ def test_a_kill_between_a_checkpoint_and_its_evaluation_leaves_no_trace(cli: Cli
         torch.testing.assert_close(again[part], whole[part], rtol=0, atol=0)
 
 
-def test_a_run_that_is_trained_is_refused_and_a_dead_process_stops_nobody(cli: Cli, warm: Warm, tmp_path: Path) -> None:
+BOTH = """
+import atexit, os, pathlib, signal, sys, time
+other = os.fork()
+if other == 0:  # trains on, until the one that wants its run has ended
+    for number in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+else:
+    atexit.register(lambda: (os.kill(other, signal.SIGKILL), os.waitpid(other, 0)))
+    while not pathlib.Path(CHECKPOINT).exists():
+        time.sleep(0.01)
+    sys.argv[2:] = [RESUME]
+"""
+
+
+def test_a_run_that_is_trained_is_refused_and_a_dead_process_stops_nobody(cli: Cli, tmp_path: Path) -> None:
     run = tmp_path / "run"
     steps = ("trainer.max_steps=100000", "trainer.checkpoint_every_steps=20")
-    child = warm.start(["train.py", *PLANE, *steps, f"hydra.run.dir={run}"], environment(), NULL, NULL)
-    wait_for(run / "checkpoints" / "step_00000020.pt")
+    checkpoint = run / "checkpoints" / "step_00000020.pt"
+    both = BOTH.replace("CHECKPOINT", repr(str(checkpoint))).replace("RESUME", repr(f"resume={run}"))
+    second = cli(begins_with(both, tmp_path), "train.py", *PLANE, *steps, f"hydra.run.dir={run}")
     said = summary(run)
-    second = subprocess.run(
-        [sys.executable, "train.py", f"resume={run}"], capture_output=True, text=True, check=False, env=environment()
-    )
     assert second.returncode == 2
     assert second.stderr == (
         f"resume: {run} is being trained, by process {said['pid']} on {said['host']}, since {said['started']}\n"
     )
-    child.kill()
-    child.wait(20)
-    assert summary(run)["state"] == "running"
+    assert said["state"] == "running"
     more = cli("train.py", f"resume={run}", f"trainer.max_steps={summary(run)['step'] + 25}")
     assert more.returncode == 0, more.stderr
 

@@ -21,12 +21,17 @@ from ebm_exp.cli.saved import find_start
 from ebm_exp.config.errors import UserError
 from ebm_exp.shell import override
 
+PATHS = (
+    *("outputs/a", "a b", "a=b,c", "it's", "ä(1)", '$HOME "x"', "a#b", "{x}", "a=b", "a,b", "ä ö", " a ", "(x)", "[x]"),
+    *("$HOME", "a;b", "a&b", "#x", "~", "a\\b", '"a"', "-x", "%d*?", "run=a,b c's"),
+)
+
 
 def line(*words: str, program: str = "train") -> CommandLine:
     return CommandLine.read(program, words)
 
 
-@pytest.mark.parametrize("path", ["outputs/a", "a b", "a=b,c", "it's", "ä(1)", '$HOME "x"', "a#b", "{x}"])
+@pytest.mark.parametrize("path", PATHS)
 def test_a_printed_override_can_be_pasted(path: str) -> None:
     """Through bash, then through Hydra's own parser, and through ours."""
     command = f"printf %s {override('resume', path)}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.warm import ROOT, SMALL, environment
+from tests.warm import ROOT, SMALL, Warm, environment
 
 
 def unread(*arguments: str, env: dict[str, str] | None = None, both: bool = False) -> tuple[int, str]:
@@ -33,10 +33,13 @@ def unread(*arguments: str, env: dict[str, str] | None = None, both: bool = Fals
     return done.returncode, done.stderr or ""
 
 
+def test_what_is_only_shown_ends_with_its_reader() -> None:
+    assert unread("train.py", "--help") == (-signal.SIGPIPE, "")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("train.py", "--help"),
         ("train.py", "--cfg", "job", "--resolve"),
         ("train.py", "--info", "defaults-tree"),
         ("train.py", "-sc", "install=bash"),
@@ -44,8 +47,9 @@ def unread(*arguments: str, env: dict[str, str] | None = None, both: bool = Fals
     ],
     ids=" ".join,
 )
-def test_what_is_only_shown_ends_with_its_reader(arguments: tuple[str, ...]) -> None:
-    assert unread(*arguments) == (-signal.SIGPIPE, "")
+def test_whatever_is_only_shown(arguments: tuple[str, ...], warm: Warm, tmp_path: Path) -> None:
+    assert warm.start([*arguments], environment(), None, tmp_path / "said").wait(60) == -signal.SIGPIPE
+    assert (tmp_path / "said").read_text() == ""
 
 
 def test_what_is_wrong_with_the_tables_may_be_cut_off(tmp_path: Path) -> None:
@@ -67,11 +71,12 @@ def test_a_training_goes_on_without_its_terminal(tmp_path: Path) -> None:
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
 
 
-def test_a_sweep_goes_on(tmp_path: Path) -> None:
-    code, said = unread("train.py", "-m", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}")
-    assert code == 0
-    assert not re.search("Traceback|BrokenPipe|Logging error", said)
-    assert [json.loads((tmp_path / str(i) / "summary.json").read_text())["state"] for i in range(2)] == ["finished"] * 2
+def test_a_sweep_goes_on(warm: Warm, tmp_path: Path) -> None:
+    command = ["train.py", "-m", *SMALL, "seed=0,1", f"hydra.sweep.dir={tmp_path}/s"]
+    assert warm.start(command, environment(), None, tmp_path / "said").wait(120) == 0
+    assert not re.search("Traceback|BrokenPipe|Logging error", (tmp_path / "said").read_text())
+    ended = [json.loads((tmp_path / "s" / str(i) / "summary.json").read_text())["state"] for i in range(2)]
+    assert ended == ["finished", "finished"]
 
 
 def test_what_is_drawn_is_kept(trained: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_files_and_their_values(cli: Cli, trained: Path, tmp_path: Path) -> None:
-    done = cli("sample.py", f"run={trained}", "n_samples=70", "n_steps=12", f"output_dir={tmp_path}/a", process=True)
+    done = cli("sample.py", f"run={trained}", "n_samples=70", "n_steps=12", f"output_dir={tmp_path}/a")
     assert done.returncode == 0, done.stderr
     drawn = np.load(tmp_path / "a" / "samples.npz")
     assert drawn["x"].shape == (70, 1, 8, 8)

@@ -18,6 +18,7 @@ from ebm_exp.config.device import set_deterministic
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
+from ebm_exp.evaluator import classifier
 from ebm_exp.mode import Mode
 from ebm_exp.random import Stream
 from ebm_exp.run.directory import RunDirectory
@@ -38,6 +39,21 @@ MODES = [choice for choice in CHOICES if choice.startswith("mode=")]  # of sampl
 STARTS = [choice for choice in CHOICES if choice.startswith("start=")]  # of other nodes: start@buffer.start=…
 CHOICES = [choice for choice in CHOICES if choice not in (*EXPERIMENTS, *MODES, *STARTS)]
 OF_BITS = ("energy_discrepancy_binary", "pseudo_likelihood", "ratio_matching")  # objectives for points of two levels
+# Experiments that differ from another in numbers and data alone: that one is run for both.
+ALIKE = {
+    f"experiment={name}": f"experiment={other}"
+    for other, names in {
+        "conv/mnist": ["conv/fashion_mnist"],
+        "du2019/mnist": ["du2019/fashion_mnist"],
+        "flow/digits": ["flow"],
+        "flow/cifar10": ["flow/fashion_mnist_small", "flow/mnist_small"],
+        "flow/digits_stay": ["flow/stay"],
+        "plane/two_moons": ["plane", *(f"plane/{shape}" for shape in (
+            "checkerboard", "eight_gaussians", "pinwheel", "rings", "swiss_roll", "two_spirals"))],
+    }.items()
+    for name in names
+}  # fmt: skip
+DISTINCT = [experiment for experiment in EXPERIMENTS if experiment not in ALIKE]
 NO_IMAGES = [choice for choice in EXPERIMENTS if choice.startswith(("experiment=plane", "experiment=binary_digits"))]
 
 
@@ -123,9 +139,8 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     assert (tmp_path / "run" / "samples" / "step_00000002.png").is_file()
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_runs_two_steps(experiment: str, tmp_path: Path, classifiers: Path) -> None:
-    """debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there.
+def shrunk(experiment: str) -> dict:
+    """With debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there.
 
     Networks of convolutions have a sixteenth of their widths, faces half the side; the slow test has the whole ones.
     """
@@ -134,6 +149,38 @@ def test_every_experiment_runs_two_steps(experiment: str, tmp_path: Path, classi
         config["energy"]["channels"] = [max(width // 16, 8) for width in config["energy"]["channels"]]
     if "size" in config["dataset"]:
         config["dataset"]["stand_in"]["shape"][1:] = [min(config["dataset"]["size"], 64)] * 2
+    return config
+
+
+def kind(node: Any) -> Any:
+    """What a config says beside its numbers."""
+    if isinstance(node, dict):
+        return {key: kind(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return {str(kind(value)) for value in node}
+    return node if isinstance(node, str | bool | None) else "a number"
+
+
+@pytest.mark.parametrize("experiment", ALIKE)
+def test_experiments_that_are_alike_build_and_differ_in_numbers_and_data(experiment: str, tmp_path: Path) -> None:
+    config, other = shrunk(experiment), shrunk(ALIKE[experiment])
+    left_out = {"dataset", "logger", "name"}
+    assert kind({k: v for k, v in config.items() if k not in left_out}) == kind(
+        {k: v for k, v in other.items() if k not in left_out}
+    )
+    if "root" in config["dataset"]:
+        config["dataset"]["root"] = str(tmp_path)
+    fewer_components(config)
+    validate(config)
+    assert build(config)[1].dataset.train(5).shape[0] == 5
+
+
+@pytest.mark.parametrize("experiment", DISTINCT)
+def test_every_experiment_runs_two_steps(
+    experiment: str, tmp_path: Path, classifiers: Path, unchecked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier, "N_STEPS", 5)
+    config = shrunk(experiment)
     run_two_steps(config, tmp_path, classifiers)
 
 
@@ -164,7 +211,7 @@ def test_a_deterministic_run_repeats_bit_for_bit_on_a_gpu(experiment: str, tmp_p
     torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("experiment", [experiment for experiment in EXPERIMENTS if experiment not in NO_IMAGES])
+@pytest.mark.parametrize("experiment", [experiment for experiment in DISTINCT if experiment not in NO_IMAGES])
 def test_a_recipe_moves_to_a_folder_of_images_unchanged(experiment: str) -> None:
     own = composed(experiment)
     moved = composed(experiment, "dataset=image_folder", "dataset.root=somewhere")
@@ -279,7 +326,7 @@ def test_one_buffer_and_one_sampler_are_shared() -> None:
 
 def test_nothing_is_built_that_nobody_asks_for() -> None:
     parts = Parts(composed("objective=cd"))
-    assert parts["objective"].buffer is None
+    assert parts["objective"].sampler is parts["sampler"]
     assert "buffer" not in parts._built
     assert "evaluator" not in parts._built
 

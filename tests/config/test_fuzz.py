@@ -161,7 +161,7 @@ choice(a,b) glob(*) ../..
 def test_lines_of_overrides(unchecked: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hydra._internal.hydra.ConfigLoaderImpl", Loader)
     n_good, keys, values = 0, GIVEN.split(), [*TYPED.split(), "", "a b", "x" * 3000]
-    for seed in range(N):
+    for seed in range(N // 2):  # each composes the whole config
         chance = random.Random(seed)
         typed = [f"{chance.choice(keys)}={chance.choice(values)}" for _ in range(chance.randint(1, 3))]
         try:
@@ -179,4 +179,4 @@ def test_lines_of_overrides(unchecked: None, monkeypatch: pytest.MonkeyPatch) ->
         except Exception as error:
             raise AssertionError(f"seed {seed}: {typed}: {type(error).__name__}: {error}") from error
         assert 1 <= len([line for line in lines if line][:3]) <= 3, f"seed {seed}: {typed}"
-    assert n_good > N / 50
+    assert n_good > N / 100

@@ -41,16 +41,16 @@ TARGETS: dict[str, tuple[Energy, Domain, float]] = {
         math.log(2 * math.pi * 0.5 * 0.2) + math.log(1 - 0.49) / 2,
     ),
     "mixture": (Mixture((2,), FOUR, 0.3, (1, 2, 3, 4)), PLANE, math.log(2 * math.pi)),
-    "box": (Gaussian((64,), 0.0, 0.6), Domain(-1, 1, (64,)), on_a_box(64, 0.6)),
+    "box": (Gaussian((32,), 0.0, 0.6), Domain(-1, 1, (32,)), on_a_box(32, 0.6)),
 }
 
 
 def exact(energy: Energy, domain: Domain, n: int) -> torch.Tensor:
     """Points of the target on the box, by rejection; of the round Gaussian, component by component."""
     g, found = generator("cpu", "exact"), torch.zeros(0, *domain.event_shape)
-    if domain.event_shape == (64,):
-        z = 0.6 * torch.randn(4 * n * 64, generator=g)
-        return z[z.abs() <= 1][: n * 64].view(n, 64)
+    if domain.event_shape == (32,):
+        z = 0.6 * torch.randn(2 * n * 32, generator=g)
+        return z[z.abs() <= 1][: n * 32].view(n, 32)
     while len(found) < n:
         x = energy.sample(n, g)  # type: ignore[operator]
         found = torch.cat([found, x[(x.abs() <= domain.high).all(1)]])
@@ -63,7 +63,7 @@ def test_intervals_cover_the_truth_and_bounds_hold(name: str) -> None:
     base: Start = Uniform(data_of(domain))
     kernel = HMC(0.3, 1, domain, n_leapfrog=5)
     path = Path(energy, 1.0, base)
-    schedule = pilot(kernel, path, base.draw(256, generator("cpu", "p")).x, 120, generator("cpu", "pilot"))
+    schedule = pilot(kernel, path, base.draw(256, generator("cpu", "p")).x, 60, generator("cpu", "pilot"))
     g = generator("cpu", "anneal")
     forward = anneal(kernel, path, schedule, base.draw(N, g).x, g)
     back = anneal(kernel, path, reverse(schedule), exact(energy, domain, N), g)

@@ -1,6 +1,7 @@
 """Offline W&B runs in tests: made, and read back."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ from ebm_exp.logger import About, WandbRun
 from tests.warm import leet_inspect
 
 KEY = "k" * 40  # as long as W&B wants it; no test goes online
-SESSIONS = 1.1  # seconds between two sessions: the names of their folders have whole ones
 FIELDS = ("project", "entity", "run_group", "display_name", "tags", "job_type", "notes")
 
 
@@ -23,6 +23,14 @@ def inspect(file: Path) -> dict[str, list[dict[str, Any]]]:
 def read_back(folder: Path, run_id: str) -> list[dict[str, list[dict[str, Any]]]]:
     """The records of every session of a run, the first one first."""
     return [inspect(file) for file in sorted(folder.glob(f"wandb/offline-run-*-{run_id}/*.wandb"))]
+
+
+def a_minute_later(folder: Path) -> None:
+    """Of the sessions so far; the names of their folders have whole seconds, and none may have that of the next."""
+    for each in sorted(folder.glob("wandb/offline-run-*")):
+        kind, stamp, run_id = each.name.rsplit("-", 2)
+        earlier = datetime.strptime(stamp, "%Y%m%d_%H%M%S") - timedelta(minutes=1)
+        each.rename(each.with_name(f"{kind}-{earlier:%Y%m%d_%H%M%S}-{run_id}"))
 
 
 def about(run_dir: Path, **more: Any) -> About:

@@ -1,8 +1,6 @@
 """W&B: its variables, and what it would stop at in the middle of a start."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import pytest
 
 from ebm_exp.logger import WandbRun
 from tests.logger.offline import KEY, identity, session
+from tests.warm import Warm, environment
 
 VARIABLES = {
     "WANDB_PROJECT": "a-project",
@@ -127,13 +126,10 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["WANDB_MODE=nonsense", "WANDB_BASE_URL=nonsense"])
-def test_the_command_line_refuses_in_one_line(variable: str, tmp_path: Path) -> None:
+def test_the_command_line_refuses_in_one_line(variable: str, warm: Warm, tmp_path: Path) -> None:
     name, value = variable.split("=")
-    command = [sys.executable, "train.py", f"hydra.run.dir={tmp_path}/run", "device=cpu"]
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(
-        command, cwd=root, env=os.environ | {name: value}, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = ["train.py", f"hydra.run.dir={tmp_path}/run", "device=cpu"]
+    done = warm.run(command, environment() | {name: value}, tmp_path, 120)
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"logger: {name} ")
     assert len(done.stderr.splitlines()) <= 2  # Hydra's own before it

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ebm_exp.logger import About, Files, Histogram, Picture, Table, WandbRun
 from ebm_exp.run.about import checksum
-from tests.logger.offline import SESSIONS, about, identity, read_back, session
+from tests.logger.offline import a_minute_later, about, identity, read_back, session
 from tests.logger.test_wandb_environment import VARIABLES
 
 
@@ -143,13 +143,13 @@ def test_a_run_that_goes_on_stays_what_it_was(tmp_path: Path, monkeypatch: pytes
     for name in VARIABLES:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_PROJECT", "another")
-    time.sleep(SESSIONS)
+    a_minute_later(tmp_path)
     session(WandbRun("offline", dir=str(tmp_path), entity=first[1]), tmp_path, run_id)
     assert identity(tmp_path, run_id) == first
-    time.sleep(SESSIONS)
+    a_minute_later(tmp_path)
     session(WandbRun("offline", dir=str(tmp_path)), tmp_path, run_id)
     assert identity(tmp_path, run_id)[1] != first[1]
-    time.sleep(SESSIONS)
+    a_minute_later(tmp_path)
     session(WandbRun("offline", dir=str(tmp_path), entity=first[1], tags=("mine",)), tmp_path, run_id)
     assert identity(tmp_path, run_id) == (*first[:4], ["mine"], *first[5:])
     other = session(WandbRun("offline", dir=str(tmp_path)), tmp_path)  # a new run in the same directory
@@ -160,9 +160,8 @@ def test_the_hint_names_all_pieces_of_a_run_and_can_be_pasted(tmp_path: Path, mo
     folder = tmp_path / "it's a=folder, with $HOME"
     elsewhere = tmp_path / "node 7"
     run_id = session(WandbRun("offline", dir=str(folder)), tmp_path)
-    time.sleep(SESSIONS)
+    time.sleep(1.1)  # the names of the sessions' folders have whole seconds
     session(WandbRun("offline", dir=str(folder)), tmp_path, run_id)
-    time.sleep(SESSIONS)
     monkeypatch.setenv("WANDB_DIR", str(elsewhere))
     last = WandbRun("offline")
     session(last, tmp_path, run_id)

@@ -36,7 +36,7 @@ def test_elsewhere_the_error_is_of_second_order() -> None:
     errors = []
     for h in (0.8, 0.4):
         x = energy.sample(n, generator("cpu", "x"))
-        end = run_chain(Underdamped(h, round(8 / h), LINE), energy, x, generator("cpu", 1)).x.double().square()
+        end = run_chain(Underdamped(h, round(4 / h), LINE), energy, x, generator("cpu", 1)).x.double().square()
         errors.append(float(end.mean()) - truth)
     noise = float(end.std()) / math.sqrt(n)
     assert abs(errors[0]) > 5 * noise

@@ -3,11 +3,12 @@
 The choices are the files of conf/, so that a new one is covered too.
 """
 
+import functools
 import itertools
 import math
 import re
 import shlex
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +34,42 @@ from ebm_exp.trainer.observer import Observer
 from ebm_exp.trainer.update import Update
 from tests.config.test_conf import OF_BITS, composed, run_two_steps
 
-GROUPS = ("energy", "regularization", "objective", "sampler", "evaluator")
-NODES = {(group, f.stem): yaml.safe_load(f.read_text()) for group in GROUPS for f in CONF.glob(f"{group}/*.yaml")}
-for names in (
-    "chain_health,drift,inception_score,kid,manifold,ood",
-    "fid,frechet,memorization",
-):  # which do not see each other: fewer runs
-    several = [NODES.pop(("evaluator", name)) for name in names.split(",")]
-    NODES["evaluator", f"[{names}]"] = {name: part for each in several for name, part in each.items()}
-for name in ("igebm_wide", "multiscale_large"):  # shrunk, they are what igebm and multiscale are
-    del NODES["energy", name]
-FACTORS = {group: sorted(name for g, name in NODES if g == group) for group in GROUPS}
-FACTORS["conditional"] = ["false", "true"]
-Run = tuple[str, ...]  # one choice for each factor
+GROUPS = ("energy", "objective", "sampler", "evaluator", "regularization")
+PLACES = (*GROUPS[:-1], "conditional", GROUPS[-1])
+SIBLINGS = (  # of one class, or one is the other and something more: they stand for each other by turns
+    ("double_well", "funnel", "gaussian", "mixture", "ring"),
+    ("igebm", "igebm_large"),
+    ("cd", "short_run"),
+    ("pseudo_likelihood", "ratio_matching"),
+    ("du2019", "spectral_norm"),
+)
+KIND = {name: names[0] for names in SIBLINGS for name in names}
+SHRUNK = ("igebm_wide", "multiscale_large")  # small, they are what igebm and multiscale are
+TOGETHER = (  # evaluators that do not see each other: fewer runs; the default is two of the second
+    ("chain_health", "classifier", "drift", "inception_score", "kid", "manifold", "ood"),
+    ("fid", "frechet", "memorization", "mmd"),
+)
+ENERGIES = sorted(file.stem for file in CONF.glob("energy/*.yaml") if file.stem not in SHRUNK)
+Run = tuple[str, ...]  # a choice for each place; the last, which fits with everything, may be left out
 Pair = frozenset[tuple[str, str]]
+
+
+@functools.cache
+def nodes() -> dict[str, dict[str, dict[str, Any]]]:
+    """The files of conf/ by group and choice."""
+    read = {group: {f.stem: yaml.safe_load(f.read_text()) for f in CONF.glob(f"{group}/*.yaml")} for group in GROUPS}
+    for name in SHRUNK:
+        del read["energy"][name]
+    del read["evaluator"]["default"]
+    for names in TOGETHER:
+        several = [read["evaluator"].pop(name) for name in names]
+        read["evaluator"][f"[{','.join(names)}]"] = {key: part for each in several for key, part in each.items()}
+    return read
+
+
+def choices(place: str) -> list[str]:
+    return ["false", "true"] if place == "conditional" else sorted(nodes()[place])
+
 
 # Whatever key of a config has one of these names has this value.
 SMALL: dict[str, Any] = {
@@ -57,16 +80,24 @@ SMALL: dict[str, Any] = {
 
 
 def node(run: Run, group: str) -> dict[str, Any]:
-    return NODES[group, dict(zip(FACTORS, run, strict=True))[group]]
+    return nodes()[group][run[PLACES.index(group)]]
+
+
+def is_conditional(run: Run) -> bool:
+    return run[PLACES.index("conditional")] == "true"
 
 
 def needs_plane(run: Run) -> bool:
     return "Grid" in str(node(run, "evaluator"))
 
 
+@functools.cache
+def moves_bits(sampler: str) -> bool:
+    return bool(getattr(locate("sampler", nodes()["sampler"][sampler]["_target_"]), "binary", False))
+
+
 def is_binary(run: Run) -> bool:
-    sampler = locate("sampler", node(run, "sampler")["_target_"])
-    return bool(getattr(sampler, "binary", False)) or bool({*OF_BITS} & {*run})
+    return moves_bits(run[PLACES.index("sampler")]) or bool({*OF_BITS} & {*run})
 
 
 def has_clamps(run: Run) -> bool:
@@ -77,7 +108,7 @@ def has_clamps(run: Run) -> bool:
 
 def refused(run: Run) -> str | None:
     """What is said of choices that do not fit together (a pattern); None: they do."""
-    energy, conditional = node(run, "energy"), run[-1] == "true"
+    energy, conditional = node(run, "energy"), is_conditional(run)
     if conditional and "conditional" not in energy:
         return r"^energy\.conditional: unknown key"
     if is_binary(run) and {"nce", "energy_discrepancy"} & {*run}:
@@ -116,7 +147,7 @@ def refused(run: Run) -> str | None:
 def data(run: Run) -> list[str]:
     """A small data set that has what the choices need: the plane, two levels, images that can be halved so often."""
     energy = node(run, "energy")
-    if needs_plane(run) and run[-1] == "false":
+    if needs_plane(run) and not is_conditional(run):
         return ["dataset=gaussian", "dataset.n_train=64", "dataset.n_test=32"]
     if is_binary(run):
         return ["dataset=binary_digits"]
@@ -125,33 +156,62 @@ def data(run: Run) -> list[str]:
     return ["dataset=synthetic", f"dataset.shape={shape}", "dataset.n_train=64", "dataset.n_test=32"]
 
 
-def pairs(run: Run) -> Iterator[Pair]:
-    yield from map(frozenset, itertools.combinations(zip(FACTORS, run, strict=True), 2))
+def pairs(run: Run) -> list[Pair]:
+    return [frozenset(pair) for pair in itertools.combinations(zip(PLACES, run, strict=False), 2)]
 
 
+def kinds(run: Run) -> Run:
+    """The run with the first of its siblings in each place."""
+    return tuple(KIND.get(choice, choice) for choice in run)
+
+
+@functools.cache
 def pairwise_cover() -> tuple[list[Run], list[Run]]:
-    """Runs in which any two choices that fit stand together, greedily; and one run for each two that never fit."""
-    everything = list(itertools.product(*FACTORS.values()))
-    fitting = {run: set(pairs(run)) for run in everything if refused(run) is None}
-    by_pair: dict[Pair, list[Run]] = {}
-    for run, its in fitting.items():
-        for pair in its:
-            by_pair.setdefault(pair, []).append(run)
-    left, cover = dict.fromkeys(sorted(by_pair, key=sorted)), []
-    while left:
-        best = max(by_pair[next(iter(left))], key=lambda run: sum(pair in left for pair in fitting[run]))
-        cover.append(best)
-        for pair in fitting[best]:
-            left.pop(pair, None)
-    never: dict[Pair, tuple[int, Run]] = {}  # with as little else wrong as can be
-    for run in everything:
-        wrong = [] if run in fitting else [pair for pair in pairs(run) if pair not in by_pair]
+    """Runs in which any two kinds that fit stand together; and one run for each two that never fit and each reason.
+
+    Greedily: for a pair that is left, the run that holds most of them, then its regularization. Of equals the one whose
+    siblings had fewer turns is taken, then the one with fewer evaluators.
+    """
+    *others, regularizations = map(choices, PLACES)
+    reasons = {run: refused(run) for run in itertools.product(*others)}
+    held = {run: pairs(kinds(run)) for run, reason in reasons.items() if reason is None}
+    fitting: dict[Pair, list[Run]] = {}  # by two of their kinds, and by each alone
+    for run, its in held.items():
+        for part in (*its, *(frozenset([each]) for each in zip(PLACES, kinds(run), strict=False))):
+            fitting.setdefault(part, []).append(run)
+    last = {(PLACES[-1], kind) for kind in kinds(tuple(regularizations))}
+    left = {part for part in fitting if len(part) == 2}
+    left |= {part | {kind} for part in fitting if len(part) == 1 for kind in last}
+    cover: list[Run] = []
+    turns: Counter[str] = Counter()
+
+    def worth(run: Run) -> tuple[int, int, int]:
+        seen = sum(turns[choice] for choice in run if choice in KIND)
+        return sum(pair in left for pair in held[run]), -seen, -len(node(run, "evaluator"))
+
+    for pair in sorted(left, key=sorted):
+        if pair in left:
+            best = max(fitting[pair - last], key=worth)
+            ended = {(*best, name): left & {*pairs(kinds((*best, name)))} for name in regularizations}
+            run = max(ended, key=lambda run: (pair in ended[run], len(ended[run]), -turns[run[-1]]))
+            cover.append(run)
+            turns.update(run)
+            left -= ended[run]
+    return cover, unfit(reasons)
+
+
+def unfit(reasons: dict[Run, str | None]) -> list[Run]:
+    """A run for each two choices that never fit, with as little else wrong as can be; one of siblings for a reason."""
+    fits = {pair for run, reason in reasons.items() if reason is None for pair in pairs(run)}
+    least: dict[Pair, tuple[int, int, Run]] = {}
+    for run, reason in reasons.items():
+        wrong = [] if reason is None else [pair for pair in pairs(run) if pair not in fits]
         for pair in wrong:
-            never[pair] = min(never.get(pair, (99, run)), (len(wrong), run))
-    return cover, sorted({run for _, run in never.values()})
-
-
-COVER, REFUSED = pairwise_cover()
+            least[pair] = min(least.get(pair, (99, 99, run)), (len(wrong), len(node(run, "evaluator")), run))
+    told: dict[tuple[str | None, Pair], Run] = {}
+    for pair, (*_, run) in least.items():
+        told[reasons[run], frozenset((place, KIND.get(choice, choice)) for place, choice in pair)] = (*run, "none")
+    return sorted({*told.values()})
 
 
 def shrink(value: Any) -> None:
@@ -166,12 +226,12 @@ def shrink(value: Any) -> None:
 
 
 def small(run: Run, cache: Path) -> dict[str, Any]:
-    choices = [f"{factor}={choice}" for factor, choice in zip(GROUPS, run, strict=False)]
-    conditional = ["energy.conditional=true"] if run[-1] == "true" and "conditional" in node(run, "energy") else []
+    chosen = [f"{place}={choice}" for place, choice in zip(PLACES, run, strict=True) if place != "conditional"]
+    conditional = ["energy.conditional=true"] if is_conditional(run) and "conditional" in node(run, "energy") else []
     config = composed(
-        *choices, *conditional, *data(run), "engine.precision=bf16", "trainer.batch_size=4", "optimized_metric=null"
+        *chosen, *conditional, *data(run), "engine.precision=bf16", "trainer.batch_size=4", "optimized_metric=null"
     )
-    if run[-1] == "true":
+    if is_conditional(run):
         config["energy"]["conditional"] = True
     for group in (*GROUPS, "sampling", "buffer"):
         shrink(config[group])
@@ -208,14 +268,26 @@ def shifts(energy: Energy, parameter: nn.Parameter, ex: Experiment) -> bool:
     return bool((change - change.mean()).abs().max() < 1e-4)
 
 
-@pytest.mark.parametrize("run", COVER, ids="-".join)
-def test_any_two_choices_train_draw_and_evaluate(
-    run: Run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, unchecked: None) -> None:
+    """Classifiers of few steps, pixels for Inception; signatures are checked where single parts are tested."""
     monkeypatch.setattr(classifier, "N_STEPS", 5)
     monkeypatch.setattr(drift, "MULTIPLES", (1, 2))
     monkeypatch.setattr(features, "Inception", lambda weights, domain, output: Pixels(domain.event_shape))
-    config = small(run, cache)
+
+
+@pytest.mark.parametrize("energy", ENERGIES)
+def test_any_two_choices_train_draw_and_evaluate(energy: str, cache: Path, tmp_path: Path, quick: None) -> None:
+    for run in pairwise_cover()[0]:
+        if run[0] == energy:
+            try:
+                train_draw_and_evaluate(small(run, cache), tmp_path)
+            except BaseException as error:
+                error.add_note(" ".join(f"{place}={choice}" for place, choice in zip(PLACES, run, strict=True)))
+                raise
+
+
+def train_draw_and_evaluate(config: dict[str, Any], folder: Path) -> None:
     validate(config)
     _, ex = build(config)
     assert ex.engine.precision == "bf16"
@@ -227,7 +299,7 @@ def test_any_two_choices_train_draw_and_evaluate(
     _, bad = meter.read()
     assert bad is None
     ema.refresh()
-    observer = Observer(ex, RunDirectory(tmp_path), ema.energy, 4)
+    observer = Observer(ex, RunDirectory(folder), ema.energy, 4)
     drawn = observer.samples(8)
     assert is_good(drawn.x)
     assert drawn.x.shape == (8, *ex.dataset.event_shape)
@@ -244,26 +316,32 @@ def test_any_two_choices_train_draw_and_evaluate(
         assert not torch.equal(parameter, before[name]) or shifts(ex.energy, parameter, ex), name
 
 
-@pytest.mark.parametrize("run", REFUSED, ids="-".join)
-def test_what_does_not_fit_is_refused_in_one_line(run: Run, cache: Path) -> None:
-    config = small(run, cache)
-    reason = refused(run)
-    assert reason is not None
+@pytest.mark.parametrize("energy", ENERGIES)
+def test_what_does_not_fit_is_refused_in_one_line(energy: str, cache: Path, unchecked: None) -> None:
+    for run in pairwise_cover()[1]:
+        if run[0] == energy:
+            config = small(run, cache)
+            with pytest.raises(UserError) as error:
+                check(config)
+            assert re.search(str(refused(run)), str(error.value)), run
+            assert "\n" not in str(error.value)
 
-    def check() -> None:
-        validate(config)
-        build(config)
 
-    with pytest.raises(UserError, match=reason) as error:
-        check()
-    assert "\n" not in str(error.value)
+def check(config: dict[str, Any]) -> None:
+    validate(config)
+    build(config)
 
 
 def test_the_cover_has_every_pair() -> None:
-    covered = {pair for run in (*COVER, *REFUSED) for pair in pairs(run)}
-    for (a, of_a), (b, of_b) in itertools.combinations(FACTORS.items(), 2):
-        assert all(frozenset({(a, one), (b, other)}) in covered for one in of_a for other in of_b)
-    assert len(COVER) < 1.3 * max(len(a) * len(b) for a, b in itertools.combinations(FACTORS.values(), 2))
+    cover, unfitting = pairwise_cover()
+    assert all(refused(run) is None for run in cover)
+    assert all(refused(run) is not None for run in unfitting)
+    covered = {pair for run in (*cover, *unfitting) for pair in pairs(kinds(run))}
+    of = {place: {*kinds(tuple(choices(place)))} for place in PLACES}
+    for a, b in itertools.combinations(PLACES, 2):
+        assert all(frozenset({(a, one), (b, other)}) in covered for one in of[a] for other in of[b])
+    assert len(cover) < 1.3 * max(len(of[a]) * len(of[b]) for a, b in itertools.combinations(PLACES, 2))
+    assert {choice for run in cover for choice in run} == {choice for place in PLACES for choice in choices(place)}
 
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -271,9 +349,8 @@ COMMANDS = re.findall(r"^python train\.py .*bf16.*$", README, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split("#")[0].strip())
-def test_commands_of_the_readme_run(command: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As printed, with debug=smoke for stand-in data; an eighth of the widths, a classifier of few steps."""
-    monkeypatch.setattr(classifier, "N_STEPS", 5)
+def test_commands_of_the_readme_run(command: str, tmp_path: Path, cache: Path, quick: None) -> None:
+    """As printed, with debug=smoke for stand-in data; an eighth of the widths."""
     config = composed(*shlex.split(command, comments=True)[2:], "debug=smoke", "device=cpu")
     assert config["engine"]["precision"] == "bf16"
     config["energy"]["channels"] = [max(width // 8, 8) for width in config["energy"]["channels"]]
