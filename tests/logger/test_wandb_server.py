@@ -32,7 +32,10 @@ def written(folder: Path) -> list[float]:
     return [float(row["item"]["train/loss"]) for row in inspect(file)["history"]]
 
 
-def test_a_run_goes_to_a_server(server: Server, tmp_path: Path, warnings: Callable[[], list[str]]) -> None:
+def test_a_run_goes_to_a_server(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setattr(wandb_logger, "_FINISH_TIMEOUT", 60.0)  # beside other tests it may take a while
     run = WandbRun("online", dir=str(tmp_path))
     run.start(about(tmp_path))
     for step in range(N_ROWS):
