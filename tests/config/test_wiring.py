@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ebm_exp.buffer import Buffer
-from ebm_exp.config.build import Parts
+from ebm_exp.config.build import Parts, Suggestions
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.trust import ANY
 from ebm_exp.config.validate import validate
@@ -207,3 +207,8 @@ def test_each_provided_part_is_the_experiments_own() -> None:
     assert experiment.sampling.engine is experiment.objective.engine is parts["engine"]
     assert experiment.objective.buffer is parts["buffer"]
     assert experiment.sampling.temperature == experiment.objective.temperature
+
+
+def test_the_suggested_temperature_follows_from_step_and_noise() -> None:
+    assert Suggestions({"step_size": 0.5, "noise_std": None}).temperature == 1
+    assert Suggestions({"step_size": 0.5, "noise_std": 0.1}).temperature == pytest.approx(0.02)
