@@ -42,10 +42,12 @@ def refuse(key: str, n_bytes: float, device: torch.device | str = "cpu") -> None
     device = torch.device(device)
     there = free(device)
     if n_bytes > there:
-        raise ValueError(f"{key}: would take {told(n_bytes)} of memory, {told(there)} are free on the {device.type}")
+        raise ValueError(
+            f"{key}: would take {format_bytes(n_bytes)} of memory, {format_bytes(there)} are free on the {device.type}"
+        )
 
 
-def told(n_bytes: float) -> str:
+def format_bytes(n_bytes: float) -> str:
     """A number of bytes for a person: ``3.2 GB``."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if n_bytes >= size:

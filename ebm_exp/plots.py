@@ -136,13 +136,13 @@ def energy_trace(path: Path, trace: Tensor) -> None:
     axes.plot(steps, middle, color=_MODEL, label="median")
     axes.set(xlabel="step", ylabel="energy E(x)", xscale="log" if len(e) >= 100 else "linear")
     settled = e[len(e) // 5 :]  # a first step far outside would squeeze all others
-    axes.set_ylim(*_padded(float(np.quantile(settled, 0.001)), float(np.quantile(e[max(1, len(e) // 50) :], 0.999))))
+    axes.set_ylim(*_pad(float(np.quantile(settled, 0.001)), float(np.quantile(e[max(1, len(e) // 50) :], 0.999))))
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     _write(figure, path)
 
 
-def _padded(low: float, high: float) -> tuple[float, float]:
+def _pad(low: float, high: float) -> tuple[float, float]:
     margin = 0.05 * (high - low) or 1.0
     return low - margin, high + margin
 

@@ -43,7 +43,7 @@ def begin(looking: bool) -> None:
     if looking and hasattr(signal, "SIGPIPE"):  # Windows has none
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # A × must not end a run on a terminal that has none.
-    sys.stdout, sys.stderr = (_reopened(stream) for stream in (sys.stdout, sys.stderr))
+    sys.stdout, sys.stderr = (_reopen(stream) for stream in (sys.stdout, sys.stderr))
     if looking:
         gc.disable()  # it is over before there is much to collect
     import yaml
@@ -83,7 +83,7 @@ def claim_stamp() -> str:
             return stamp
 
 
-def _reopened(stream: TextIO) -> TextIO:
+def _reopen(stream: TextIO) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper) or not isinstance(stream.buffer, io.BufferedWriter | io.FileIO):
         return stream  # none, or what a test or a notebook has put there
     stream.flush()

@@ -19,7 +19,7 @@ from ebm_exp.config.device import choose_device
 from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.signature import arguments, source
 from ebm_exp.config.trust import OURS, Allowed
-from ebm_exp.config.validate import arguments_of, coerce, explained, is_node, locate
+from ebm_exp.config.validate import arguments_of, coerce, explain_value, is_node, locate
 from ebm_exp.part import Part
 from ebm_exp.random import Stream, seed_global
 
@@ -116,7 +116,7 @@ class Parts:
                 try:
                     built = coerce(parameters[key].annotation, built)
                 except ValidationError as error:
-                    raise UserError(explained(f"{path}.{key}", built, error)) from None
+                    raise UserError(explain_value(f"{path}.{key}", built, error)) from None
             values[key] = built
         provided = {}
         for key, parameter in parameters.items():

@@ -153,7 +153,7 @@ def check_arguments(
             try:
                 coerce(parameter.annotation, value)
             except ValidationError as error:
-                errors.append(explained(prefix + key, value, error))
+                errors.append(explain_value(prefix + key, value, error))
     for key in settable - set(given) - handed:
         if named[key].default is inspect.Parameter.empty and not partial:
             errors.append(f"{prefix}{key}: is required")
@@ -203,7 +203,7 @@ def _check_class(path: str, annotation: Any, value: Any, errors: list[str]) -> N
         errors.append(f"{path}._target_: must be {article} {annotation.__name__}, {value['_target_']} is not")
 
 
-def explained(path: str, value: Any, error: ValidationError) -> str:
+def explain_value(path: str, value: Any, error: ValidationError) -> str:
     """What is wrong with a value, in one line."""
     detail = error.errors()[0]
     context = detail.get("ctx", {})

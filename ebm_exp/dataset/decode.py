@@ -67,7 +67,7 @@ def decoded(
             raise ValueError(f"root: {shown(file)} is no file")
         digest.update(os.fsencode(os.path.abspath(file)) + f"\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
     path = cache_dir / f"images-{digest.hexdigest()[:16]}.npy"
-    if (kept := _kept(path, len(files))) is None:
+    if (kept := _read_cached(path, len(files))) is None:
         _LOG.info("decoding %s images, once, into %s", f"{len(files):,}", shown(path))
         cache_dir.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -76,8 +76,8 @@ def decoded(
         takes = len(files) * size * size * (1 if chosen == "grey" else 3)
         if takes > free:
             raise ValueError(
-                f"size: {len(files):,} images of {size:,}×{size:,} take {memory.told(takes)} in {shown(cache_dir)}, "
-                f"{memory.told(free)} are free there"
+                f"size: {len(files):,} images of {size:,}×{size:,} take {memory.format_bytes(takes)} in "
+                f"{shown(cache_dir)}, {memory.format_bytes(free)} are free there"
             )
         try:
             _decode_all(files, size, chosen, crop, background, temporary, n_workers)
@@ -88,7 +88,7 @@ def decoded(
     return torch.from_numpy(kept)
 
 
-def _kept(path: Path, n: int) -> np.ndarray | None:
+def _read_cached(path: Path, n: int) -> np.ndarray | None:
     """The images of an earlier run, None where there are none, or the file is damaged."""
     if not path.is_file():
         return None
@@ -134,7 +134,7 @@ def _decode_all(
 def _decode(file: str, size: int, channels: Channels, crop: int | None, background: Background) -> np.ndarray:
     from PIL import Image, ImageOps
 
-    image = _opaque(file, _loaded(file), background).convert("RGB" if channels == "rgb" else "L")
+    image = _opaque(file, _load(file), background).convert("RGB" if channels == "rgb" else "L")
     if crop is not None:
         left, top = (image.width - crop) // 2, (image.height - crop) // 2
         image = image.crop((left, top, left + crop, top + crop))
@@ -144,7 +144,7 @@ def _decode(file: str, size: int, channels: Channels, crop: int | None, backgrou
     return pixels.transpose(2, 0, 1) if channels == "rgb" else pixels[None]
 
 
-def _loaded(file: str, header: bool = False) -> "PillowImage.Image":
+def _load(file: str, header: bool = False) -> "PillowImage.Image":
     """The image of a file, its pixels read and turned as its camera says, or its header alone."""
     from PIL import Image, ImageOps
 
@@ -169,7 +169,7 @@ def _loaded(file: str, header: bool = False) -> "PillowImage.Image":
 def _is_grey(file: str) -> bool:
     from PIL import Image
 
-    image = _loaded(file, header=True)
+    image = _load(file, header=True)
     raw = image.tile[0][3] if image.tile else None  # type: ignore[attr-defined]
     # Pillow opens grey of 16 bits with alpha as RGBA.
     return Image.getmodebase(image.mode) == "L" or raw == "LA;16B"

@@ -72,10 +72,10 @@ class ImageFolder(Dataset):
         if not folder.is_dir():
             raise ValueError(f"root: {shown(folder)} is not a folder")
         first, second = _splits(folder)
-        files, labels, names = _listed(first)
+        files, labels, names = _list_images(first)
         n_first = len(files)
         if second is not None:
-            more, more_labels, more_names = _listed(second)
+            more, more_labels, more_names = _list_images(second)
             if bool(names) != bool(more_names):
                 flat, classes_in = (second, first) if names else (first, second)
                 raise ValueError(f"root: {shown(classes_in)} has class folders, {shown(flat)} has none")
@@ -120,7 +120,7 @@ def _splits(root: Path) -> tuple[Path, Path | None]:
         return root, None
     train = next((each for name in _TRAIN for each in found if each.name.lower() == name), None)
     held_out = next((each for name in _HELD_OUT for each in found if each.name.lower() == name), None)
-    n_flat, others = _counted(root, found)
+    n_flat, others = _count_images(root, found)
     if train is None and held_out is not None and not others:
         raise ValueError(f"root: {shown(root)} has the folder {held_out.name}, but no train beside it")
     if train is None or (held_out is None and others):
@@ -132,14 +132,14 @@ def _splits(root: Path) -> tuple[Path, Path | None]:
     return train, held_out
 
 
-def _counted(folder: Path, without: list[Path]) -> tuple[int, dict[str, int]]:
+def _count_images(folder: Path, without: list[Path]) -> tuple[int, dict[str, int]]:
     """The number of images in a folder itself, and in each folder in it that has any."""
     found = children(folder)
     counts = {shown(e.name): len(images_below(e.path)) for e in found if e.is_dir() and Path(e.path) not in without}
     return len(images_of(found)), {name: n for name, n in counts.items() if n}
 
 
-def _listed(folder: Path) -> tuple[list[str], list[int], list[str]]:
+def _list_images(folder: Path) -> tuple[list[str], list[int], list[str]]:
     """Image files in order, their labels and the names of the classes (none for a flat folder)."""
     found = children(folder)
     flat = images_of(found)

@@ -59,7 +59,7 @@ class Table(Dataset):
         file = given_path("path", path)
         table = read_cells(file, header)
         label = None if label_column is None else _position("label_column", label_column, table.names)
-        chosen = _chosen(columns, label, table.names)
+        chosen = _choose(columns, label, table.names)
         x = np.stack([_numbers(table, k) for k in chosen], axis=1)
         if columns is None:
             _refuse_index(x, [table.names[k] for k in chosen])
@@ -120,7 +120,7 @@ def _position(key: str, column: int | str, names: list[str]) -> int:
     raise ValueError(f"{key}: must be one of {listed}, or a number from 0 to {len(names) - 1}, got {column}{several}")
 
 
-def _chosen(columns: tuple[int | str, ...] | None, label: int | None, names: list[str]) -> list[int]:
+def _choose(columns: tuple[int | str, ...] | None, label: int | None, names: list[str]) -> list[int]:
     if columns is None:
         chosen = [k for k in range(len(names)) if k != label]
         if not chosen:

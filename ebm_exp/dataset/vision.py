@@ -99,7 +99,7 @@ class Vision(Dataset):
 Splits = dict[str, tuple[Tensor, Tensor | None]]
 
 
-def _opened(source: str, root: Path, download: bool, **split: Any) -> Any:
+def _open(source: str, root: Path, download: bool, **split: Any) -> Any:
     """torchvision's own object, its troubles in one line."""
     from torchvision import datasets
 
@@ -137,7 +137,7 @@ def _idx(source: str, root: Path, download: bool) -> tuple[Splits, list[str]]:
 
     files = found()
     if files is None and download:
-        _opened(source, root, True)
+        _open(source, root, True)
         files = found()
     if files is None:
         raise ValueError(
@@ -180,10 +180,10 @@ def _arrays(source: str, root: Path, download: bool) -> tuple[Splits, list[str]]
     names: list[str] = [str(k) for k in range(10)]
     for split in ("train", "test"):
         if source == "SVHN":
-            data = _opened(source, root, download, split=split)
+            data = _open(source, root, download, split=split)
             x, y = torch.from_numpy(data.data), torch.as_tensor(data.labels).long()
         else:
-            data = _opened(source, root, download, train=split == "train")
+            data = _open(source, root, download, train=split == "train")
             x, y = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.as_tensor(data.targets)
             names = [str(name) for name in data.classes]
         splits[split] = x, y
@@ -194,7 +194,7 @@ def _celeba(root: Path, download: bool, size: int, attribute: str | None, cache_
     """CelebA: faces without labels, or with one attribute as two classes."""
     splits: Splits = {}
     for split in ("train", "test"):
-        data = _opened("CelebA", root, download, split=split)
+        data = _open("CelebA", root, download, split=split)
         attributes = [name for name in data.attr_names if name]
         if attribute is not None and attribute not in attributes:
             raise ValueError(f"attribute: must be one of {', '.join(attributes)}, got {attribute}")

@@ -65,7 +65,7 @@ class Graphs(Eager):
             def numbers() -> Any:  # for an example; the chain's own come one by one
                 return draw_noise(sampler, _others(generators), x)
 
-            recording = self._recorded("a chain", ("chain", target, sampler), step, given, numbers)
+            recording = self._find_recording("a chain", ("chain", target, sampler), step, given, numbers)
             if recording is not None:
                 _set(recording.given, given)
                 for _ in range(how.n_steps):
@@ -81,7 +81,7 @@ class Graphs(Eager):
         eagerly = super().differentiate
         if self.records and work.pure and n_parts == 1:  # what is to be added up must not be written over
             again, numbers = partial(eagerly, work), partial(torch.Generator, self.device)
-            recording = self._recorded("a loss", ("loss", work), again, given, numbers, work.changes)
+            recording = self._find_recording("a loss", ("loss", work), again, given, numbers, work.changes)
             if recording is not None:
                 _set(recording.given, given)
                 recording.numbers.set_state(generator.get_state())
@@ -89,7 +89,7 @@ class Graphs(Eager):
                 return recording.result  # type: ignore[no-any-return]
         return eagerly(work, given, generator, n_parts)
 
-    def _recorded(
+    def _find_recording(
         self,
         name: str,
         key: tuple[Hashable, ...],

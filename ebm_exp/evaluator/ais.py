@@ -133,7 +133,7 @@ class AIS(Evaluator):
         lower = log_mean(log_w)
         scores = self._scores("", lower, surprise) | {"ais_ess": Score(effective_size(log_w), better=None)}
         if self.n_equilibrate:
-            x, evidence = self._equilibrated(model, energy, seed)
+            x, evidence = self._equilibrate(model, energy, seed)
             g = generator(device, "ais", "reverse", seed)
             log_inverse = log_mean(anneal(self.kernel, path, reverse(schedule), x, g).log_w)
             upper = log_inverse._replace(value=-log_inverse.value)
@@ -157,7 +157,7 @@ class AIS(Evaluator):
             scores[f"ais_bpd{way}"] = nll._replace(value=value, se=se)
         return scores
 
-    def _equilibrated(self, model: Model, energy: EnergyFn, seed: int) -> tuple[Batch, dict[str, Score]]:
+    def _equilibrate(self, model: Model, energy: EnergyFn, seed: int) -> tuple[Batch, dict[str, Score]]:
         """Points near the model's density, and what tells how near."""
         device = self.engine.device
         exact = model.energy

@@ -87,7 +87,7 @@ def anneal(kernel: Sampler, path: Path, schedule: Schedule, x: Batch, generator:
         state = kernel.relocate(target, state, state.x)
         for _ in range(kernel.n_steps):
             state, info = kernel.step(target, state, kernel.draw(generator, state.x), Control(one, schedule.scales[k]))
-        acceptance += _accepted(info) / max(n - 1, 1)
+        acceptance += _mean_acceptance(info) / max(n - 1, 1)
     return Annealed(state.x, log_w, acceptance)
 
 
@@ -110,15 +110,15 @@ def pilot(kernel: Sampler, path: Path, x: Batch, n: int, generator: torch.Genera
         lengths.append((betas[k] - betas[k - 1]) * path.slope(state.x).std())
         moved = kernel.relocate(target, state, state.x)
         state, info = kernel.step(target, moved, kernel.draw(generator, x), Control(one, log_scale.exp()))
-        log_scale = log_scale + GAIN * (_accepted(info) - ACCEPTANCE)
+        log_scale = log_scale + GAIN * (_mean_acceptance(info) - ACCEPTANCE)
         log_scales.append(log_scale)
     walked = torch.cat([torch.zeros_like(betas[:1]), torch.stack(lengths).cumsum(0)])
     total = walked[-1].clamp(min=torch.finfo(torch.float64).tiny)
     even = torch.arange(n + 1, dtype=torch.float64, device=x.device) / n
     position = (walked / total + even) / 2
-    spaced = _interpolated(even, position, betas)
+    spaced = _interpolate(even, position, betas)
     spaced[0], spaced[-1] = 0.0, 1.0
-    return Schedule(spaced, _interpolated(spaced, betas, torch.stack(log_scales).double()).exp().float())
+    return Schedule(spaced, _interpolate(spaced, betas, torch.stack(log_scales).double()).exp().float())
 
 
 def reverse(schedule: Schedule) -> Schedule:
@@ -139,12 +139,12 @@ def effective_size(log_w: Tensor) -> float:
     return float((2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0)).exp())
 
 
-def _accepted(info: Info) -> Tensor:
+def _mean_acceptance(info: Info) -> Tensor:
     """The mean acceptance of a transition."""
     return info.metrics()[metrics.ACCEPTANCE]
 
 
-def _interpolated(at: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def _interpolate(at: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """y(x) at other points, piecewise linear; x rises."""
     i = torch.searchsorted(x, at).clamp(1, len(x) - 1)
     share = ((at - x[i - 1]) / (x[i] - x[i - 1]).clamp(min=1e-300)).clamp(0, 1)

@@ -97,15 +97,17 @@ class ChainHealth(Evaluator):
         scores = {
             "chain_r_hat": Score(found.r_hat if found else nan, better="lower", n=kept.shape[1]),
             "chain_ess": Score(found.ess / kept.shape[1] if found else nan, better="higher", n=kept.shape[1]),
-            "chain_saturated": Score(self._saturated(ends.x) - self._saturated(data), better=None, n=self.n_chains),
+            "chain_saturated": Score(
+                self._measure_saturation(ends.x) - self._measure_saturation(data), better=None, n=self.n_chains
+            ),
         }
         if isinstance(self.sampler, Langevin) and self.temperature > 0:
             scores["chain_acceptance"] = self._acceptance(model, ends.x, ends.y)
         if self.buffer is not None:
-            scores["buffer_moved"] = self._moved(model, self.buffer)
+            scores["buffer_moved"] = self._measure_moves(model, self.buffer)
         return scores
 
-    def _saturated(self, x: Tensor) -> float:
+    def _measure_saturation(self, x: Tensor) -> float:
         domain = self.dataset.domain
         near = WALL * (domain.high - domain.low)
         return float(((x <= domain.low + near) | (x >= domain.high - near)).float().mean())
@@ -119,7 +121,7 @@ class ChainHealth(Evaluator):
         _, info = kernel.step(energy, state, noise, Control(one * self.temperature, one))
         return Score.mean(info.acceptance, None)
 
-    def _moved(self, model: Model, buffer: Buffer) -> Score:
+    def _measure_moves(self, model: Model, buffer: Buffer) -> Score:
         held = buffer.recent(self.n_chains)
         g = generator(self.engine.device, "health buffer", model.stream.seed)
         target = self.engine.target(model.energy)

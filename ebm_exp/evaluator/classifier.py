@@ -70,7 +70,7 @@ class Features(nn.Module):
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def trained(dataset: Dataset, folder: Path) -> tuple[Network, float]:
+def load_or_train(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     """The classifier of a data set, from its file or trained now, and its accuracy on the test split.
 
     It is trained for 1,500 steps of 128 or 30 epochs on the training split with a fixed noise, whatever noise an
@@ -204,7 +204,7 @@ class ClassShare(Evaluator):
         samples, labels = model.samples(self.n_samples)
         check_samples(samples, self.dataset.event_shape)
         if self._network is None:
-            self._network, _ = trained(self.dataset, self.cache_dir)
+            self._network, _ = load_or_train(self.dataset, self.cache_dir)
         blocks = samples.to(self.dataset.device).split(BLOCK)
         top, seen = torch.cat([self._network(block).softmax(1) for block in blocks]).max(1)
         n = len(seen)

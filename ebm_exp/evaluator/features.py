@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool2d
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.evaluator.base import Model, check_samples
-from ebm_exp.evaluator.classifier import Features, Network, trained
+from ebm_exp.evaluator.classifier import Features, Network, load_or_train
 from ebm_exp.types import Batch
 
 FeatureName = Literal["pixels", "classifier", "inception"]
@@ -165,7 +165,7 @@ class FeatureSpace:
         if self.weights is not None:
             network = Inception(self.weights, self.dataset.domain, "logits_unbiased" if logits else "2048")
         elif self.name == "classifier":
-            classifier, _ = trained(self.dataset, self.cache_dir)
+            classifier, _ = load_or_train(self.dataset, self.cache_dir)
             network = Logits(classifier) if logits else Features(classifier)
         else:
             network = Pixels(self.dataset.event_shape)
@@ -179,7 +179,7 @@ class FeatureSpace:
     def _through(self, network: nn.Module, x: Batch) -> Tensor:
         return torch.cat([network(block) for block in x.to(self.dataset.device).split(self.block)])
 
-    def of_samples(self, model: Model, n: int, logits: bool = False) -> Tensor | None:
+    def embed_samples(self, model: Model, n: int, logits: bool = False) -> Tensor | None:
         """Features (or logits) of n of a model's samples ``[n, …]``; None when one of them is not finite.
 
         Raises:

@@ -65,7 +65,7 @@ class InceptionScore(Evaluator):
         """
         from torchmetrics.image.inception import InceptionScore as Metric  # takes seconds to import
 
-        logits = self.space.of_samples(model, self.n_samples, logits=True)
+        logits = self.space.embed_samples(model, self.n_samples, logits=True)
         if logits is None:
             return {self.name: Score(math.nan, better="higher", n=self.n_samples)}
         with warnings.catch_warnings():

@@ -86,7 +86,7 @@ class KID(Evaluator):
         """
         from torchmetrics.image.kid import KernelInceptionDistance  # takes seconds to import
 
-        samples = self.space.of_samples(model, self.n_samples)
+        samples = self.space.embed_samples(model, self.n_samples)
         if samples is None:
             return {self.name: Score(math.nan, n=self.n_samples)}
         n, m, size = min(len(samples), self.n_reference), self.subset_size, len(samples)

@@ -82,7 +82,7 @@ class Manifold(Evaluator):
         Raises:
             ValueError: when there are no more than k samples or they are not of the data's shape.
         """
-        fake = self.space.of_samples(model, self.n_samples)
+        fake = self.space.embed_samples(model, self.n_samples)
         if fake is None:
             return {name: Score(math.nan, better="higher", n=self.n_samples) for name in self.gives()}
         if len(fake) <= self.k:

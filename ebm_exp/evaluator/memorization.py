@@ -75,7 +75,7 @@ class Memorization(Evaluator):
         Raises:
             ValueError: when there are fewer than two samples or they are not of the data's shape.
         """
-        samples = self.space.of_samples(model, self.n_samples)
+        samples = self.space.embed_samples(model, self.n_samples)
         if samples is None:
             unknown = {"memorization_share": Score(math.nan, n=self.n_samples)}
             return unknown | {"memorization_auc": Score(math.nan, better=None, n=self.n_samples)}
@@ -88,7 +88,7 @@ class Memorization(Evaluator):
     def panels(self, model: Model) -> dict[str, Points]:
         """The 8 samples that are nearest to a training point, each in a row before its 7 nearest ones ``[64, …]``."""
         x = model.samples(self.n_samples).x.to(self.dataset.device)
-        features = self.space.of_samples(model, self.n_samples)
+        features = self.space.embed_samples(model, self.n_samples)
         if features is None:
             return {}
         nearest = self._distance(features).topk(min(SHOWN, len(x)), largest=False).indices
@@ -122,10 +122,10 @@ def share_near(samples: Tensor, held_out: Tensor) -> Score:
 
 def probability_nearer(samples: Tensor, held_out: Tensor) -> Score:
     """P(d < d′) + P(d = d′)/2 for distances d of samples ``[n]`` and d′ of held-out points ``[m]``."""
-    of_samples = 1 - _rank(samples, held_out)
+    embed_samples = 1 - _rank(samples, held_out)
     of_held_out = _rank(held_out, samples)
-    variance = of_samples.var() / len(samples) + of_held_out.var() / len(held_out)
-    return Score(float(of_samples.mean()), math.sqrt(float(variance)), None, len(samples))
+    variance = embed_samples.var() / len(samples) + of_held_out.var() / len(held_out)
+    return Score(float(embed_samples.mean()), math.sqrt(float(variance)), None, len(samples))
 
 
 def _rank(x: Tensor, among: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class Guard(Part):
     @torch.no_grad()
     def look(self, step: int, signals: Mapping[str, Tensor]) -> None:
         """Take in the signals of a step, scalars on the device, always the same ones."""
-        values = self._stacked(signals)
+        values = self._stack(signals)
         self._sum = values if self._sum is None else self._sum + values
         self._count += 1
         if step % self.window_steps == 0:
@@ -129,10 +129,10 @@ class Guard(Part):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with saved windows."""
         self._count = state["count"]
-        self._sum = self._stacked(state["sum"]) if state["sum"] else None
-        self._closed = [(step, self._stacked(means)) for step, means in state["closed"]]
+        self._sum = self._stack(state["sum"]) if state["sum"] else None
+        self._closed = [(step, self._stack(means)) for step, means in state["closed"]]
         self._broken = {name: [(step, value) for step, value in windows] for name, windows in state["broken"].items()}
 
-    def _stacked(self, values: Mapping[str, Tensor]) -> Tensor:
+    def _stack(self, values: Mapping[str, Tensor]) -> Tensor:
         self._names = list(values)
         return torch.stack(list(values.values())).to(self.device, torch.float64)

@@ -21,7 +21,7 @@ def changes(remedy: Iterable[str], config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _scaled(config: Mapping[str, Any], factors: Mapping[str, float]) -> dict[str, Any]:
+def _scale(config: Mapping[str, Any], factors: Mapping[str, float]) -> dict[str, Any]:
     """The keys that are there, times their factors."""
     values = {key: look_up(config, key) for key in factors}
     return {key: value * factors[key] for key, value in values.items() if isinstance(value, int | float)}
@@ -33,7 +33,7 @@ def _clip(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _l2(factor: float) -> Change:
-    return lambda config: _scaled(config, {"regularization.energy_l2.weight": factor})
+    return lambda config: _scale(config, {"regularization.energy_l2.weight": factor})
 
 
 def _restarts(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,9 +42,9 @@ def _restarts(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 REMEDIES: dict[str, Change] = {
-    "learning_rate": lambda config: _scaled(config, {"optimizer.lr": 0.5, "optimizer.adam_lr": 0.5}),
+    "learning_rate": lambda config: _scale(config, {"optimizer.lr": 0.5, "optimizer.adam_lr": 0.5}),
     "clip": _clip,
-    "step_size": lambda config: _scaled(config, {"sampler.step_size": 0.1, "sampler.noise_std": 0.1**0.5}),  # T stays
+    "step_size": lambda config: _scale(config, {"sampler.step_size": 0.1, "sampler.noise_std": 0.1**0.5}),  # T stays
     "more_l2": _l2(10.0),
     "less_l2": _l2(1e-4),
     "restarts": _restarts,

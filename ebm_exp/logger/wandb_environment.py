@@ -41,7 +41,7 @@ def from_environment(key: str) -> Any:
     return text or None
 
 
-def asked_mode(mode: Mode) -> Mode:
+def choose_mode(mode: Mode) -> Mode:
     """The mode that our key asks for, or WANDB_MODE when the key is ``auto``; ``auto`` when neither says.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ebm_exp.logger import wandb_record
 from ebm_exp.logger.base import About, Files, LibraryLogger, Mode, Table, Value, convert
 from ebm_exp.logger.patience import attempt, call, reason
-from ebm_exp.logger.wandb_environment import asked_mode, check, from_environment, has_key, new_id, set_up
+from ebm_exp.logger.wandb_environment import check, choose_mode, from_environment, has_key, new_id, set_up
 
 log = logging.getLogger(__name__)
 _MOST_BYTES = 32 * 2**20  # of a file that is uploaded; of a larger one, the place and the checksum are recorded
@@ -68,7 +68,7 @@ class WandbRun(LibraryLogger):
             "project": project, "entity": entity, "group": group, "tags": None if tags is None else list(tags),
             "dir": dir, "name": name, "job_type": job_type, "notes": notes,
         }  # fmt: skip
-        check(asked_mode(mode), self._given)
+        check(choose_mode(mode), self._given)
         self._url = ""
         self._folders: list[Path] = []  # of all pieces of the run, earlier sessions' included
         self.mode_used: Literal["online", "offline", "disabled"] = "disabled"
@@ -145,7 +145,7 @@ class WandbRun(LibraryLogger):
             self._guard("log a table", lambda: self._run.log({"step": step} | _convert_row(tables)))
 
     def _choose_mode(self) -> Literal["online", "offline", "disabled"]:
-        asked = asked_mode(self.mode)
+        asked = choose_mode(self.mode)
         if asked in ("offline", "disabled"):
             return asked  # type: ignore[return-value]
         if has_key():

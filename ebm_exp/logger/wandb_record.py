@@ -44,9 +44,9 @@ def commands(folders: Iterable[Path], online: bool) -> list[str]:
         return []
     all_offline = all(folder.name.startswith("offline-") for folder in left)
     sync = "wandb sync " if all_offline else "wandb sync --include-online "
-    look = [] if online else [f"wandb leet {_quoted(left[-1].parent)}"]
-    return [*look, sync + " ".join(map(_quoted, left))]
+    look = [] if online else [f"wandb leet {_quote(left[-1].parent)}"]
+    return [*look, sync + " ".join(map(_quote, left))]
 
 
-def _quoted(path: Path) -> str:
+def _quote(path: Path) -> str:
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -132,7 +132,7 @@ def save(folder: Path, samples: Points, energy: PerSample, **more: np.ndarray) -
     return path
 
 
-def thinned(n_steps: int, n: int) -> Sequence[int]:
+def thin(n_steps: int, n: int) -> Sequence[int]:
     """About n steps of 1 … n_steps, evenly spread, first and last among them."""
     every = max(1, n_steps // n)
     return sorted({1, n_steps, *range(every, n_steps + 1, every)})

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebm_exp.mode.base import Drawn, Mode, Request, moving_of, save, thinned
+from ebm_exp.mode.base import Drawn, Mode, Request, moving_of, save, thin
 from ebm_exp.plots import chain_gif, energy_trace
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.diagnostics import mixing
@@ -35,7 +35,7 @@ class Chain(Mode):
         """Draw, and write files to the request's folder."""
         sampling = moving_of(run)
         n_steps = sampling.n_steps
-        filmed, frames = set(thinned(n_steps, self.n_frames)), []
+        filmed, frames = set(thin(n_steps, self.n_frames)), []
         energies: list[Tensor] = []
         reports: list[dict[str, Tensor]] = []
 

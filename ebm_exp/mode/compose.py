@@ -62,12 +62,12 @@ class Compose(Mode):
         if dataset.event_shape == (2,) and not target.context:
             temperatures = [each.temperature for each in runs]
             energies: dict[str, tuple[EnergyFn, float]] = {
-                name: (r.energy.of_data(), t) for name, r, t in zip(_told_apart(names), runs, temperatures, strict=True)
+                name: (r.energy.of_data(), t) for name, r, t in zip(_tell_apart(names), runs, temperatures, strict=True)
             }
             heat_maps(image, energies | {self.operation: (target, temperature)}, dataset.domain, samples.x)
             metrics["log_z"] = float(log_z(target, dataset, temperature, CELLS))
         else:
-            panels = {name: r.draw(request.n, request.seed).x for name, r in zip(_told_apart(names), runs, strict=True)}
+            panels = {name: r.draw(request.n, request.seed).x for name, r in zip(_tell_apart(names), runs, strict=True)}
             sample_panels(image, panels | {self.operation: samples.x}, dataset.domain)
         energy = target.bind(y=samples.y)(samples.x).detach()
         return Drawn({"compose": image, "samples": save(request.folder, samples, energy)}, metrics)
@@ -106,5 +106,5 @@ class Compose(Mode):
             raise UserError(f"mode: {error}") from None
 
 
-def _told_apart(names: list[str]) -> list[str]:
+def _tell_apart(names: list[str]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} {i + 1}" for i, name in enumerate(names)]

@@ -40,7 +40,7 @@ class Inpaint(Mode):
         n = min(request.n, dataset.n_test)
         known = dataset.test(n)
         sampling = densities_of(run)
-        hidden = self._hidden(dataset.domain, request.seed).to(known.device)
+        hidden = self._choose_hidden(dataset.domain, request.seed).to(known.device)
         target = Inpainting(sampling.moved_by(run.energy), hidden, run.parts["noise"])
 
         g = generator(known.device, "inpaint", request.seed)
@@ -63,7 +63,7 @@ class Inpaint(Mode):
         saved = save(request.folder, samples, run.energies(samples), mask=target.mask.cpu().numpy())
         return Drawn({"inpaint": image, "samples": saved}, metrics)
 
-    def _hidden(self, domain: Domain, seed: int) -> Tensor:
+    def _choose_hidden(self, domain: Domain, seed: int) -> Tensor:
         """``[*event]``, true where a component is hidden."""
         channels, height, width = domain.event_shape
         hidden = torch.zeros(height, width, dtype=torch.bool)

@@ -9,7 +9,7 @@ from ebm_exp.types import Batch
 Pairs = Literal["random", "transport"]
 
 
-def paired(z: Batch, x: Batch, pairs: Pairs) -> Batch:
+def pair(z: Batch, x: Batch, pairs: Pairs) -> Batch:
     """z ``[batch, *event]`` in the order of the x they go with.
 
     ``random``: as they are; ``transport``: within the batch, by least squared distance (Tong et al. 2024, arXiv

@@ -18,7 +18,7 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.guard.rule import Rule
 from ebm_exp.metrics import ERROR_EARLY, ERROR_LATE
 from ebm_exp.noise.base import NoiseProcess
-from ebm_exp.noise.pairs import Pairs, paired
+from ebm_exp.noise.pairs import Pairs, pair
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.random import normal_like
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
@@ -103,7 +103,7 @@ class FlowMatching(Objective):
 
     def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
         x, y = batch.x, self._labels(energy, batch, generator)
-        z = paired(normal_like(x, generator), x, self.pairs)
+        z = pair(normal_like(x, generator), x, self.pairs)
         t = self.noise.sample_t(len(x), generator, x.device).to(x.dtype)
         point = self.noise.perturb(x, t, z)
         velocity = -self.engine.gradient(energy.bind(t=t, y=y), point, create_graph=True)

@@ -40,7 +40,7 @@ def seeds_after(used: Sequence[str], n: int = 3) -> str:
 
 def sample_from(results: Results, job: Job) -> str:
     """The command that samples from a job."""
-    return f"{shlex.join(program(results.record, 'sample'))} {override('run', shown_path(job.run.path))} n_samples=64"
+    return f"{shlex.join(program(results.record, 'sample'))} {override('run', show_path(job.run.path))} n_samples=64"
 
 
 def arguments(results: Results) -> list[str]:
@@ -84,7 +84,7 @@ def program(record: Mapping[str, Any], name: str) -> list[str]:
     return [f"ebm-{name}"] if Path(first).name.startswith("ebm-") else ["python", f"{name}.py"]
 
 
-def shown_path(path: Path) -> Path:
+def show_path(path: Path) -> Path:
     """A path as it is typed from here."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path

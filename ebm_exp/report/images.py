@@ -31,8 +31,8 @@ def panels(file: Path, label: str, split: bool) -> list[Html]:
         return []
     boxes = _boxes(whole) if split else []
     if len(boxes) < 2:
-        return [_embedded(whole, label, _WIDE)]
-    return [_embedded(whole.crop(box), label, _NARROW) for box in boxes]
+        return [_embed(whole, label, _WIDE)]
+    return [_embed(whole.crop(box), label, _NARROW) for box in boxes]
 
 
 def _boxes(whole: Any) -> list[tuple[int, int, int, int]]:
@@ -50,7 +50,7 @@ def _boxes(whole: Any) -> list[tuple[int, int, int, int]]:
     return [(left, 0, right + 1, whole.height) for left, right in runs if right - left > _TITLE]
 
 
-def _embedded(picture: Any, label: str, widest: int) -> Html:
+def _embed(picture: Any, label: str, widest: int) -> Html:
     from PIL import Image
 
     if picture.width > widest:

@@ -12,12 +12,12 @@ from ebm_exp.config.override import pairs
 from ebm_exp.files import read_mapping
 from ebm_exp.report import read
 from ebm_exp.report.behaviour import end
-from ebm_exp.report.best import seeds_after, shown_path
+from ebm_exp.report.best import seeds_after, show_path
 from ebm_exp.report.images import panels
 from ebm_exp.report.jobs import facts
 from ebm_exp.report.page import Html, chip, code, figure, folded, join, link, multiples, note, page, section, table, tag
 from ebm_exp.report.svg import Curve, lines
-from ebm_exp.run.about import composed
+from ebm_exp.run.about import read_composed
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import command, override
 from ebm_exp.text import duration, finite, number, with_error
@@ -28,11 +28,11 @@ _IMAGES = 6
 def build(folder: Path) -> str:
     """The page of a run."""
     summary, found = read_mapping(folder / "summary.json"), RunDirectory(folder).metrics()
-    choices, overrides, _ = composed(folder)
+    choices, overrides, _ = read_composed(folder)
     state = str(summary.get("state") or "unknown")
     config = read.child(read_mapping(folder / "job.json"), "config")
     name = read.child(summary, "data").get("name") or config.get("name")
-    said: list[object] = [shown_path(folder)]
+    said: list[object] = [show_path(folder)]
     if (folder.parent / "sweep.json").is_file():
         said += [" · job ", folder.name, " of ", link("a sweep", "../report.html")]
     noted = _notes(folder)
@@ -81,7 +81,7 @@ def _outcome(folder: Path, state: str, summary: Mapping[str, Any]) -> Html:
 
 
 def _next_steps(folder: Path, state: str, overrides: Sequence[str]) -> Html:
-    path, given = shown_path(folder), dict(pairs(overrides))
+    path, given = show_path(folder), dict(pairs(overrides))
     steps: list[Any] = []
     if state in ("stopped", "running"):
         steps += [tag("h3", "Go on with it"), code(f"{command('train')} {override('resume', path)}")]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ebm_exp.files import replace_text
 from ebm_exp.report.behaviour import behaviour, samples
-from ebm_exp.report.best import experiment, shown_path
+from ebm_exp.report.best import experiment, show_path
 from ebm_exp.report.jobs import jobs, origin, settings
 from ebm_exp.report.matters import matters
 from ebm_exp.report.page import join, page, tag
@@ -27,7 +27,7 @@ def build(folder: Path) -> str:
     noted = next((job.config["notes"] for job in results.jobs if job.config.get("notes")), None)
     about = join(
         [
-            tag("p", f"{shown_path(folder)}{f', begun {began}' if began else ''}"),
+            tag("p", f"{show_path(folder)}{f', begun {began}' if began else ''}"),
             tag("p", str(noted)) if noted else None,
             tag("p", chips(story)),
         ]

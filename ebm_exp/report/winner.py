@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ebm_exp.report.best import best_job, experiment, program, sample_from, shown_path, train_again
+from ebm_exp.report.best import best_job, experiment, program, sample_from, show_path, train_again
 from ebm_exp.report.page import Html, code, folded, join, note, section, table, tag
 from ebm_exp.report.story import Story
 from ebm_exp.sweep.settings import Setting
@@ -109,7 +109,7 @@ def _front(story: Story) -> Html:
 def _next_steps(story: Story, what: str) -> Html:
     results, best = story.results, story.ranked[0]
     job = best_job(results, best)
-    file, kept = shown_path(results.sweep.path) / "best.yaml", f"{results.record.get('name') or 'my'}_best"
+    file, kept = show_path(results.sweep.path) / "best.yaml", f"{results.record.get('name') or 'my'}_best"
     keep = f"cp {shlex.quote(str(file))} conf/experiment/{shlex.quote(kept)}.yaml"
     use = shlex.join([*program(results.record, "train"), f"experiment={kept}"])
     return join(

@@ -34,7 +34,7 @@ def about(
         facts: what its record holds beside the config.
     """
     path = directory.path
-    choices, overrides, multirun = composed(path)
+    choices, overrides, multirun = read_composed(path)
     job, sweep = read_mapping(path / "job.json"), read_mapping(path.parent / "sweep.json")
     if job:
         swept = [each for each in job.get("overrides", []) if key_of(each) in sweep.get("keys", [key_of(each)])]
@@ -72,14 +72,14 @@ def beside(directory: RunDirectory, config: Mapping[str, Any], step: int, folder
         folder: where the new files are.
         job_type: ``sample`` or ``evaluate``.
     """
-    _, typed, _ = composed(folder)
+    _, typed, _ = read_composed(folder)
     trained = about(directory, config, directory.summary().get("group"))
     name = " ".join(["/".join(directory.path.resolve().parts[-2:]), folder.name, *short(typed)])
     kept = dict(trained.config) | {"parent": origin(directory, step), "overrides": typed, "run_dir": str(folder)}
     return replace(trained, name=name, run_dir=folder, config=kept, job_type=job_type, in_sweep=False)
 
 
-def composed(run_dir: Path) -> tuple[dict[str, str], list[str], bool]:
+def read_composed(run_dir: Path) -> tuple[dict[str, str], list[str], bool]:
     """The choices of groups, the overrides that were typed, and whether one command started several runs.
 
     All are empty for a run that no command composed.

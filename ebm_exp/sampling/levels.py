@@ -115,8 +115,8 @@ class Levels(Fresh):
 
 
 def _later(watch: Watch | None, done: int) -> Watch | None:
-    def shifted(step: int, energy: EnergyFn, state: State, info: Info) -> None:
+    def shift(step: int, energy: EnergyFn, state: State, info: Info) -> None:
         assert watch is not None
         watch(done + step, energy, state, info)
 
-    return None if watch is None else shifted
+    return None if watch is None else shift

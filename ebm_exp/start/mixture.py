@@ -71,7 +71,7 @@ class Mixture(Start):
         self.domain = dataset.domain
         self.conditional = conditional
         self.bounded, self.uniform_share = bounded, uniform_share
-        fit = _fitted(dataset, n_components, bounded, variance_floor)
+        fit = _fit(dataset, n_components, bounded, variance_floor)
         covariances = torch.from_numpy(fit.covariances_)
         self.register_buffer("means", torch.from_numpy(fit.means_).float())
         self.register_buffer("cholesky", torch.linalg.cholesky(covariances).float())
@@ -126,7 +126,7 @@ def _within(v: Tensor, domain: Domain) -> Tensor:
     return (domain.low + u * (domain.high - domain.low)).clamp(domain.low, domain.high)
 
 
-def _fitted(dataset: Dataset, n_components: int, bounded: bool, variance_floor: float) -> Any:
+def _fit(dataset: Dataset, n_components: int, bounded: bool, variance_floor: float) -> Any:
     """The fit to a data set; one experiment may ask for it in several places: starts, proposals, a base."""
     fits, key = _FITS.setdefault(dataset, {}), (n_components, bounded, variance_floor)
     if key not in fits:

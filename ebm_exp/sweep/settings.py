@@ -136,7 +136,7 @@ def read(sweep: SweepDirectory) -> Results:
     ]
     states = Counter(job.state for job in jobs)
     counts = {state: states[state] for state in (*STATES, *sorted(states.keys() - set(STATES))) if states[state]}
-    return Results(sweep, record, jobs, keys, metrics, directions, _ordered(settings, metrics, directions), counts)
+    return Results(sweep, record, jobs, keys, metrics, directions, _order(settings, metrics, directions), counts)
 
 
 def score(job: Job, metric: str, alone: bool = True) -> float | None:
@@ -194,7 +194,7 @@ def _is_default(values: Mapping[str, str], job: Job, record: Mapping[str, Any]) 
     return all(is_same(key, text) for key, text in values.items())
 
 
-def _ordered(settings: list[Setting], metrics: Sequence[str], directions: Mapping[str, str]) -> list[Setting]:
+def _order(settings: list[Setting], metrics: Sequence[str], directions: Mapping[str, str]) -> list[Setting]:
     def costs(setting: Setting) -> list[float]:
         signed = ((setting.means.get(m), 1 if directions[m] == "lower" else -1) for m in metrics)
         return [math.inf if mean is None else sign * mean.value for mean, sign in signed]

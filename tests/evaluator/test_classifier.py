@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_knows_the_digits_and_says_so(digits: Digits, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        network, accuracy = classifier.trained(digits, folder)
+        network, accuracy = classifier.load_or_train(digits, folder)
     with torch.no_grad():
         right = (network(digits.test()).argmax(1) == digits.test_labels).float().mean()
     assert float(right) == pytest.approx(accuracy)
@@ -35,18 +35,18 @@ def test_it_knows_the_digits_and_says_so(digits: Digits, folder: Path, caplog: p
 
 
 def test_it_is_trained_once(digits: Digits, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, _ = classifier.trained(digits, folder)
+    first, _ = classifier.load_or_train(digits, folder)
     monkeypatch.setattr(classifier, "_train", lambda *_: pytest.fail("trained again"))
     other_noise = Digits("digits", CPU, test_share=0.2, noise_std=0.3)  # judged by the same network
-    second, _ = classifier.trained(other_noise, folder)
+    second, _ = classifier.load_or_train(other_noise, folder)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_a_broken_file_is_made_anew(digits: Digits, folder: Path) -> None:
-    _, accuracy = classifier.trained(digits, folder)
+    _, accuracy = classifier.load_or_train(digits, folder)
     (file,) = folder.glob("classifier-digits-*.pt")
     file.write_bytes(file.read_bytes()[:1000])
-    assert classifier.trained(digits, folder)[1] == accuracy  # the same numbers: all randomness has a key
+    assert classifier.load_or_train(digits, folder)[1] == accuracy  # the same numbers: all randomness has a key
 
 
 @pytest.mark.parametrize("context", ["no_grad", "inference_mode", "autocast"])
@@ -56,7 +56,7 @@ def test_it_is_trained_in_any_context_of_the_caller(
     """evaluator=classifier without its Fréchet distance trains the classifier where samples are judged."""
     monkeypatch.setattr(classifier, "N_STEPS", 20)
     digits = Digits("digits", CPU, test_share=0.2)
-    plain, accuracy = classifier.trained(digits, tmp_path / "plain")
+    plain, accuracy = classifier.load_or_train(digits, tmp_path / "plain")
     contexts = {
         "no_grad": torch.no_grad,
         "inference_mode": torch.inference_mode,
@@ -66,7 +66,7 @@ def test_it_is_trained_in_any_context_of_the_caller(
     with contexts[context]():
         values = scored(judge, MLP((1, 8, 8)), digits.test(50))
     assert sum(values[f"class_share_{k}"] for k in range(10)) == pytest.approx(1)
-    network, same = classifier.trained(digits, tmp_path / context)
+    network, same = classifier.load_or_train(digits, tmp_path / context)
     assert same == accuracy
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), plain.parameters(), strict=True))
     assert not any(p.is_inference() for p in judge._network.parameters())

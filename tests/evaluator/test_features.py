@@ -83,8 +83,8 @@ def test_inception_features_and_logits_are_those_of_the_network(weights: Path) -
     space = FeatureSpace("inception", dataset(x), "nowhere", str(weights))
     assert torch.equal(space.of(x), features.double())
     model = Model.of(energy, Points(x))
-    assert torch.equal(space.of_samples(model, 4), features.double())
-    assert torch.equal(space.of_samples(model, 4, logits=True), logits.double())
+    assert torch.equal(space.embed_samples(model, 4), features.double())
+    assert torch.equal(space.embed_samples(model, 4, logits=True), logits.double())
 
 
 def test_scores_by_inception_have_names_of_their_own_and_say_whose_weights(weights: Path) -> None:

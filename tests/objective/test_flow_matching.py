@@ -9,7 +9,7 @@ from ebm_exp.energy import MLP, Encoder, Energy, UNet
 from ebm_exp.energy.base import edges
 from ebm_exp.engine import Eager
 from ebm_exp.noise import Flow
-from ebm_exp.noise.pairs import paired
+from ebm_exp.noise.pairs import pair
 from ebm_exp.objective import FlowMatching
 from ebm_exp.regularization import GradientPenalty
 from ebm_exp.trainer.build import build
@@ -89,8 +89,8 @@ def test_transport_makes_pairs_that_are_nearest_together() -> None:
     x, z = torch.randn(16, 1, 4, 4), torch.randn(16, 1, 4, 4)
     cost = torch.cdist(x.flatten(1), z.flatten(1)).square()
     rows, columns = linear_sum_assignment(cost)
-    assert torch.equal(paired(z, x, "transport"), z[columns])
-    assert paired(z, x, "random") is z
+    assert torch.equal(pair(z, x, "transport"), z[columns])
+    assert pair(z, x, "random") is z
     assert cost[rows, columns].sum() < cost.diagonal().sum()
 
 

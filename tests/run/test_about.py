@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ebm_exp.run.about import about, checksum, composed, origin, short
+from ebm_exp.run.about import about, checksum, origin, read_composed, short
 from ebm_exp.run.directory import RunDirectory
 
 CONFIG = {
@@ -128,7 +128,7 @@ def test_files_of_another_kind_say_nothing(content: str, tmp_path: Path) -> None
     directory = run(tmp_path / "a")
     (directory.path / ".hydra" / "hydra.yaml").write_text(content)
     (directory.path / "job.json").write_text("[1]")
-    assert composed(directory.path) == ({}, [], False)
+    assert read_composed(directory.path) == ({}, [], False)
     assert about(directory, CONFIG).name.endswith("/a")
 
 
