@@ -52,7 +52,9 @@ class Parts:
         **given: Any,
     ) -> None:
         self.allowed = allowed
-        self.config, self.state, self.absent = config, state or {}, absent
+        self.config = config
+        self.state = state or {}
+        self.absent = absent
         self._built = dict(given)
         self._building: list[str] = []
         self._derive: dict[str, Callable[[], Any]] = {

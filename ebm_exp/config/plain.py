@@ -128,7 +128,9 @@ def resolve(config: Mapping[str, Any], live: tuple[str, ...] = ()) -> dict[str, 
 
 class _Resolution:
     def __init__(self, config: Mapping[str, Any], live: tuple[str, ...]) -> None:
-        self._config, self._live, self._left = config, live, MOST
+        self._config = config
+        self._live = live
+        self._left = MOST
 
     def everything(self) -> dict[str, Any]:
         return {key: self._value(value, key, ()) for key, value in self._config.items()}

@@ -35,7 +35,10 @@ class Trackio(LibraryLogger):
         self, mode: Mode = "auto", project: str | None = None, name: str | None = None, group: str | None = None
     ) -> None:
         super().__init__()
-        self.mode, self.project, self._name, self._group = mode, project or "ebm-exp", name, group
+        self.mode = mode
+        self.project = project or "ebm-exp"
+        self._name = name
+        self._group = group
         self._began = False
         if mode != "disabled":
             if importlib.util.find_spec("trackio") is None:

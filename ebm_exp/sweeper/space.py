@@ -34,7 +34,9 @@ class Space:
         when: Mapping[str, Mapping[str, BaseDistribution]],
         keys_typed: Mapping[str, str],
     ) -> None:
-        self.parameters, self.when, self._typed = dict(parameters), {k: dict(v) for k, v in when.items()}, keys_typed
+        self.parameters = dict(parameters)
+        self.when = {k: dict(v) for k, v in when.items()}
+        self._typed = keys_typed
         self.keys = list(dict.fromkeys([*self.parameters, *(key for inner in self.when.values() for key in inner)]))
 
     @classmethod
