@@ -32,9 +32,11 @@ def pieces(known: Iterable[str], here: Path, run_id: str) -> list[Path]:
         here: this session's folder.
         run_id: names folders of a run without a record.
     """
-    found = {Path(folder) for folder in known} | set(here.parent.glob(f"offline-run-*-{glob.escape(run_id)}"))
-    offline = {folder.resolve() for folder in found if folder.is_dir() and folder.name.startswith("offline-")}
-    return sorted(offline | {here.resolve()}, key=lambda folder: folder.name.removeprefix("offline-"))
+    found = [*map(Path, known), *here.parent.glob(f"offline-run-*-{glob.escape(run_id)}")]
+    offline = [folder.resolve() for folder in found if folder.is_dir() and folder.name.startswith("offline-")]
+    earlier = [folder for folder in dict.fromkeys(offline) if folder != here.resolve()]
+    # Names have whole seconds: sessions of one second stay in the order of the record.
+    return sorted([*earlier, here.resolve()], key=lambda folder: folder.name.removeprefix("offline-"))
 
 
 def commands(folders: Iterable[Path], online: bool) -> list[str]:
