@@ -141,7 +141,7 @@ def test_the_helper_process_of_wandb_dies_or_freezes(name: str, tmp_path: Path) 
 import logging, os, pathlib, signal, subprocess, sys
 logging.basicConfig(format="%(message)s")
 from ebm_exp.logger import About, WandbRun, wandb_logger
-wandb_logger._CALL_TIMEOUT = 1
+wandb_logger._CALL_TIMEOUT = 2
 folder = pathlib.Path(sys.argv[1])
 run = WandbRun("offline", dir=str(folder))
 run.start(About("x", folder))

@@ -51,7 +51,7 @@ def test_a_run_goes_to_a_server(
 def test_a_server_that_fails_holds_nothing_up(
     way: Way, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: Callable[[], list[str]]
 ) -> None:
-    monkeypatch.setattr(wandb_logger, "_FINISH_TIMEOUT", 1.0)
+    monkeypatch.setattr(wandb_logger, "_FINISH_TIMEOUT", 3.0)
     run = WandbRun("online", dir=str(tmp_path))
     run.start(about(tmp_path))
     server.way, server.after = way, 0
