@@ -1,4 +1,4 @@
-"""What a run tells: rows of JSON, Weights & Biases, trackio, a progress line, images."""
+"""Where the numbers and images of a run go: Weights & Biases, trackio, several of them, a progress line."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -5,9 +5,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.run.directory import RunDirectory
 from ebm_exp.text import finite
 
 Rows = list[dict[str, Any]]
+
+
+def rows(run: RunDirectory) -> Rows:
+    """The rows of metrics.jsonl; none where the file may not be read: one run costs no other its place in a report."""
+    try:
+        return run.metrics()
+    except OSError:
+        return []
 
 
 def child(node: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _IMAGES = 6
 
 def build(folder: Path) -> str:
     """The page of a run."""
-    summary, found = read_mapping(folder / "summary.json"), RunDirectory(folder).metrics()
+    summary, found = read_mapping(folder / "summary.json"), read.rows(RunDirectory(folder))
     choices, overrides, _ = read_composed(folder)
     state = str(summary.get("state") or "unknown")
     config = read.child(read_mapping(folder / "job.json"), "config")

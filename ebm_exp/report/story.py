@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from ebm_exp.metrics import error_of
-from ebm_exp.report.read import Rows
+from ebm_exp.report import read
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import Results, Setting
 from ebm_exp.text import describe, finite, short_keys
@@ -20,13 +20,13 @@ class Story(NamedTuple):
     """
 
     results: Results
-    rows: dict[int, Rows]
+    rows: dict[int, read.Rows]
     names: dict[str, str]
 
     @classmethod
     def of(cls, results: Results) -> "Story":
         """Read the rows of all jobs."""
-        return cls(results, {job.number: job.run.metrics() for job in results.jobs}, short_keys(results.keys))
+        return cls(results, {job.number: read.rows(job.run) for job in results.jobs}, short_keys(results.keys))
 
     @property
     def metric(self) -> str:

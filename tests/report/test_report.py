@@ -18,6 +18,7 @@ from ebm_exp.report import write_report
 from ebm_exp.report.behaviour import nearest
 from ebm_exp.report.key import share
 from ebm_exp.report.svg import scale
+from ebm_exp.run.directory import RunDirectory
 from ebm_exp.sweep.directory import SweepDirectory
 
 KEYS = ["seed", "sampler.step_size", "energy"]
@@ -256,6 +257,15 @@ def test_neither_torch_nor_a_network_is_needed(full: SweepDirectory) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [f"{full.path}/report.html", f"{full.path}/1/report.html", "[]"]
+
+
+def test_rows_that_may_not_be_read_leave_gaps(full: SweepDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(run: RunDirectory) -> None:
+        raise PermissionError(run.metrics_file)
+
+    monkeypatch.setattr(RunDirectory, "metrics", refuse)
+    assert "Which setting won" in page(write_report(full.path)).text
+    assert "How it ended" in page(write_report(full.path / "1")).text
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
