@@ -7,33 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.warm import SMALL, begins_with
+from tests.warm import SMALL, begins_beside
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-
-BESIDE = """
-import os, pathlib, sys, time
-if os.fork() == 0:
-    for number, name in ((1, "other"), (2, "errors")):
-        os.dup2(os.open(f"{HERE}/{name}", os.O_WRONLY | os.O_CREAT), number)
-    sys.argv += {MORE}
-    time.sleep({PAUSE})
-else:
-    import atexit
-    atexit.register(lambda: pathlib.Path("{HERE}/code").write_text(str(os.waitstatus_to_exitcode(os.wait()[1]))))
-"""
-
-
-def beside(folder: Path, pause: float, *more: str) -> str:
-    """A ``train.py`` that is started twice: a second time after a pause, with more words; its exit code in ``code``."""
-    first = BESIDE.replace("{HERE}", str(folder)).replace("{PAUSE}", str(pause)).replace("{MORE}", repr(list(more)))
-    return begins_with(first, folder)
 
 
 @pytest.mark.parametrize("pause", [0, 0.3])
 def test_a_mistyped_start_beside_one_that_begins_costs_it_nothing(cli: Cli, tmp_path: Path, pause: float) -> None:
     run = tmp_path / "run"
-    done = cli(beside(tmp_path, pause, "energy.widths=[-1]"), "train.py", *SMALL, f"hydra.run.dir={run}")
+    done = cli(begins_beside(tmp_path, pause, "energy.widths=[-1]"), "train.py", *SMALL, f"hydra.run.dir={run}")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "code").read_text() == "2"
     assert json.loads((run / "summary.json").read_text())["state"] == "finished"
@@ -44,7 +26,7 @@ def test_a_mistyped_start_beside_one_that_begins_costs_it_nothing(cli: Cli, tmp_
 
 def test_of_two_starts_in_one_folder_one_is_a_run(cli: Cli, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    done = cli(beside(tmp_path, 0), "train.py", *SMALL, f"hydra.run.dir={run}")
+    done = cli(begins_beside(tmp_path, 0), "train.py", *SMALL, f"hydra.run.dir={run}")
     assert sorted([done.returncode, int((tmp_path / "code").read_text())]) == [0, 2]
     assert f"hydra.run.dir: {run} " in done.stderr + (tmp_path / "errors").read_text()
     assert json.loads((run / "summary.json").read_text())["state"] == "finished"
@@ -53,7 +35,7 @@ def test_of_two_starts_in_one_folder_one_is_a_run(cli: Cli, tmp_path: Path) -> N
 def test_two_starts_without_a_folder_are_two_runs(cli: Cli, tmp_path: Path) -> None:
     script = tmp_path / "here.py"
     script.write_text(f"import os\nos.chdir({str(tmp_path)!r})\nfrom ebm_exp.cli.commands import train\ntrain()\n")
-    done = cli(beside(tmp_path, 0), str(script), *SMALL)
+    done = cli(begins_beside(tmp_path, 0), str(script), *SMALL)
     assert (done.returncode, (tmp_path / "code").read_text()) == (0, "0"), done.stderr
     assert len(list(tmp_path.glob("outputs/digits/*/summary.json"))) == 2
 
@@ -80,6 +62,6 @@ def test_no_option_of_hydra_hides_a_run(cli: Cli, tmp_path: Path, typed: str, sw
 
 def test_draws_have_a_folder_of_their_own_too(cli: Cli, trained: Path, tmp_path: Path) -> None:
     words = (f"run={trained}", "n_samples=4", f"output_dir={tmp_path}/drawn")
-    done = cli(beside(tmp_path, 0), "sample.py", *words)
+    done = cli(begins_beside(tmp_path, 0), "sample.py", *words)
     assert sorted([done.returncode, int((tmp_path / "code").read_text())]) == [0, 2]
     assert (tmp_path / "drawn" / "samples.npz").is_file()
