@@ -85,7 +85,7 @@ def _build(config: dict[str, Any], state: dict[str, Any] | None, launch: Launch)
     from ebm_exp.run.loaded import load_initial_weights
     from ebm_exp.trainer.build import build
 
-    parts, experiment = build(config, state, launch.allowed)
+    parts, experiment = build(config, state, launch.allowed, launch.metric_typed)
     if config["init_from"] and state is None:
         if not config["trust"]:
             refuse_links(config["init_from"], "init_from")

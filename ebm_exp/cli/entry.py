@@ -47,6 +47,7 @@ class Launch:
         prune: told the step and the scores of each evaluation; True ends the training there.
         allowed: what may be built: anything that its user typed, of a run's config its own kinds alone.
         saved: the config of the run that the command names, as the run has it.
+        metric_typed: the command line says what is optimized.
     """
 
     run_dir: Path
@@ -55,6 +56,7 @@ class Launch:
     prune: Callable[[int, Any], bool] = field(default=lambda step, scores: False)
     allowed: Allowed = ANY
     saved: dict[str, Any] = field(default_factory=dict)
+    metric_typed: bool = False
 
 
 Main = Callable[[dict[str, Any], Launch], Any]
@@ -150,6 +152,7 @@ class Task:
             group=str(hydra.sweep.dir) if is_multirun else None,
             allowed=self.start.allowed,
             saved=self.start.saved,
+            metric_typed=self.start.line.says("optimized_metric"),
         )
         if is_multirun and is_sweep(hydra.sweep.dir):
             return self._run_job(composed, hydra, launch)

@@ -10,9 +10,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue
 
 from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.override import key_of
 from ebm_exp.config.tree import look_up
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
@@ -47,6 +49,10 @@ class Command:
     def parse(self, arguments: Sequence[str]) -> list[Override]:
         """The overrides of a command line."""
         return OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(list(arguments))
+
+    def has(self, key: str) -> bool:
+        """Whether its jobs are told a key."""
+        return any(key_of(each) == key for each in self.arguments)
 
     def compose(self, arguments: Sequence[str]) -> DictConfig:
         """The whole config of one job, Hydra's part included.
@@ -86,9 +92,10 @@ class Command:
         """The values that keys have, and the choices that groups have, where the sweep does not set them."""
         try:
             composed = self.compose(self.fixed)
-        except UserError:  # what is fixed fits no default choice: there is none to compare with
+            config = resolve(composed)
+        except (UserError, MissingMandatoryValue):  # no default, or what is fixed fits none: nothing to compare with
             return {}
-        config, choices = resolve(composed), composed.hydra.runtime.choices
+        choices = composed.hydra.runtime.choices
         return {key: choices[key] if key in choices else look_up(config, key) for key in keys}
 
     def find(self, jobs: Sequence[DictConfig], config: Mapping[str, Any], new: bool) -> tuple[SweepDirectory, bool]:

@@ -1,5 +1,9 @@
 """A grid: every combination of the values typed, matched with what is there by what each job is."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
 from ebm_exp.sweep.directory import SweepDirectory
@@ -24,16 +28,15 @@ def run(command: Command) -> None:
     new, retry = wishes(jobs[0].config)
     sweep, is_there = command.find(composed, jobs[0].config, new)
     if not is_there:
-        for job in jobs:
-            _check(job, len(jobs))
-        config, keys = jobs[0].config, keys_of(command.overrides)
-        record = command.describe("grid", config, keys, [config["optimized_metric"]], {}, n=len(jobs))
-        sweep, is_there = command.begin(composed, config, new, record)
+        metrics = _check(jobs, len(jobs), command.has("optimized_metric"))
+        keys = keys_of(command.overrides)
+        record = command.describe("grid", jobs[0].config, keys, metrics, {}, n=len(jobs))
+        sweep, is_there = command.begin(composed, jobs[0].config, new, record)
     if is_there:
         jobs = _numbered_as_before(command, sweep, jobs)
     left = [job for job in jobs if _is_left(sweep, job, retry)]
-    for job in left if is_there else ():
-        _check(job, len(jobs))
+    if is_there:
+        _check(left, len(jobs), command.has("optimized_metric"))
     tell_start(command, sweep, is_there, len(jobs), "jobs")
     _tell_changed(sweep, left)
 
@@ -75,11 +78,34 @@ def _tell_changed(sweep: SweepDirectory, left: list[Planned]) -> None:
             print(f"job {job.number} was another run and is done anew: {', '.join(changes[:3])}{more}", flush=True)
 
 
-def _check(job: Planned, n: int) -> None:
-    from ebm_exp.trainer.build import check  # late: it imports torch, and a sweep that is finished needs none
+def _check(jobs: list[Planned], n: int, metric_typed: bool) -> list[str | None]:
+    """Refuse what the config of one of the jobs shows to be wrong; the metrics that they optimize.
 
+    Evaluators are built once for each way that they and the data are chosen, which may read the data.
+
+    Raises:
+        UserError: naming the job.
+    """
+    from ebm_exp.trainer.build import check, check_metric  # late: they import torch, which a finished sweep needs not
+
+    for job in jobs:
+        with _named(job, n):
+            check(job.config)
+    metrics: dict[str, str | None] = {}
+    for job in jobs:
+        decisive = json.dumps(
+            [job.config.get(key) for key in ("dataset", "evaluator", "optimized_metric")], default=str
+        )
+        if decisive not in metrics:
+            with _named(job, n):
+                metrics[decisive] = check_metric(job.config, metric_typed)
+    return list(dict.fromkeys(metrics.values()))[:1]
+
+
+@contextmanager
+def _named(job: Planned, n: int) -> Iterator[None]:
     try:
-        check(job.config)
+        yield
     except UserError as error:
         where = f"in job {job.number + 1} of {n} ({' '.join(job.overrides)}); nothing was started"
         raise UserError("\n".join([*str(error).splitlines()[:2], where])) from None

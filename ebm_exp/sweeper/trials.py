@@ -27,7 +27,7 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
         UserError: for what no trial could be run with, before the first one.
         SystemExit: 1 if too many trials failed, 128 + the signal that stopped it.
     """
-    from ebm_exp.trainer.build import check
+    from ebm_exp.trainer.build import check, check_metric
 
     settings = settings_of(values)
     given = {key_of(each) for each in command.arguments}
@@ -41,7 +41,7 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
     sweep, is_there = command.find([composed], config, new)
     described = {"params": params, "when": settings.when}
     if not is_there:
-        metrics = list(settings.metrics) or [config["optimized_metric"]]
+        metrics: list[str | None] = [*settings.metrics] or [check_metric(config, command.has("optimized_metric"))]
         directions = _directions(config, metrics, settings.directions)
         more = {"space": described, "pruner": settings.pruner}
         record = command.describe("search", config, space.keys, metrics, directions, **more)
@@ -114,14 +114,14 @@ def _directions(
     """
     from ebm_exp.config.build import Parts
     from ebm_exp.config.trust import ANY
-    from ebm_exp.trainer.build import check_metric
+    from ebm_exp.trainer.build import choose_metric
 
     if None in metrics:
         raise UserError("optimized_metric: a search needs one")
     evaluators = Parts(config, allowed=ANY)["evaluator"].values()
     known = {SCORE(name): kind.better for each in evaluators for name, kind in each.gives().items()}
     for metric in (each for each in metrics if each not in given):
-        check_metric(metric, evaluators)
+        choose_metric(metric, evaluators)
         if metric not in known:
             raise UserError(f"hydra.sweeper.directions: must say lower or higher for {metric}")
     return {metric: given.get(metric or "") or known[metric or ""] for metric in metrics}

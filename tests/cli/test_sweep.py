@@ -232,12 +232,35 @@ def test_what_is_wrong_in_the_last_job_is_said_before_the_first_begins(cli: Cli,
         ("sampler.stepsize=1,2", "sampler.stepsize: unknown key; nearest is step_size"),
         ("sampler.step_size=interval(1,2)", "sampler.step_size: an interval needs a search"),
         ("sweep=old", "sweep: must be auto or new, got 'old'"),
+        (
+            "optimized_metric=eval/mdm2",
+            "optimized_metric: eval/mdm2 is no score that can be optimized; nearest is eval/mmd2",
+        ),
     ):
         refused = cli("train.py", "-m", "seed=1,2", *TINY[1:], last, f"hydra.sweep.dir={sweep}")
         assert refused.returncode == 2, (last, refused.stderr)
         assert refused.stderr.startswith(line), refused.stderr
         assert len(refused.stderr.splitlines()) <= 3
         assert not sweep.exists()
+
+
+def test_a_key_without_a_default_and_an_evaluator_with_a_score_of_its_own(cli: Cli, tmp_path: Path) -> None:
+    """``dataset.path`` has no default to compare with; the data set suggests a metric that the evaluator has not."""
+    for name in ("a", "b"):
+        rows = (f"{i % 7 / 10},{i % 5 / 10}" for i in range(40))
+        (tmp_path / f"{name}.csv").write_text("x,y\n" + "\n".join(rows))
+    words = (
+        f"dataset.path={tmp_path}/a.csv,{tmp_path}/b.csv",
+        "dataset=table",
+        *SMALL,
+        "evaluator=frechet",
+        "evaluator.frechet.n_samples=16",
+    )
+    done = cli("train.py", "-m", *words, f"hydra.sweep.dir={tmp_path}/s")
+    assert done.returncode == 0, done.stderr
+    assert "optimized_metric: eval/frechet_pixels, for the only evaluator gives no eval/mmd2" in done.stderr
+    assert "eval/frechet_pixels (lower is better)" in done.stdout
+    assert "2 finished" in done.stdout
 
 
 def test_a_folder_of_another_command_is_refused_untouched(cli: Cli, whole: Path, tmp_path: Path) -> None:
