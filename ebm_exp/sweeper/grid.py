@@ -28,10 +28,11 @@ def run(command: Command) -> None:
     left = [job for job in jobs if _is_left(sweep, job, retry)]
     for job in left:
         _check(job, len(jobs))
+    config, keys = jobs[0].config, keys_of(command.overrides)
     if not is_there:
-        config, keys = jobs[0].config, keys_of(command.overrides)
-        record = command.describe("grid", config, keys, [config["optimized_metric"]], {}, n=len(jobs))
-        sweep.write_record(record)
+        sweep.write_record(command.describe("grid", config, keys, [config["optimized_metric"]], {}, n=len(jobs)))
+    elif (record := sweep.record()) != (now := record | {"kind": "grid", "keys": keys, "n": len(jobs)}):
+        sweep.write_record(now)  # what its jobs read of it is what was typed
     tell_start(command, sweep, is_there, len(jobs), "jobs")
     _tell_changed(sweep, left)
 
@@ -44,10 +45,16 @@ def run(command: Command) -> None:
 
 
 def _numbered_as_before(command: Command, sweep: SweepDirectory, jobs: list[Planned]) -> list[Planned]:
-    """Jobs under the numbers they had when the sweep began: the same values may be typed in another order."""
-    before = sweep.record()["arguments"]
-    if telling(before) == telling(command.arguments):
+    """Jobs under the numbers they had when the sweep began: the same values may be typed in another order.
+
+    Raises:
+        UserError: when the sweep does not say the same values.
+    """
+    before, now = telling(sweep.record()["arguments"]), telling(command.arguments)
+    if before == now:
         return jobs
+    if sorted(before) != sorted(now):
+        raise UserError(f"sweep: {sweep.file} is not of this command alone; sweep=new begins another")
     numbers = {frozenset(varied): i for i, (varied, _) in enumerate(grid(command.parse(before)))}
     return sorted(job._replace(number=numbers[frozenset(job.overrides)]) for job in jobs)
 
