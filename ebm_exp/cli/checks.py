@@ -7,9 +7,14 @@ from pathlib import Path
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.keys import COLLECTIONS, GROUPS, is_path
+from ebm_exp.config.run_config import refuse_links
 from ebm_exp.config.trust import CONF
 from ebm_exp.shell import override
 
+_WRITTEN = (  # what a command would follow, or append to, in a folder that somebody prepared
+    *(".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", ".lock"),
+    *("train.log", "sample.log", "evaluate.log", "metrics.jsonl", "summary.json", "samples", "checkpoints"),
+)
 _NO_CHOICE = (type(None), bool, int, float, list, dict)
 
 
@@ -109,6 +114,8 @@ def refuse_used_directory(line: CommandLine) -> None:
     if given is None or line.is_looking or line.value("resume") is not None:
         return
     path = Path(given)
+    if not line.trusts:
+        refuse_links(path, key, "run", _WRITTEN)
     if (path / ".hydra").exists() or (path / "summary.json").exists():
         holds = "a run already; go on with " + override("resume", given) if line.program == "train" else "files already"
         raise UserError(f"{key}: {path} holds {holds}")
