@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")  # names beside a file that is being replaced
 
-
+LARGEST = 2**24  # bytes of a record that is read whole
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
@@ -46,12 +47,38 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A JSON file's object; empty where there is none that can be read."""
+    """A JSON file's object; empty where there is none that can be read. It may come from anywhere: no link is followed,
+    and a pipe holds nobody up.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with opened(path) as file:
+            content = json.loads(file.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+@contextmanager
+def opened(path: Path, largest: int = LARGEST, follow: bool = False) -> Iterator[BinaryIO]:
+    """Open a file to read that may come from anywhere.
+
+    Args:
+        path: of the file.
+        largest: bytes.
+        follow: a link.
+
+    Raises:
+        OSError: also for a link, for what is no file, and for one that is larger.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    fd = os.open(path, flags if follow else flags | getattr(os, "O_NOFOLLOW", 0))
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is no file", str(path))
+        if found.st_size > largest:
+            raise OSError(errno.EINVAL, f"is larger than {largest:,} bytes", str(path))
+        yield file
 
 
 def disk_problem(error: BaseException) -> str | None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp import memory
-from ebm_exp.dataset.files import shown
+from ebm_exp.dataset.files import FORMATS, shown
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -146,10 +146,10 @@ def _decode(file: str, size: int, channels: Channels, crop: int | None, backgrou
 
 def _load(file: str, header: bool = False) -> "PillowImage.Image":
     """The image of a file, its pixels read and turned as its camera says, or its header alone."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=FORMATS) as opened:
             width, height = opened.size
             if width * height > LARGEST:
                 raise ValueError(f"{width:,}×{height:,} pixels, at most {LARGEST:,} are read")
@@ -163,6 +163,8 @@ def _load(file: str, header: bool = False) -> "PillowImage.Image":
             return image
     except Exception as error:  # decoders of broken files raise nearly anything
         reason = (str(error) or type(error).__name__).splitlines()[0].replace(file, shown(file))
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"it is none of {', '.join(FORMATS)}"
         raise ValueError(f"root: {shown(file)} cannot be read as an image ({reason})") from None
 
 

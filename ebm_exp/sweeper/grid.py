@@ -26,10 +26,10 @@ def run(command: Command) -> None:
     composed = [command.compose(arguments) for _, arguments in every]
     jobs = [Planned(i, *each, resolve(config)) for i, (each, config) in enumerate(zip(every, composed, strict=True))]
     new, retry = wishes(jobs[0].config)
+    keys = keys_of(command.overrides)
     sweep, is_there = command.find(composed, jobs[0].config, new)
     if not is_there:
         metrics = _check(jobs, len(jobs), command.has("optimized_metric"))
-        keys = keys_of(command.overrides)
         record = command.describe("grid", jobs[0].config, keys, metrics, {}, n=len(jobs))
         sweep, is_there = command.begin(composed, jobs[0].config, new, record)
     if is_there:
@@ -37,6 +37,8 @@ def run(command: Command) -> None:
     left = [job for job in jobs if _is_left(sweep, job, retry)]
     if is_there:
         _check(left, len(jobs), command.has("optimized_metric"))
+        if (record := sweep.record()) != (now := record | {"kind": "grid", "keys": keys, "n": len(jobs)}):
+            sweep.write_record(now)  # what its jobs read of it is what was typed
     tell_start(command, sweep, is_there, len(jobs), "jobs")
     _tell_changed(sweep, left)
 
@@ -49,10 +51,16 @@ def run(command: Command) -> None:
 
 
 def _numbered_as_before(command: Command, sweep: SweepDirectory, jobs: list[Planned]) -> list[Planned]:
-    """Jobs under the numbers they had when the sweep began: the same values may be typed in another order."""
-    before = sweep.record()["arguments"]
-    if telling(before) == telling(command.arguments):
+    """Jobs under the numbers they had when the sweep began: the same values may be typed in another order.
+
+    Raises:
+        UserError: when the sweep does not say the same values.
+    """
+    before, now = telling(sweep.record()["arguments"]), telling(command.arguments)
+    if before == now:
         return jobs
+    if sorted(before) != sorted(now):
+        raise UserError(f"sweep: {sweep.file} is not of this command alone; sweep=new begins another")
     numbers = {frozenset(varied): i for i, (varied, _) in enumerate(grid(command.parse(before)))}
     return sorted(job._replace(number=numbers[frozenset(job.overrides)]) for job in jobs)
 
