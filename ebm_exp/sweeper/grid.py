@@ -1,5 +1,7 @@
 """A grid: every combination of the values typed, matched with what is there by what each job is."""
 
+import json
+
 from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
 from ebm_exp.sweep.directory import SweepDirectory
@@ -25,10 +27,11 @@ def run(command: Command) -> None:
     sweep, is_there = command.find(composed, jobs[0].config, new)
     if is_there:
         jobs = _numbered_as_before(command, sweep, jobs)
-    left = [job for job in jobs if _is_left(sweep, job, retry)]
-    for job in left:
-        _check(job, len(jobs))
+    checked = {job.number: _check(job, len(jobs)) for job in jobs if _is_left(sweep, job, retry)}
+    jobs = [checked.get(job.number, job) for job in jobs]
+    left = [job for job in checked.values() if _is_left(sweep, job, retry)]  # what was cast may be what is there
     if not is_there:
+        _refuse_twins(jobs)
         config, keys = jobs[0].config, keys_of(command.overrides)
         record = command.describe("grid", config, keys, [config["optimized_metric"]], {}, n=len(jobs))
         sweep.write_record(record)
@@ -70,11 +73,31 @@ def _tell_changed(sweep: SweepDirectory, left: list[Planned]) -> None:
             print(f"job {job.number} was another run and is done anew: {', '.join(changes[:3])}{more}", flush=True)
 
 
-def _check(job: Planned, n: int) -> None:
+def _refuse_twins(jobs: list[Planned]) -> None:
+    """Jobs whose values are typed in two ways, ``seed=0,0.0``, would be counted as two.
+
+    Raises:
+        UserError: naming the first two.
+    """
+    known: dict[str, Planned] = {}
+    for job in jobs:
+        other = known.setdefault(json.dumps(job.config, sort_keys=True, default=str), job)
+        if other is not job:
+            pairs = zip(other.overrides, job.overrides, strict=True)
+            one, two = map(" ".join, zip(*(each for each in pairs if each[0] != each[1]), strict=True))
+            raise UserError(f"{one} and {two} are one and the same job; give it once")
+
+
+def _check(job: Planned, n: int) -> Planned:
+    """The job with its config cast.
+
+    Raises:
+        UserError: for one that is not allowed.
+    """
     from ebm_exp.trainer.build import check  # late: it imports torch, and a sweep that is finished needs none
 
     try:
-        check(job.config)
+        return job._replace(config=check(job.config))
     except UserError as error:
         where = f"in job {job.number + 1} of {n} ({' '.join(job.overrides)}); nothing was started"
         raise UserError("\n".join([*str(error).splitlines()[:2], where])) from None
