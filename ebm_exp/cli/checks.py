@@ -2,13 +2,11 @@
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.keys import COLLECTIONS, GROUPS, is_path
 from ebm_exp.config.trust import CONF
-from ebm_exp.shell import override
 
 _NO_CHOICE = (type(None), bool, int, float, list, dict)
 
@@ -98,22 +96,6 @@ def refuse_absent_slurm(line: CommandLine) -> None:
         raise UserError(f"hydra/launcher: {launcher} needs srun, which is not here; submitit starts processes instead")
 
 
-def refuse_used_directory(line: CommandLine) -> None:
-    """Hydra writes into its directory before anything else runs: one that holds a run must be known before.
-
-    Raises:
-        UserError: naming the directory.
-    """
-    key = "hydra.run.dir" if line.program == "train" else "output_dir"
-    given = line.value(key)
-    if given is None or line.is_looking or line.value("resume") is not None:
-        return
-    path = Path(given)
-    if (path / ".hydra").exists() or (path / "summary.json").exists():
-        holds = "a run already; go on with " + override("resume", given) if line.program == "train" else "files already"
-        raise UserError(f"{key}: {path} holds {holds}")
-
-
 CHECKS: tuple[Callable[[CommandLine], None], ...] = (
     refuse_empty_paths,
     refuse_names_outside,
@@ -121,5 +103,4 @@ CHECKS: tuple[Callable[[CommandLine], None], ...] = (
     refuse_resume_of_several,
     refuse_no_run,
     refuse_absent_slurm,
-    refuse_used_directory,
 )

@@ -39,7 +39,7 @@ def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
     from ebm_exp.run.directory import RunDirectory
 
     directory = RunDirectory(launch.run_dir)
-    with directory.claimed("resume" if config["resume"] else "hydra.run.dir"):
+    with directory.claim("resume" if config["resume"] else "hydra.run.dir"):
         refused = False
         try:
             return _attempts(config, launch, directory)

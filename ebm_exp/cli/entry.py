@@ -3,9 +3,9 @@
 import contextlib
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from ebm_exp.cli import process
 from ebm_exp.cli.checks import CHECKS
+from ebm_exp.cli.claim import claim, discard
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.mends import MENDS
 from ebm_exp.cli.saved import Start, find_start
@@ -69,8 +70,9 @@ def run_entry_point(main: Main, program: str) -> None:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach us: Hydra's own report is a page long
     remember(sys.argv[1:])
-    line = CommandLine.read(program, sys.argv[1:])
+    line = typed = CommandLine.read(program, sys.argv[1:])
     process.begin(line.is_looking)
+    claims = ExitStack()
     try:
         if {"-sc", "--shell-completion"} & set(line.options):
             from ebm_exp.cli.completion import answer
@@ -88,12 +90,14 @@ def run_entry_point(main: Main, program: str) -> None:
 
         from ebm_exp.config.compose import install
 
-        install()
+        anew = typed.value("resume") == "auto"
+        install(lambda composed: claims.enter_context(claim(start.line, composed, anew)))
         sys.argv[1:] = start.line.words
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=start.primary)(Task(main, start))()
     except Exception as error:
         end_if_told(error, line)
         raise
+    claims.close()
     process.end(line.is_looking)
 
 
@@ -158,7 +162,7 @@ class Task:
                 where = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"
                 logging.getLogger("ebm_exp").error("%s failed: %s", where, error)
             if isinstance(error, UserError) or type(error).__module__.startswith("omegaconf"):
-                _discard(launch.run_dir)
+                discard(launch.run_dir)
             if not is_multirun:
                 end_if_told(error, self.start.line)  # here, before Hydra writes a line of its own above it
             raise
@@ -213,9 +217,3 @@ def _write_hydra(composed: Any, hydra: Any, folder: Path) -> None:
     (folder / ".hydra").mkdir(exist_ok=True)
     for name, content in written.items():
         OmegaConf.save(OmegaConf.create(content), folder / ".hydra" / f"{name}.yaml")
-
-
-def _discard(run_dir: Path) -> None:
-    """Remove a run directory in which nothing was started but what Hydra wrote on the way."""
-    if run_dir.is_dir() and {p.name for p in run_dir.iterdir()} <= {".hydra", ".lock", "train.log", "sample.log"}:
-        shutil.rmtree(run_dir)

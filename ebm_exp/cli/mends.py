@@ -70,10 +70,7 @@ def begin_or_go_on(line: CommandLine) -> CommandLine:
     if not line.trusts:
         refuse_links(run, "hydra.run.dir")
     if not directory.checkpoint_steps():
-        if not line.is_looking:
-            with directory.claimed("resume"):
-                directory.clear()
-        return line
+        return line  # what else is there goes once the folder is claimed
     before = {_without_sign(each): each for each in _began_with(directory.path)}
     typed = {_without_sign(each): each for each in line.overrides}
     for ours, others, how in ((typed, before, "without"), (before, typed, "with")):

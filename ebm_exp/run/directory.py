@@ -3,8 +3,8 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -56,28 +56,25 @@ class RunDirectory:
             go_on = override("resume", self.path)
             raise UserError(f"hydra.run.dir: {self.path} holds a run already; go on with {go_on}") from None
 
-    @contextmanager
-    def claimed(self, key: str) -> Iterator[None]:
-        """Hold the run while it is trained, by one process; what a dead one held is free.
+    def claim(self, key: str) -> AbstractContextManager[Any]:
+        """Hold the run for this process, which may hold it already; what a dead one held is free.
 
         Args:
             key: the command-line key that gave the directory, for the message.
+
+        Returns:
+            The claim, which ends with the context, or with the process.
 
         Raises:
             UserError: naming the process that holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire(blocking=False)
+            return FileLock(self.path.resolve() / ".lock", is_singleton=True).acquire(blocking=False)
         except Timeout:
             said = self.summary()
             known = f"process {said['pid']} on {said['host']}, since {said['started']}" if "started" in said else None
             raise UserError(f"{key}: {self.path} is being trained, by {known or 'a process'}") from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     def clear(self) -> None:
         """Remove what a run left that did not get to a checkpoint, so that it begins anew.

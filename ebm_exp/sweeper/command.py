@@ -99,11 +99,38 @@ class Command:
             config: of one of them.
             new: ``sweep=new``.
         """
-        given = any(re.match(r"\+*hydra\.sweep\.dir=", line) for line in self.master.hydra.overrides.hydra)
+        return find(self._place(jobs), self.arguments, config, given=self._is_placed, new=new)
+
+    def begin(
+        self, jobs: Sequence[DictConfig], config: Mapping[str, Any], new: bool, record: Mapping[str, Any]
+    ) -> tuple[SweepDirectory, bool]:
+        """The directory of a sweep that was not there, with its record, and whether another process has begun it since.
+
+        Processes that begin sweeps of one name do so one after the other, also on machines that share the folder.
+
+        Args:
+            jobs: composed.
+            config: of one of them.
+            new: ``sweep=new``.
+            record: what sweep.json is to say.
+        """
+        place = self._place(jobs)
+        with SweepDirectory(place if self._is_placed else place.parent).lock("start"):
+            sweep, is_there = self.find(jobs, config, new)
+            if not is_there:
+                sweep.write_record(record)
+        return sweep, is_there
+
+    @property
+    def _is_placed(self) -> bool:
+        """Whether the directory was typed."""
+        return any(re.match(r"\+*hydra\.sweep\.dir=", line) for line in self.master.hydra.overrides.hydra)
+
+    def _place(self, jobs: Sequence[DictConfig]) -> Path:
+        """Where a new sweep would lie."""
         folders = list(dict.fromkeys(Path(str(job.hydra.sweep.dir)) for job in jobs))
         names = list(dict.fromkeys(folder.parent.name for folder in folders))
-        wanted = folders[0]
-        if len(names) > 1 and not given:
-            name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
-            wanted = wanted.parent.parent / name / wanted.name
-        return find(wanted, self.arguments, config, given=given, new=new)
+        if len(names) == 1 or self._is_placed:
+            return folders[0]
+        name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
+        return folders[0].parent.parent / name / folders[0].name

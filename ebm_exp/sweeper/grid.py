@@ -25,16 +25,17 @@ def run(command: Command) -> None:
     jobs = [Planned(i, *each, resolve(config)) for i, (each, config) in enumerate(zip(every, composed, strict=True))]
     new, retry = wishes(jobs[0].config)
     sweep, is_there = command.find(composed, jobs[0].config, new)
-    if is_there:
-        jobs = _numbered_as_before(command, sweep, jobs)
-    checked = {job.number: _check(job, len(jobs)) for job in jobs if _is_left(sweep, job, retry)}
-    jobs = [checked.get(job.number, job) for job in jobs]
-    left = [job for job in checked.values() if _is_left(sweep, job, retry)]  # what was cast may be what is there
     if not is_there:
+        jobs = [_check(job, len(jobs)) for job in jobs]
         _refuse_twins(jobs)
         config, keys = jobs[0].config, keys_of(command.overrides)
         record = command.describe("grid", config, keys, [config["optimized_metric"]], {}, n=len(jobs))
-        sweep.write_record(record)
+        sweep, is_there = command.begin(composed, config, new, record)
+    if is_there:
+        jobs = _numbered_as_before(command, sweep, jobs)
+        checked = {job.number: _check(job, len(jobs)) for job in jobs if _is_left(sweep, job, retry)}
+        jobs = [checked.get(job.number, job) for job in jobs]  # as it was cast, a job may be the one that is there
+    left = [job for job in jobs if _is_left(sweep, job, retry)]
     tell_start(command, sweep, is_there, len(jobs), "jobs")
     _tell_changed(sweep, left)
 
@@ -57,7 +58,7 @@ def _numbered_as_before(command: Command, sweep: SweepDirectory, jobs: list[Plan
 
 def _is_left(sweep: SweepDirectory, job: Planned, retry: bool) -> bool:
     there = sweep.job(job.number)
-    if there is None or there.state in ("waiting", "killed", "stopped"):
+    if there is None or there.state in ("waiting", "killed", "stopped", "unreadable"):
         return True
     if there.state == "running":  # by another worker
         return False
@@ -67,6 +68,9 @@ def _is_left(sweep: SweepDirectory, job: Planned, retry: bool) -> bool:
 def _tell_changed(sweep: SweepDirectory, left: list[Planned]) -> None:
     for job in left:
         there = sweep.job(job.number)
+        if there is not None and there.state == "unreadable":
+            print(f"job {job.number} cannot be read, is kept beside it and done anew", flush=True)
+            continue
         changes = differences(there.config, job.config) if there else []
         if changes:
             more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""

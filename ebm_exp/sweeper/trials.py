@@ -45,10 +45,10 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
         directions = _directions(config, metrics, settings.directions)
         more = {"space": described, "pruner": settings.pruner}
         record = command.describe("search", config, space.keys, metrics, directions, **more)
-    else:
-        record = sweep.record()
-        if record["space"] != described:
-            raise UserError(f"sweep: {sweep.path} searches another space; sweep=new begins another search")
+        sweep, is_there = command.begin([composed], config, new, record)
+    record = sweep.record()
+    if record["space"] != described:
+        raise UserError(f"sweep: {sweep.path} searches another space; sweep=new begins another search")
     sweep.write_record(record | {"n": settings.n_trials, "complete": False})
     tell_start(command, sweep, is_there, settings.n_trials, "trials")
     first = _first(space, record["defaults"], is_there) if settings.enqueue_default else None

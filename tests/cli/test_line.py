@@ -12,7 +12,6 @@ from ebm_exp.cli.checks import (
     refuse_empty_paths,
     refuse_names_outside,
     refuse_no_choices,
-    refuse_used_directory,
 )
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.mends import hold_back, name_start, quote_home, split_runs
@@ -150,15 +149,6 @@ def test_a_name_that_a_sweep_varies_stays_inside_of_outputs() -> None:
     refuse_names_outside(line("name=a,b", "dataset.name=c"))
     with pytest.raises(UserError, match=r"name: must name a folder inside of outputs, got '\.\./b'"):
         refuse_names_outside(line("name=a,../b"))
-
-
-def test_a_directory_with_a_run_is_refused(tmp_path: Path) -> None:
-    given = line(f"hydra.run.dir={tmp_path}")
-    refuse_used_directory(given)
-    refuse_used_directory(line())
-    (tmp_path / "summary.json").touch()
-    with pytest.raises(UserError, match="holds a run already; go on with resume="):
-        refuse_used_directory(given)
 
 
 def test_what_may_change_in_a_run_that_goes_on(trained: Path) -> None:
