@@ -4,6 +4,8 @@ import json
 
 from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.keys import GROUPS
+from ebm_exp.config.override import Override
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.command import Command
 from ebm_exp.sweeper.plan import Planned, differences, grid, keys_of, telling, wishes
@@ -78,7 +80,9 @@ def _tell_changed(sweep: SweepDirectory, left: list[Planned]) -> None:
 
 
 def _refuse_twins(jobs: list[Planned]) -> None:
-    """Jobs whose values are typed in two ways, ``seed=0,0.0``, would be counted as two.
+    """Jobs whose values are one, written in two ways, ``seed=0,0.0``, would be counted as two.
+
+    Two choices of a group that say the same are two names, and may stay.
 
     Raises:
         UserError: naming the first two.
@@ -86,9 +90,9 @@ def _refuse_twins(jobs: list[Planned]) -> None:
     known: dict[str, Planned] = {}
     for job in jobs:
         other = known.setdefault(json.dumps(job.config, sort_keys=True, default=str), job)
-        if other is not job:
-            pairs = zip(other.overrides, job.overrides, strict=True)
-            one, two = map(" ".join, zip(*(each for each in pairs if each[0] != each[1]), strict=True))
+        typed = [each for each in zip(other.overrides, job.overrides, strict=True) if each[0] != each[1]]
+        if typed and not any(Override.read(word).group in GROUPS for word, _ in typed):
+            one, two = map(" ".join, zip(*typed, strict=True))
             raise UserError(f"{one} and {two} are one and the same job; give it once")
 
 
