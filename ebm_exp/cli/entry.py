@@ -1,5 +1,6 @@
 """The command line: run an entry point under Hydra, with errors a user can read."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -173,11 +174,11 @@ class Task:
         return outcome.best["value"] if outcome is not None and outcome.best else None
 
     def _run(self, launch: Launch, notes: Iterable[str], config: dict[str, Any]) -> Any:
-        """Check the config, say what is to be known of it, and carry out the command."""
+        """Check and cast the config, say what is to be known of it, and carry out the command."""
         from ebm_exp.config.device import one_thread, set_deterministic
         from ebm_exp.config.validate import validate
 
-        validate(config, launch.allowed)
+        config = validate(config, launch.allowed, launch.saved)
         for note in notes:
             logging.getLogger(__name__).warning(note)
         if launch.in_sweep:
@@ -188,6 +189,7 @@ class Task:
     def _run_job(self, composed: Any, hydra: Any, launch: Launch) -> Any:
         """One job of our own sweepers, which knows its folder and whether it goes on."""
         from ebm_exp.config.compose import resolve
+        from ebm_exp.config.validate import validate
         from ebm_exp.sweep.directory import SweepDirectory
         from ebm_exp.sweeper import job
 
@@ -197,10 +199,13 @@ class Task:
             from ebm_exp.sweeper.study import Pruner
 
             launch = replace(launch, prune=Pruner(sweep, number))
+        config = resolve(composed)
+        with contextlib.suppress(UserError):  # what is refused is refused in the job, which then says so
+            config = validate(config, launch.allowed)
         return job.run(
             sweep,
             number,
-            resolve(composed),
+            config,
             list(hydra.overrides.task),
             write_hydra=partial(_write_hydra, composed, hydra),
             train=partial(self._run, launch, ()),

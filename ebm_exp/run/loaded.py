@@ -144,8 +144,7 @@ def load_run(
 
     allowed = ANY if trust else allowed_by(path, key=key)
     config = read_run_config(path, trust, key).values | {"device": str(choose_device(device))}
-    validate(config, allowed)
-    return LoadedRun(path, config, allowed=allowed, key=key, **choices)
+    return LoadedRun(path, validate(config, allowed, config), allowed=allowed, key=key, **choices)
 
 
 def load_initial_weights(energy: nn.Module, run: str) -> None:

@@ -36,7 +36,7 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
     space = Space.parse(params, settings.when)
     composed = command.compose(command.fixed)
     config = resolve(composed)
-    check(config)
+    config = check(config)
     new, _ = wishes(config)
     sweep, is_there = command.find([composed], config, new)
     metrics: list[str | None] = [*settings.metrics] or [check_metric(config, command.has("optimized_metric"))]
@@ -104,7 +104,7 @@ def _plan(sweep: SweepDirectory, command: Command, trial: Trial) -> Planned | No
     config: dict[str, Any] = {}
     try:
         config = resolve(command.compose(arguments))
-        check(config)
+        config = check(config)
     except UserError as error:
         sweep.claim(trial.number, trial.overrides, config)
         sweep.run(trial.number).write_summary({"state": "failed", "reason": "; ".join(str(error).splitlines())})
