@@ -1,6 +1,5 @@
 """Checkpoints: files that are either whole or absent, found and pruned by the step in their name."""
 
-import os
 import warnings
 import zipfile
 from collections.abc import Collection, Mapping
@@ -23,14 +22,14 @@ KEYS = tuple(_KINDS)
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Write a checkpoint so that ``path`` never holds half of one, whenever the process or the machine dies.
 
-    Written beside the target, forced to the disk, then renamed over it. On an exception an older file stays as it was.
+    On an exception an older file stays as it was.
 
     Args:
         path: the target; its folder is made when it is missing.
         state: plain containers, numbers, texts and tensors: what ``torch.load(weights_only=True)`` takes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, sync=True) as file:
+    with replacing(path) as file:
         content = _Written(file)
         try:
             torch.save(dict(state), content)  # type: ignore[arg-type]  # torch only writes
@@ -38,12 +37,6 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
             if content.error is not None:  # torch says "unexpected pos" of a full disk
                 raise content.error from None
             raise
-    if os.name == "posix":  # the rename itself must reach the disk too
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class _Written:

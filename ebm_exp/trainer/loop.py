@@ -177,6 +177,7 @@ class Loop:
         if bad is not None:
             self.record.write(self.step, self.meter.read()[0], keep=False)
             self._diverge(NonFiniteError(*bad))
+        self.record.sync()
         checkpoint.save(self.record.directory.checkpoint(self.step), self.state_dict())
         kept = {self.best["step"]} if self.best else set()
         checkpoint.prune(self.record.directory, self.trainer.keep_checkpoints, kept)
@@ -191,6 +192,7 @@ class Loop:
             "elapsed": self.elapsed,
             "best": self.best,
             "unevaluated": self.unevaluated,
+            "rows": self.record.count_rows(self.step),
             "wandb_id": self.record.logger.id,
             "parts": self.experiment.state_dict(),
             "ema": self.ema.state_dict(),

@@ -109,8 +109,15 @@ class Session:
     def _begin(self) -> dict[str, Any]:
         """Open the record; returns what it was told of the run beside its config."""
         facts = collect_facts(self.experiment)
-        wandb_id = None if self.state is None else self.state.get("wandb_id")
-        self.record.begin(self.experiment.config, facts, step=self.loop.step, group=self.group, wandb_id=wandb_id)
+        state = self.state or {}
+        self.record.begin(
+            self.experiment.config,
+            facts,
+            step=self.loop.step,
+            n_rows=state.get("rows"),
+            group=self.group,
+            wandb_id=state.get("wandb_id"),
+        )
         if self.loop.unevaluated:  # the row of this step waits for its scores
             self.record.repeat(self.loop.step)
         return facts

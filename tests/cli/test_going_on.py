@@ -92,21 +92,38 @@ def test_whatever_a_run_left_before_its_first_checkpoint_it_begins_anew(cli: Cli
     assert again.returncode == 0, again.stderr
 
 
-def test_a_kill_between_a_checkpoint_and_its_evaluation_leaves_no_trace(cli: Cli, tmp_path: Path) -> None:
-    run = tmp_path / "run"
+KILLED = """
+import os, signal
+from ebm_exp.run import checkpoint
+save, calls = checkpoint.save, []
+def counted(path, state):
+    calls.append(path)
+    BEFORE and len(calls) == 2 and os.kill(os.getpid(), signal.SIGKILL)
+    save(path, state)
+    len(calls) == 2 and os.kill(os.getpid(), signal.SIGKILL)
+checkpoint.save = counted
+"""
+
+
+def test_a_kill_about_the_checkpoint_after_an_evaluation_leaves_no_trace(cli: Cli, tmp_path: Path) -> None:
+    """The row of the scores stands already: once it is to stand, and in the summary."""
     small = [a for a in SMALL if not a.startswith("evaluator")]
-    score = ("evaluator=frechet", "evaluator.frechet.n_samples=50")
-    assert cli("train.py", *small, *score, f"hydra.run.dir={run}").returncode == 0
-    file = run / "checkpoints" / "step_00000003.pt"
-    whole = torch.load(file, weights_only=True)
-    torch.save(whole | {"unevaluated": True}, file)
-    done = cli("train.py", f"resume={run}")
-    assert done.returncode == 0, done.stderr
-    again = torch.load(file, weights_only=True)
-    assert not again["unevaluated"]
-    assert again["best"] == whole["best"]
-    for part in ("parts", "ema"):
-        torch.testing.assert_close(again[part], whole[part], rtol=0, atol=0)
+    command = ["train.py", *small, "evaluator=frechet", "evaluator.frechet.n_samples=50", "guard.on_divergence=warn"]
+    whole = tmp_path / "whole"
+    assert cli(*command, f"hydra.run.dir={whole}").returncode == 0
+    for before in (True, False):
+        run = tmp_path / f"run_{before}"
+        killing = begins_with(KILLED.replace("BEFORE", str(before)), tmp_path)
+        assert cli(killing, *command, f"hydra.run.dir={run}").returncode == -signal.SIGKILL
+        assert len(rows(run)) == len(rows(whole)) == 2
+        done = cli(*command, f"hydra.run.dir={run}", "resume=auto")
+        assert done.returncode == 0, done.stderr
+        assert rows(run) == rows(whole)
+        told, expected = summary(run), summary(whole)
+        assert told["best"] == expected["best"]
+        assert told["metrics"].keys() == expected["metrics"].keys()
+        for a, b in zip(states(run, 3), states(whole, 3), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 BOTH = """
