@@ -79,7 +79,7 @@ def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = 
 
 
 def read_state(
-    directory: RunDirectory, which: Literal["latest", "best"] | int = "latest", key: str = "run"
+    directory: RunDirectory, which: Literal["latest", "best", "diverged"] | int = "latest", key: str = "run"
 ) -> dict[str, Any]:
     """A checkpoint's content, on the CPU; a number is its step.
 
@@ -87,29 +87,26 @@ def read_state(
 
     Args:
         directory: the run.
-        which: which checkpoint.
+        which: see ``RunDirectory.find_checkpoint``.
         key: the command-line key that gave the directory, for the message.
 
     Raises:
         UserError: when there is none, it cannot be read, or it is of another format.
     """
     check_format(directory.path, key)
-    path = latest(directory)
-    if which == "best":
-        best = directory.summary().get("best")
-        path = directory.checkpoint(best["step"]) if best else None
-    elif which != "latest":
-        path = directory.checkpoint(which)
-    if path is None and which == "latest" and (there := directory.checkpoint_steps()):
-        raise UserError(f"{key}: {directory.path} has {len(there)} checkpoints, and none of them can be read")
-    if path is None or not path.is_file():
-        raise UserError(f"{key}: {directory.path} has no {which} checkpoint")
+    path = latest(directory) if which == "latest" else None
+    if path is None:
+        if which == "latest" and (there := directory.checkpoint_steps()):
+            raise UserError(f"{key}: {directory.path} has {len(there)} checkpoints, and none of them can be read")
+        path = directory.find_checkpoint(which, key)
     try:
-        state = load(path)
+        state = load(path, ("state",))["state"] if which == "diverged" else load(path)
     except ValueError as error:
         raise UserError(f"{key}: {error}") from None
-    if wrong := [name for name, kind in _KINDS.items() if not isinstance(state[name], kind)]:
-        raise UserError(f"{key}: {path}: {wrong[0]} of the checkpoint is {type(state[wrong[0]]).__name__}")
+    if not isinstance(state, dict):
+        raise UserError(f"{key}: {path}: its state is {type(state).__name__}")
+    if wrong := [name for name, kind in _KINDS.items() if not isinstance(state.get(name), kind)]:
+        raise UserError(f"{key}: {path}: {wrong[0]} of the checkpoint is {type(state.get(wrong[0])).__name__}")
     return state
 
 

@@ -18,7 +18,7 @@ from ebm_exp.trainer.profile import profiler
 from ebm_exp.trainer.record import Record
 from ebm_exp.trainer.screen import collect_facts, outline, tell_where
 from ebm_exp.trainer.settings import Trainer
-from ebm_exp.trainer.stop import StopRequest
+from ebm_exp.trainer.stop import Interrupt, StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,10 @@ class Session:
                     progress.print(line)
                 with profiler(directory.path, self.trainer.profile_steps, progress.print) as step_done:
                     outcome = loop.run(progress, stop, step_done)._replace(signal=stop.signal)
+        except Interrupt:
+            where = f"the newest checkpoint is of step {loop.saved:,}" if loop.saved else "there is no checkpoint yet"
+            outcome = Outcome("stopped", loop.best, f"left within a step; {where}", stop.signal)
+            loop.step = loop.saved
         except DivergedError as error:
             symptom = error.symptom
             outcome = Outcome("diverged", loop.best, symptom.text, stop.signal, symptom)
@@ -90,8 +94,8 @@ class Session:
             raise
         finally:
             state, why = ("failed", reason) if outcome is None else (outcome.state, outcome.reason)
-            where = {"step": loop.step, "minutes": round(loop.elapsed / 60, 3), "best": loop.best}
-            self.record.end(state, found | {"reason": why} | where)
+            reached = {"step": loop.step, "minutes": round(loop.elapsed / 60, 3), "best": loop.best}
+            self.record.end(state, found | {"reason": why} | reached)
         if outcome.state == "diverged":
             print(f"diverged: {outcome.reason}; see {directory.path}", file=sys.stderr)
             return outcome

@@ -12,6 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from ebm_exp.cli.line import CommandLine
+from ebm_exp.cli.saved import find_start
+from ebm_exp.config.errors import UserError
+from ebm_exp.run import load_run
+from ebm_exp.run.about import checksum
 from tests.warm import SMALL, Warm, begins_with, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -206,6 +211,31 @@ def test_a_training_that_is_not_healthy_stops_and_says_why(cli: Cli, tmp_path: P
     kept = torch.load(run / "checkpoints" / "diverged.pt", weights_only=True)
     assert kept["batch"].shape == kept["points"]["negatives"].shape
     assert kept["state"]["step"] == said["step"]
+
+
+def test_what_diverged_before_its_first_checkpoint_can_be_looked_into(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    few = [each for each in BLOWS_UP if "checkpoint_every" not in each]
+    assert cli("train.py", *few, f"hydra.run.dir={run}").returncode == 3
+    step = summary(run)["step"]
+    file = run / "checkpoints" / "diverged.pt"
+    told = f"{run} has no latest checkpoint; it diverged at step {step}, before its first; "
+    looks = "checkpoint=diverged looks into that step: "
+    for line, see in (
+        (CommandLine.read("sample", [f"run={run}"]), looks),
+        (CommandLine.read("train", [f"resume={run}"]), ""),
+    ):
+        with pytest.raises(UserError) as refused:  # before anything is composed
+            find_start(line)
+        assert str(refused.value) == f"{'run' if see else 'resume'}: {told}{see}{file}"
+    for script, more in (("sample.py", "n_samples=4"), ("evaluate.py", "evaluator=mmd")):
+        done = cli(script, f"run={run}", "checkpoint=diverged", more, f"output_dir={tmp_path}/{script}")
+        assert done.returncode == 0, done.stderr
+    made = json.loads((tmp_path / "sample.py" / "samples.json").read_text())
+    assert (made["step"], made["checkpoint"], made["sha256"]) == (step, "diverged.pt", checksum(file))
+    loaded = load_run(run, device="cpu", checkpoint="diverged")
+    kept = torch.load(file, weights_only=True)["state"]["ema"]["energy"]
+    torch.testing.assert_close(dict(loaded.energy.state_dict()), dict(kept), rtol=0, atol=0)
 
 
 def test_a_warning_lets_it_go_on(cli: Cli, tmp_path: Path) -> None:
