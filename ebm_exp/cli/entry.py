@@ -19,7 +19,7 @@ from ebm_exp.cli.mends import MENDS
 from ebm_exp.cli.saved import Start, find_start
 from ebm_exp.config.errors import UserError, out_of_memory
 from ebm_exp.config.trust import ANY, CONF, Allowed
-from ebm_exp.files import disk_problem
+from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.run.directory import is_sweep
 from ebm_exp.shell import remember
 
@@ -219,4 +219,4 @@ def _write_hydra(composed: Any, hydra: Any, folder: Path) -> None:
     written = {"config": composed, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
     (folder / ".hydra").mkdir(exist_ok=True)
     for name, content in written.items():
-        OmegaConf.save(OmegaConf.create(content), folder / ".hydra" / f"{name}.yaml")
+        replace_text(folder / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(content)))

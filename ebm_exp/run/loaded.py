@@ -34,7 +34,7 @@ class LoadedRun:
         path: the run directory.
         config: the run's resolved config, possibly with replaced parts.
         weights: ``ema`` (averaged) or ``online``.
-        checkpoint: ``latest``, ``best`` or a step that was kept.
+        checkpoint: ``latest``, ``best``, ``diverged`` (the step that showed it) or a step that was kept.
         allowed: what of the config may be built.
         trained_by: the config as the run has it; null: ``config``.
         needs_data: refuse a run whose data set is not there; else its shape and labels are known without.
@@ -54,7 +54,7 @@ class LoadedRun:
         path: str | Path,
         config: dict[str, Any],
         weights: Literal["ema", "online"] = "ema",
-        checkpoint: Literal["latest", "best"] | int = "latest",
+        checkpoint: Literal["latest", "best", "diverged"] | int = "latest",
         allowed: Allowed = OURS,
         trained_by: Mapping[str, Any] | None = None,
         needs_data: bool = False,
