@@ -27,15 +27,22 @@ def quote_home(line: CommandLine) -> CommandLine:
     return line.mapped(quote)
 
 
+def runs_in(override: Override) -> list[str] | None:
+    """The runs of ``run=[A,B]``; None where it is no list."""
+    text = override.text or ""
+    if not re.fullmatch(r"\[.+\]", text):
+        return None
+    listed = override.value if isinstance(override.value, list) else text[1:-1].split(",")
+    return [str(each).strip() for each in listed]
+
+
 def split_runs(line: CommandLine) -> CommandLine:
     """``run=[A,B]`` is ``run=A others=[B]``: the first run's config is the one that all else is replaced in."""
 
     def split(override: Override) -> list[Override]:
-        text = override.text or ""
-        if line.program == "train" or override.key != "run" or not re.fullmatch(r"\[.+\]", text):
+        if line.program != "sample" or override.key != "run" or (runs := runs_in(override)) is None:
             return [override]
-        listed = override.value if isinstance(override.value, list) else text[1:-1].split(",")
-        first, *others = [quoted(str(each).strip()) for each in listed]
+        first, *others = map(quoted, runs)
         return [replace(override, text=first), Override("", "others", f"[{','.join(others)}]")]
 
     return line.mapped(split)

@@ -109,6 +109,9 @@ def read_state(
         path = directory.checkpoint(which)
     if path is None and which == "latest" and (there := directory.checkpoint_steps()):
         raise UserError(f"{key}: {directory.path} has {len(there)} checkpoints, and none of them can be read")
+    if isinstance(which, int) and not directory.checkpoint(which).is_file():
+        kept = ", ".join(map(str, directory.checkpoint_steps())) or "none"
+        raise UserError(f"{key}: {directory.path} has no checkpoint of step {which}; it has {kept}")
     if path is None or not path.is_file():
         raise UserError(f"{key}: {directory.path} has no {which} checkpoint")
     try:

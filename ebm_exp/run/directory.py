@@ -131,8 +131,3 @@ class RunDirectory:
             return []
         found = [(_NAME.fullmatch(path.name), path) for path in self.checkpoints.iterdir()]
         return sorted(int(match[1]) for match, path in found if match and path.is_file())
-
-
-def is_sweep(path: str | Path) -> bool:
-    """Whether a directory is that of a sweep (see ``ebm_exp.sweep.directory``)."""
-    return (Path(path) / "sweep.json").is_file()
