@@ -77,6 +77,8 @@ def find_runs(line: CommandLine) -> Named | None:
             refuse_no_run(path, several=True)
             runs.append(path)
     whole = sweeps[0] if len(paths) == len(sweeps) == 1 else None
+    if led := next((run for run in runs if "${" in str(run)), None):  # Hydra would follow it
+        raise UserError(f"run: a run directory whose name holds ${{ cannot be given; rename {led}")
     return Named(tuple({run.resolve(): run for run in runs}.values()), whole, dict(left_out))
 
 

@@ -71,6 +71,9 @@ def _print_table(
 ) -> None:
     """Rows with their scores; those that a line of the terminal has no room for stand in further tables below."""
     console, first = Console(highlight=False, soft_wrap=True, markup=False, emoji=False), 0
+    wide = console.options.update(width=10_000)
+    if not console.is_terminal:
+        console.width = 10_000  # a file has room
     while True:
         for last in range(len(names), first, -1) or [first]:
             table = Table(box=None, pad_edge=False, header_style="bold")
@@ -80,7 +83,7 @@ def _print_table(
                 table.add_column(title, justify="right")
             for row, found in zip(rows, scores, strict=True):
                 table.add_row(*row, *("—" if each is None else show_score(each) for each in found[first:last]))
-            if not console.is_terminal or console.measure(table).maximum <= console.width:
+            if console.measure(table, options=wide).maximum <= console.width:
                 break
         console.print()
         console.print(table)
