@@ -8,10 +8,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ebm_exp.cli.entry import Launch, run_entry_point
+from ebm_exp.cli.several import refuse_no_evaluator
 
 if TYPE_CHECKING:
     from ebm_exp.config.build import Parts
     from ebm_exp.run.directory import RunDirectory
+    from ebm_exp.run.evaluation import Evaluation
     from ebm_exp.run.loaded import LoadedRun
     from ebm_exp.trainer.experiment import Experiment
     from ebm_exp.trainer.outcome import Outcome
@@ -30,8 +32,11 @@ def sample() -> None:
 
 
 def evaluate() -> None:
-    """Evaluate a trained run: ``run=<run directory> [evaluator=[…]] [against=<another run>] [key=value …]``."""
-    run_entry_point(_evaluate, "evaluate")
+    """Evaluate a trained run: ``run=<run directory> [evaluator=[…]] [against=<another run>] [key=value …]``.
+
+    ``run=[A,B]``, a sweep's folder and ``'run=outputs/digits/*'`` are several.
+    """
+    run_entry_point(_evaluate, "evaluate", _evaluate_run)
 
 
 def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
@@ -145,16 +150,24 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
 
 
 def _evaluate(config: dict[str, Any], launch: Launch) -> None:
-    """Load what was trained, let every evaluator see it, and keep, say and log what they found."""
-    from ebm_exp.run.evaluation import against, evaluate, log_evaluation, tell
+    """Evaluate one run, and say what was found."""
+    from ebm_exp.run.evaluation import tell
 
+    evaluation = _evaluate_run(config, launch)
+    tell(evaluation)
+    if evaluation.failed:  # what was found is kept
+        sys.exit(1)
+
+
+def _evaluate_run(config: dict[str, Any], launch: Launch) -> "Evaluation":
+    """Load what was trained, let every evaluator see it, and keep and log what they found."""
+    from ebm_exp.run.evaluation import against, evaluate, log_evaluation
+
+    refuse_no_evaluator(config)
     chosen = _choose_weights(config)
     second = against(config["against"], config["trust"], config["device"], **chosen)
     seed = config["run_seed"] if config["seed"] is None else config["seed"]
     run = _open_run(config, launch, needs_data=True, **second)
     evaluation = evaluate(run, run.parts["evaluator"], seed, launch.run_dir, {**chosen, "against": config["against"]})
-    tell(evaluation)
-    for line in log_evaluation(run, evaluation):
-        print(f"dashboard   {line}")
-    if evaluation.failed:  # what was found is kept
-        sys.exit(1)
+    log_evaluation(run, evaluation)
+    return evaluation

@@ -17,10 +17,11 @@ from ebm_exp.cli.claim import claim, discard
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.mends import MENDS
 from ebm_exp.cli.saved import Start, find_start
+from ebm_exp.cli.several import evaluate_each, find_runs, line_of
 from ebm_exp.config.errors import UserError, out_of_memory
+from ebm_exp.config.no_run import is_sweep
 from ebm_exp.config.trust import ANY, CONF, Allowed
 from ebm_exp.files import disk_problem, replace_text
-from ebm_exp.run.directory import is_sweep
 from ebm_exp.shell import remember
 
 _SMALLER = {  # what helps where memory runs out
@@ -63,12 +64,13 @@ class Launch:
 Main = Callable[[dict[str, Any], Launch], Any]
 
 
-def run_entry_point(main: Main, program: str) -> None:
+def run_entry_point(main: Main, program: str, each: Main | None = None) -> None:
     """Compose the config, check it, call ``main(config, launch)``; the exit code is 2 for a user's error, 1 for a bug.
 
     Args:
         main: gets the resolved, validated config as a plain dict.
         program: ``train``, ``sample`` or ``evaluate``.
+        each: what is done with each of several runs; None: the command takes one.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach us: Hydra's own report is a page long
     remember(sys.argv[1:])
@@ -85,7 +87,8 @@ def run_entry_point(main: Main, program: str) -> None:
             check(line)
         for mend in MENDS:
             line = mend(line)
-        start = find_start(line)
+        named = None if each is None else find_runs(line)
+        start = find_start(line if named is None else line_of(line, named.runs[0]))
         if not line.is_looking and not {"hydra.run.dir", "output_dir", "hydra.sweep.dir"} & start.line.keys:
             os.environ["EBM_RUN_STAMP"] = process.claim_stamp()
         import hydra
@@ -93,9 +96,16 @@ def run_entry_point(main: Main, program: str) -> None:
         from ebm_exp.config.compose import install
 
         anew = typed.value("resume") == "auto"
-        install(lambda composed: claims.enter_context(claim(start.line, composed, anew)))
-        sys.argv[1:] = start.line.words
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=start.primary)(Task(main, start))()
+
+        def call(main: Main, start: Start) -> None:
+            install(lambda composed: claims.enter_context(claim(start.line, composed, anew)))
+            sys.argv[1:] = start.line.words
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=start.primary)(Task(main, start))()
+
+        if each is None or named is None or line.is_looking:
+            call(main, start)
+        elif (code := evaluate_each(each, line, named, call)) != 0:
+            sys.exit(code)
     except Exception as error:
         end_if_told(error, line)
         raise

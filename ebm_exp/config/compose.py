@@ -7,6 +7,7 @@ does not take; and a key that a file leaves to its constructor's default may be 
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra._internal import hydra as hydra_itself
@@ -21,6 +22,8 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.config.explain import explain
 from ebm_exp.config.keys import GROUPS, SUGGESTED
 from ebm_exp.config.tree import look_up
+from ebm_exp.config.trust import CONF
+from ebm_exp.shell import quoted
 
 
 class Loader(ConfigLoaderImpl):
@@ -91,6 +94,22 @@ def install(before_run: Callable[[DictConfig], None]) -> None:
     """Let Hydra use this loader in this process; it offers no way to hand it one."""
     ours = type("Loader", (Loader,), {"before_run": staticmethod(before_run)})
     hydra_itself.ConfigLoaderImpl = ours  # type: ignore[misc, assignment]
+
+
+def compose(primary: str, overrides: Iterable[str], folders: Iterable[Path] = ()) -> DictConfig:
+    """A config, without Hydra's part, composed beside what Hydra runs.
+
+    Args:
+        primary: the name of the primary config.
+        overrides: of it.
+        folders: of YAML files beside ``conf/``.
+    """
+    import hydra
+
+    hydra_itself.ConfigLoaderImpl = Loader  # type: ignore[misc]
+    searched = [f"hydra.searchpath=[{quoted(f'file://{folder}')}]" for folder in folders]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(primary, overrides=[*overrides, *searched])
 
 
 def resolve(composed: DictConfig) -> dict[str, Any]:

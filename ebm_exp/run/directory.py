@@ -134,6 +134,9 @@ class RunDirectory:
         path = self.checkpoint(step) if isinstance(step, int) else diverged if which == "diverged" else None
         if path is not None and path.is_file():
             return path
+        if isinstance(which, int):
+            has = ", ".join(map(str, steps)) or "none"
+            raise UserError(f"{key}: {self.path} has no checkpoint of step {which}; it has {has}")
         told = ""
         if diverged.is_file() and not steps:
             see = "checkpoint=diverged looks into that step: " if key == "run" else ""
@@ -154,8 +157,3 @@ class RunDirectory:
             return []
         found = [(_NAME.fullmatch(path.name), path) for path in self.checkpoints.iterdir()]
         return sorted(int(match[1]) for match, path in found if match and path.is_file())
-
-
-def is_sweep(path: str | Path) -> bool:
-    """Whether a directory is that of a sweep (see ``ebm_exp.sweep.directory``)."""
-    return (Path(path) / "sweep.json").is_file()

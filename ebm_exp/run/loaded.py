@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ebm_exp.config.build import Parts
 from ebm_exp.config.device import choose_device
 from ebm_exp.config.errors import UNFIT, UserError, unfit
+from ebm_exp.config.no_run import refuse_no_run
 from ebm_exp.config.run_config import read_run_config
 from ebm_exp.config.trust import ANY, OURS, Allowed, allowed_by
 from ebm_exp.energy import Energy
@@ -142,6 +143,7 @@ def load_run(
     """
     from ebm_exp.config.validate import validate
 
+    path = Path(path).expanduser()
     allowed = ANY if trust else allowed_by(path, key=key)
     config = read_run_config(path, trust, key).values | {"device": str(choose_device(device))}
     return LoadedRun(path, validate(config, allowed, config), allowed=allowed, key=key, **choices)
@@ -153,9 +155,10 @@ def load_initial_weights(energy: nn.Module, run: str) -> None:
     Raises:
         UserError: when there is no checkpoint or it does not fit.
     """
-    if not Path(run).is_dir():
-        raise UserError(f"init_from: {run} is not a run directory")
-    averaged: Mapping[str, Any] = read_state(RunDirectory(run), key="init_from")["ema"]["energy"]
+    directory = RunDirectory(run)
+    if not directory.checkpoint_steps():
+        refuse_no_run(run, "init_from")
+    averaged: Mapping[str, Any] = read_state(directory, key="init_from")["ema"]["energy"]
     try:
         energy.load_state_dict(averaged)
     except UNFIT as error:

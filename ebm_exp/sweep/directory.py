@@ -190,5 +190,5 @@ def _is_whole(job: Job) -> bool:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    with replacing(path, sync=True) as file:
+    with replacing(path) as file:
         file.write((json.dumps(content, indent=2, default=str) + "\n").encode("utf-8"))

@@ -54,13 +54,15 @@ def test_what_a_line_says() -> None:
     ("typed", "read"),
     [
         ("dataset.root=~/data", "dataset.root='~/data'"),
-        ("run=[~/a,~/b]", "run=['~/a','~/b']"),
+        ("run=[~/a,~/b]", "run=['/home/me/a','/home/me/b']"),
+        ("hydra.run.dir=~/a", "hydra.run.dir='/home/me/a'"),
         ("dataset.root='~/data'", "dataset.root='~/data'"),
         ("~regularization.energy_l2", "~regularization.energy_l2"),
         ("seed=1", "seed=1"),
     ],
 )
-def test_a_home_is_quoted_and_a_deletion_is_not(typed: str, read: str) -> None:
+def test_a_home_is_quoted_and_a_deletion_is_not(typed: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
     assert quote_home(line(typed)).words == [read]
 
 
