@@ -78,7 +78,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened(path: Path, largest: int = LARGEST, follow: bool = False) -> Iterator[BinaryIO]:
     """Open a file to read that may come from anywhere.
 
