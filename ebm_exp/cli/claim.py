@@ -12,9 +12,14 @@ from typing import Any
 
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.run_config import refuse_links
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import override
 
+_WRITTEN = (  # what a command would follow, or append to, in a folder that somebody prepared
+    *(".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", ".lock"),
+    *("train.log", "sample.log", "evaluate.log", "metrics.jsonl", "summary.json", "samples", "checkpoints"),
+)
 _STARTING = frozenset({".hydra", ".lock", "train.log", "sample.log", "evaluate.log"})  # before anything has begun
 _LOOK_EVERY, _TELL_AFTER = 0.1, 3.0  # seconds
 
@@ -44,6 +49,8 @@ def claim(line: CommandLine, hydra: Any, anew: bool) -> AbstractContextManager[A
     if hydra.mode.name == "MULTIRUN":
         return nullcontext()
     directory = RunDirectory(str(hydra.run.dir))
+    if not goes_on and not line.trusts:
+        refuse_links(directory.path, key, "run", _WRITTEN)
     if not (goes_on or anew):
         _refuse_used(directory.path, key)  # before anything is left in it
     held = _hold(directory, key)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ebm_exp.trainer.experiment import Experiment
     from ebm_exp.trainer.outcome import Outcome
 
+_ASKED = ("mode", "n_samples", "seed", "label", "weights", "checkpoint")  # of sample.py, kept beside what it draws
+
 
 def train() -> None:
     """Train an energy-based model: ``[group=choice …] [key=value …]``."""
@@ -118,6 +120,7 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
     from ebm_exp.config.errors import UserError
     from ebm_exp.logger.console import count_steps
     from ebm_exp.mode import Request, log_drawn
+    from ebm_exp.mode.draw import draw
     from ebm_exp.run.loaded import load_run
 
     if config["n_steps"] is not None:
@@ -135,7 +138,7 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
         raise UserError(str(error)) from None
     with count_steps() as tell_step:
         request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, tell_step)
-        drawn = mode(run, request)
+        drawn = draw(mode, run, request, {key: config[key] for key in _ASKED})
     sampling = run.parts["sampling"]
     how = ": ".join(filter(None, (sampling.kernel(), sampling.describe())))
     print(f"{how}, {config['weights']} weights of step {run.step:,}")

@@ -1,5 +1,6 @@
 """The command line: run an entry point under Hydra, with errors a user can read."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -20,7 +21,7 @@ from ebm_exp.cli.several import evaluate_each, find_runs, line_of
 from ebm_exp.config.errors import UserError, out_of_memory
 from ebm_exp.config.no_run import is_sweep
 from ebm_exp.config.trust import ANY, CONF, Allowed
-from ebm_exp.files import disk_problem
+from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.shell import remember
 
 _SMALLER = {  # what helps where memory runs out
@@ -183,11 +184,11 @@ class Task:
         return outcome.best["value"] if outcome is not None and outcome.best else None
 
     def _run(self, launch: Launch, notes: Iterable[str], config: dict[str, Any]) -> Any:
-        """Check the config, say what is to be known of it, and carry out the command."""
+        """Check and cast the config, say what is to be known of it, and carry out the command."""
         from ebm_exp.config.device import one_thread, set_deterministic
         from ebm_exp.config.validate import validate
 
-        validate(config, launch.allowed)
+        config = validate(config, launch.allowed, launch.saved)
         for note in notes:
             logging.getLogger(__name__).warning(note)
         if launch.in_sweep:
@@ -198,6 +199,7 @@ class Task:
     def _run_job(self, composed: Any, hydra: Any, launch: Launch) -> Any:
         """One job of our own sweepers, which knows its folder and whether it goes on."""
         from ebm_exp.config.compose import resolve
+        from ebm_exp.config.validate import validate
         from ebm_exp.sweep.directory import SweepDirectory
         from ebm_exp.sweeper import job
 
@@ -207,10 +209,13 @@ class Task:
             from ebm_exp.sweeper.study import Pruner
 
             launch = replace(launch, prune=Pruner(sweep, number))
+        config = resolve(composed)
+        with contextlib.suppress(UserError):  # what is refused is refused in the job, which then says so
+            config = validate(config, launch.allowed)
         return job.run(
             sweep,
             number,
-            resolve(composed),
+            config,
             list(hydra.overrides.task),
             write_hydra=partial(_write_hydra, composed, hydra),
             train=partial(self._run, launch, ()),
@@ -224,4 +229,4 @@ def _write_hydra(composed: Any, hydra: Any, folder: Path) -> None:
     written = {"config": composed, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
     (folder / ".hydra").mkdir(exist_ok=True)
     for name, content in written.items():
-        OmegaConf.save(OmegaConf.create(content), folder / ".hydra" / f"{name}.yaml")
+        replace_text(folder / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(content)))

@@ -6,8 +6,9 @@ not followed. ``trust=true`` lifts that.
 
 import json
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ from ebm_exp.config.no_run import refuse_call, refuse_no_run
 from ebm_exp.config.tree import leaves, look_up
 
 FORMAT = 3  # of a run's config, summary and checkpoints; a run of another format cannot be read
-_APPENDED = ("metrics.jsonl", "train.log", "sample.log")  # what is written in place
+_IN_PLACE = re.compile(r"metrics\.jsonl|\w+\.log|.*\.lock")  # what is not replaced when it is written
+_SETTINGS = ("matplotlibrc", "wandb/settings", ".wandb/settings")  # of the folder that a command stands in
 
 
 class RunConfig(NamedTuple):
@@ -65,30 +67,47 @@ def read_run_config(run: str | Path, trust: bool = False, key: str = "run", live
     return RunConfig(values, dict(_differences(config, _without_side_effects(config))))
 
 
-def refuse_links(run: str | Path, key: str) -> None:
-    """Refuse a run with a link in it, or anything that is no file or folder: it leads out of the run.
+def refuse_links(
+    folder: str | Path, key: str, what: str = "run", names: Iterable[str] | None = None, way: str = "trust=true"
+) -> None:
+    """Refuse a run, or a sweep, with a link in it, or anything that is no file or folder: it leads out of the folder.
+
+    Parents of the folder may be links. Where the command stands in the folder, a file there that would set one of our
+    tools is refused too.
 
     Args:
-        run: the run directory.
-        key: the command-line key that gave the directory, for the message.
+        folder: of the run or sweep.
+        key: the command-line key that gave it, for the message.
+        what: it is.
+        names: look at these alone; None: at all that is in it, at any depth.
+        way: to follow it all the same.
 
     Raises:
         UserError: naming the first.
     """
-    for folder, folders, files in os.walk(run):
-        for name in (*folders, *files):
-            path = os.path.join(folder, name)
-            try:
-                found = os.lstat(path)
-            except FileNotFoundError:
-                continue  # another process replaces it
-            if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
-                kind = "a link" if stat.S_ISLNK(found.st_mode) else "no file or folder"
-            elif name in _APPENDED and found.st_nlink > 1:
-                kind = "a file that has another name elsewhere"
-            else:
-                continue
-            raise UserError(f"{key}: {path} is {kind}, and a run may not lead out of itself; trust=true follows it")
+    but = f"and a {what} may not lead out of itself; {way} follows it"
+    for path in _all_in(folder) if names is None else (os.path.join(folder, name) for name in names):
+        try:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # another process replaces it
+        if stat.S_ISLNK(found.st_mode):
+            raise UserError(f"{key}: {path} is a link, {but}")
+        if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+            raise UserError(f"{key}: {path} is no file or folder, {but}")
+        if stat.S_ISREG(found.st_mode) and found.st_nlink > 1 and _IN_PLACE.fullmatch(os.path.basename(path)):
+            raise UserError(f"{key}: {path} is a file that has another name elsewhere, {but}")
+    here, root = Path.cwd(), Path(folder).resolve()
+    for name in _SETTINGS if here == root or root in here.parents else ():
+        if (here / name).exists():
+            raise UserError(
+                f"{key}: {here / name} would act on this command, which stands in the {what}; start it elsewhere"
+            )
+
+
+def _all_in(folder: str | Path) -> Iterator[str]:
+    for inside, folders, files in os.walk(folder):
+        yield from (os.path.join(inside, name) for name in (*folders, *files))
 
 
 def _without_side_effects(value: Any, path: str = "") -> Any:

@@ -32,7 +32,7 @@ class RunLevel(TopLevel):
 
     run: str = ""
     weights: Literal["ema", "online"] = "ema"
-    checkpoint: Literal["latest", "best"] | NonNegativeInt = "latest"
+    checkpoint: Literal["latest", "best", "diverged"] | NonNegativeInt = "latest"
     output_dir: str = ""
     run_seed: NonNegativeInt = 0
 

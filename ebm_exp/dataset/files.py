@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
+# What those hold, whatever a file is called: Pillow guesses by content, and for PostScript it starts a program.
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 _NO_DATA = ("__MACOSX", "@eaDir")  # what archives and file servers leave behind; names with a dot first are none either
 
 

@@ -33,24 +33,44 @@ _OURS = {"WANDB_MODE", *(variable for variable, _ in VARIABLES.values())}
 _WAY_OUT = " (`wandb login` stores a key; logger.mode=offline needs none)"
 
 
+def from_files() -> dict[str, str]:
+    """What W&B's settings files say, those of this folder before those of this user: ``wandb disabled``, ``wandb
+    offline`` and ``wandb init`` write there.
+    """
+    import wandb
+
+    settings = wandb.Settings()
+    folder = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
+    settings.settings_system = str(Path(folder).expanduser() / "settings")
+    return settings.read_system_settings().all()
+
+
 def from_environment(key: str) -> Any:
-    """What W&B's variable says of one of our keys; None when it is unset or blank."""
-    text = os.environ.get(VARIABLES[key][0], "").strip()
+    """What W&B's variable, or else its settings files, say of one of our keys; None where that is nothing or blank."""
+    variable, setting = VARIABLES[key]
+    text = (os.environ.get(variable, "").strip() or from_files().get(setting, "")).strip()
     if key == "tags":
         return [tag.strip() for tag in text.split(",") if tag.strip()] or None
     return text or None
 
 
 def choose_mode(mode: Mode) -> Mode:
-    """The mode that our key asks for, or WANDB_MODE when the key is ``auto``; ``auto`` when neither says.
+    """The mode that our key asks for; where it is ``auto``, that of WANDB_MODE or WANDB_DISABLED, else of W&B's
+    settings files; ``auto`` when nobody says, or these say ``online``.
 
     Raises:
-        ValueError: when WANDB_MODE is none of W&B's.
+        ValueError: when it is none of W&B's.
     """
-    said = os.environ.get("WANDB_MODE", "")
-    if mode == "auto" and said.strip().lower() not in MODES:
-        raise ValueError(f"WANDB_MODE must be online, offline or disabled, got {said!r}")
-    return MODES[said.strip().lower()] if mode == "auto" else mode
+    if mode != "auto":
+        return mode
+    asked = os.environ.get("WANDB_MODE", "")
+    if not asked.strip() and os.environ.get("WANDB_DISABLED", "").strip().lower() in ("true", "1", "yes", "on"):
+        return "disabled"
+    where, said = ("WANDB_MODE", asked) if asked.strip() else ("mode in W&B's settings", from_files().get("mode", ""))
+    chosen = MODES.get(said.strip().lower())
+    if chosen is None:
+        raise ValueError(f"{where} must be online, offline or disabled, got {said!r}")
+    return "auto" if chosen == "online" and not asked.strip() else chosen
 
 
 def check(asked: Mode, given: Mapping[str, Any]) -> None:
@@ -115,11 +135,21 @@ def set_up() -> Any:
     """
     import wandb
 
+    if not may_ask_git():
+        os.environ.setdefault("WANDB_DISABLE_GIT", "true")
     hidden = {name: os.environ.pop(name) for name in _OURS if name in os.environ}
     try:
         return wandb.setup(settings=wandb.Settings(silent=True))
     finally:
         os.environ.update(hidden)
+
+
+def may_ask_git() -> bool:
+    """Whether W&B may ask git, which runs what the settings of a repository name: where one stands in the checkout that
+    this package lies in. A repository that one merely stands in may be anybody's.
+    """
+    here = Path(__file__).resolve().parents
+    return Path.cwd() == next((folder for folder in here if (folder / ".git").exists()), None)
 
 
 def new_id(in_sweep: bool) -> str | None:

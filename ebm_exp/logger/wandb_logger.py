@@ -11,7 +11,15 @@ from typing import Any, Literal
 from ebm_exp.logger import wandb_record
 from ebm_exp.logger.base import About, Files, LibraryLogger, Mode, Table, Value, convert
 from ebm_exp.logger.patience import attempt, call, reason
-from ebm_exp.logger.wandb_environment import check, choose_mode, from_environment, has_key, new_id, set_up
+from ebm_exp.logger.wandb_environment import (
+    check,
+    choose_mode,
+    from_environment,
+    has_key,
+    may_ask_git,
+    new_id,
+    set_up,
+)
 
 log = logging.getLogger(__name__)
 _MOST_BYTES = 32 * 2**20  # of a file that is uploaded; of a larger one, the place and the checksum are recorded
@@ -24,13 +32,14 @@ class WandbRun(LibraryLogger):
     """One W&B run.
 
     W&B's own variables (WANDB_PROJECT, WANDB_ENTITY, WANDB_RUN_GROUP, WANDB_TAGS, WANDB_DIR, WANDB_NAME,
-    WANDB_JOB_TYPE, WANDB_NOTES) are obeyed where the key of that name is null; WANDB_RUN_ID by a run that is not one
-    of a sweep. A run that goes on stays what it was.
+    WANDB_JOB_TYPE, WANDB_NOTES) and settings files are obeyed where the key of that name is null; WANDB_RUN_ID by a run
+    that is not one of a sweep. A run that goes on stays what it was.
 
     Args:
-        mode: ``auto`` obeys WANDB_MODE, goes online when a key is found in the environment or netrc (offline if that
-            fails within 15 s), and is offline otherwise; ``online`` without a key is offline too, with a warning,
-            for W&B would stop and ask; ``disabled`` does not import wandb.
+        mode: ``auto`` obeys WANDB_MODE, else what ``wandb disabled`` or ``wandb offline`` left, goes online when a key
+            is found in the environment or netrc (offline if that fails within 15 s), and is offline otherwise;
+            ``online`` without a key is offline too, with a warning, for W&B would stop and ask; ``disabled`` does not
+            import wandb.
         project: null: WANDB_PROJECT, else ebm-exp.
         entity, notes: as W&B has them.
         tags: beside the names of data set, energy and experiment.
@@ -165,6 +174,7 @@ class WandbRun(LibraryLogger):
             silent=True, console="off", init_timeout=_INIT_TIMEOUT, login_timeout=1, save_code=True,
             finish_timeout=finish_timeout, finish_timeout_raises=True,
         )  # fmt: skip
+        settings.disable_git = settings.disable_git or not may_ask_git()
         resume: Literal["allow"] | None = "allow" if goes_on and mode == "online" else None
         set_up()
 

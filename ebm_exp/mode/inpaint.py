@@ -9,6 +9,7 @@ from torch import Tensor
 from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.decode import LARGEST
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.files import FORMATS
 from ebm_exp.energy.posterior import Inpainting
 from ebm_exp.mode.base import Drawn, Mode, Request, densities_of, save
 from ebm_exp.plots import sample_panels
@@ -88,10 +89,10 @@ def _from_file(path: Path, width: int, height: int) -> Tensor:
     if not path.is_file():
         raise UserError(f"mask: must be left, centre, random or an image file, got {path}")
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=FORMATS) as opened:
             if opened.width * opened.height > LARGEST:
                 raise OSError(f"{opened.width:,}×{opened.height:,} pixels, at most {LARGEST:,} are read")
             grey = opened.convert("L").resize((width, height))
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"mask: {path} cannot be read as an image ({str(error).splitlines()[0]})") from None
     return torch.from_numpy(np.asarray(grey) > 127)

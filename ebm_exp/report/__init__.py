@@ -3,27 +3,33 @@
 ``python -m ebm_exp.report <run or sweep>`` writes it; nothing here needs torch.
 """
 
+import os
 import sys
 from pathlib import Path
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.run_config import refuse_links
 from ebm_exp.files import replace_text
 
 
-def write_report(path: str | Path) -> Path:
+def write_report(path: str | Path, trust: bool = False) -> Path:
     """Write ``report.html`` into a sweep's directory, and its ``best.yaml``; or into a run's.
 
     Args:
         path: the directory.
+        trust: follow links in it: what they lead to may come to stand in the report.
 
     Returns:
         The file.
 
     Raises:
-        UserError: when the directory holds neither.
+        UserError: when the directory holds neither, or leads out of itself.
     """
     folder = Path(path)
-    if (folder / "sweep.json").is_file():
+    is_sweep = os.path.lexists(folder / "sweep.json")
+    if not trust:
+        refuse_links(folder, "report", "sweep" if is_sweep else "run", way="--trust")
+    if is_sweep:
         from ebm_exp.report.sweep import build
     elif any((folder / name).is_file() for name in ("summary.json", "metrics.jsonl", "job.json")):
         from ebm_exp.report.run import build
@@ -42,7 +48,7 @@ def tell_report(path: Path, label: str) -> None:
         label: opens the line.
     """
     try:
-        file = write_report(path)
+        file = write_report(path, trust=True)  # what was there was looked at when the command began
         print(f"{label}{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}", flush=True)
     except Exception as error:
         print(f"{label}could not be written ({type(error).__name__}: {error})", file=sys.stderr)

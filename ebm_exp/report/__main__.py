@@ -11,9 +11,11 @@ def main() -> None:
     """Write the reports of the directories on the command line."""
     parser = argparse.ArgumentParser(prog="python -m ebm_exp.report", description=__doc__)
     parser.add_argument("path", nargs="+", help="directory of a run or a sweep")
+    parser.add_argument("--trust", action="store_true", help="follow links in it")
+    given = parser.parse_args()
     try:
-        for path in parser.parse_args().path:
-            print(write_report(path))
+        for path in given.path:
+            print(write_report(path, given.trust))
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)

@@ -23,7 +23,7 @@ def panels(file: Path, label: str, split: bool) -> list[Html]:
     from PIL import Image
 
     try:
-        with Image.open(file) as read:
+        with Image.open(file, formats=("PNG",)) as read:
             if read.width * read.height > LARGEST:
                 return []
             whole = read.convert("RGB")

@@ -117,6 +117,32 @@ class RunDirectory:
         """The checkpoint of one step, e.g. ``step_00001000.pt``: names sort as steps do."""
         return self.checkpoints / f"step_{step:08d}.pt"
 
+    def find_checkpoint(self, which: str | int, key: str = "run") -> Path:
+        """The file of a checkpoint, by names alone.
+
+        Args:
+            which: ``latest``, ``best``, ``diverged`` (the step that showed it) or a step.
+            key: the command-line key that gave the directory, for the message.
+
+        Raises:
+            UserError: when there is none; of a run that diverged with what there is.
+        """
+        steps, summary, diverged = self.checkpoint_steps(), self.summary(), self.checkpoints / "diverged.pt"
+        best = summary.get("best")
+        named = {"latest": steps[-1] if steps else None, "best": best.get("step") if isinstance(best, dict) else None}
+        step = named.get(which) if isinstance(which, str) else which
+        path = self.checkpoint(step) if isinstance(step, int) else diverged if which == "diverged" else None
+        if path is not None and path.is_file():
+            return path
+        if isinstance(which, int):
+            has = ", ".join(map(str, steps)) or "none"
+            raise UserError(f"{key}: {self.path} has no checkpoint of step {which}; it has {has}")
+        told = ""
+        if diverged.is_file() and not steps:
+            see = "checkpoint=diverged looks into that step: " if key == "run" else ""
+            told = f"; it diverged at step {summary.get('step', '?')}, before its first; {see}{diverged}"
+        raise UserError(f"{key}: {self.path} has no {which} checkpoint{told}")
+
     def image(self, kind: str, step: int) -> Path:
         """An image of one step, e.g. ``samples/step_00001000.png``."""
         return self.samples / f"{kind}_{step:08d}.png"

@@ -35,7 +35,7 @@ class LoadedRun:
         path: the run directory.
         config: the run's resolved config, possibly with replaced parts.
         weights: ``ema`` (averaged) or ``online``.
-        checkpoint: ``latest``, ``best`` or a step that was kept.
+        checkpoint: ``latest``, ``best``, ``diverged`` (the step that showed it) or a step that was kept.
         allowed: what of the config may be built.
         trained_by: the config as the run has it; null: ``config``.
         needs_data: refuse a run whose data set is not there; else its shape and labels are known without.
@@ -55,7 +55,7 @@ class LoadedRun:
         path: str | Path,
         config: dict[str, Any],
         weights: Literal["ema", "online"] = "ema",
-        checkpoint: Literal["latest", "best"] | int = "latest",
+        checkpoint: Literal["latest", "best", "diverged"] | int = "latest",
         allowed: Allowed = OURS,
         trained_by: Mapping[str, Any] | None = None,
         needs_data: bool = False,
@@ -146,8 +146,7 @@ def load_run(
     path = Path(path).expanduser()
     allowed = ANY if trust else allowed_by(path, key=key)
     config = read_run_config(path, trust, key).values | {"device": str(choose_device(device))}
-    validate(config, allowed)
-    return LoadedRun(path, config, allowed=allowed, key=key, **choices)
+    return LoadedRun(path, validate(config, allowed, config), allowed=allowed, key=key, **choices)
 
 
 def load_initial_weights(energy: nn.Module, run: str) -> None:

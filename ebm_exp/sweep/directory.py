@@ -11,6 +11,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,9 +21,16 @@ from filelock import FileLock, Timeout
 
 from ebm_exp.config.override import pairs
 from ebm_exp.files import read_mapping, replacing
-from ebm_exp.run.directory import RunDirectory
+from ebm_exp.run.directory import DamagedError, RunDirectory
 
+_NAME = re.compile(r"[\w.-]{1,200}")  # of a lock: it is written in place
 ENDED = frozenset({"finished", "pruned", "diverged", "failed", "stopped"})
+
+EMPTY: dict[str, Any] = {  # what is read of sweep.json: a list holds texts
+    **{"kind": "", "name": "", "began": "", "n": 0, "complete": False},
+    **{"command": [], "arguments": [], "overrides": [], "keys": [], "metrics": []},
+    **{"defaults": {}, "directions": {}, "space": {}, "pruner": {}},
+}
 
 
 class Job(NamedTuple):
@@ -85,8 +93,12 @@ class SweepDirectory:
         self.journal = self.path / "journal.log"
 
     def record(self) -> dict[str, Any]:
-        """sweep.json; empty where there is none that can be read."""
-        return read_mapping(self.file)
+        """sweep.json, which may come from anywhere: all keys that are read of it, without what is not of its kind.
+
+        Empty where there is none that can be read, or it is empty.
+        """
+        found = read_mapping(self.file)
+        return {**found, **{key: _of_kind(found.get(key), empty) for key, empty in EMPTY.items()}} if found else {}
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace sweep.json as a whole."""
@@ -130,22 +142,31 @@ class SweepDirectory:
         file = run.path / "job.json"
         if not file.is_file():
             return None
-        said, summary = json.loads(file.read_text(encoding="utf-8")), run.summary()
+        said, summary = read_mapping(file), run.summary()
+        overrides, config = said.get("overrides"), said.get("config")
+        if not isinstance(config, dict) or _of_kind(overrides, []) != overrides:
+            raise DamagedError(f"{file} is no record of a job; moved away, the job is done anew")
         state = summary.get("state", "waiting")
         if state in ("running", "waiting"):
             locked = self.is_locked(str(number))
             state = "running" if locked else "killed" if state == "running" else state
-        return Job(number, run, tuple(said["overrides"]), said["config"], state, summary)
+        return Job(number, run, tuple(overrides), config, state, summary)
 
     def lock(self, name: str) -> FileLock:
-        """The lock of a job (its number) or of another name; it ends with the process that holds it."""
+        """The lock of a job (its number) or of another name; it ends with the process that holds it.
+
+        Raises:
+            ValueError: for a name that would lie elsewhere.
+        """
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"no name of a lock: {name!r:.80}")
         folder = self.path / ".locks"
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f"{name}.lock")
 
     def is_locked(self, name: str) -> bool:
         """Whether a process holds a lock; looking leaves no file."""
-        if not (self.path / ".locks" / f"{name}.lock").exists():
+        if not _NAME.fullmatch(name) or not (self.path / ".locks" / f"{name}.lock").exists():
             return False
         lock = self.lock(name)
         try:
@@ -156,11 +177,18 @@ class SweepDirectory:
         return False
 
 
+def _of_kind(value: Any, empty: Any) -> Any:
+    """The value, if it is of the kind of one that is empty; that one if not."""
+    if not isinstance(value, type(empty)):
+        return empty
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else value
+
+
 def _is_whole(job: Job) -> bool:
     texts = (*job.overrides, job.state, job.best.get("metric", "")) if isinstance(job.best, dict) else (None,)
     return isinstance(job.config, dict) and all(isinstance(each, str) for each in texts)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    with replacing(path, sync=True) as file:
+    with replacing(path) as file:
         file.write((json.dumps(content, indent=2, default=str) + "\n").encode("utf-8"))

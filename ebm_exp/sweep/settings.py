@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ebm_exp.config.tree import look_up
-from ebm_exp.sweep.directory import Job, SweepDirectory
+from ebm_exp.sweep.directory import EMPTY, Job, SweepDirectory
 from ebm_exp.text import finite, number, with_error
 
 SEED = "seed"  # jobs that differ in it alone are one setting
@@ -122,10 +122,11 @@ class Results(NamedTuple):
 
 def read(sweep: SweepDirectory) -> Results:
     """What came of a sweep so far; files that are torn or missing leave gaps and no error."""
-    record, jobs = _record(sweep), sweep.jobs()
+    record, jobs = sweep.record() or dict(EMPTY), sweep.jobs()
     keys = [key for key in record["keys"] or dict.fromkeys(key for job in jobs for key in job.values) if key != SEED]
     metrics = record["metrics"] or list(dict.fromkeys(m for job in jobs if (m := job.best.get("metric"))))[:1]
-    directions = {metric: record["directions"].get(metric) or _direction(metric, jobs) for metric in metrics}
+    said = {metric: record["directions"].get(metric) for metric in metrics}
+    directions = {m: s if s in ("lower", "higher") else _direction(m, jobs) for m, s in said.items()}
     groups: dict[tuple[tuple[str, str], ...], list[Job]] = {}
     for job in jobs:
         if job.state != "unreadable":
@@ -153,17 +154,6 @@ def score(job: Job, metric: str, alone: bool = True) -> float | None:
         return finite(best["value"])
     last = job.summary.get("metrics")
     return finite(last.get(metric)) if isinstance(last, Mapping) else None
-
-
-def _record(sweep: SweepDirectory) -> dict[str, Any]:
-    """sweep.json with all that is read of it, and without what is not of its kind."""
-    record = sweep.record()
-    for key in ("keys", "metrics", "command", "arguments", "overrides"):
-        found = record.get(key)
-        record[key] = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
-    for key in ("defaults", "directions"):
-        record[key] = record[key] if isinstance(record.get(key), dict) else {}
-    return record
 
 
 def _direction(metric: str, jobs: Iterable[Job]) -> str:

@@ -17,6 +17,7 @@ from filelock import Timeout
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.override import key_of
+from ebm_exp.config.run_config import refuse_links
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.plan import differences
 
@@ -59,6 +60,9 @@ def run(
     if elsewhere and threading.current_thread() is threading.main_thread():
         for each in (signal.SIGINT, signal.SIGTERM):  # outside of training: the worker repeats it
             signal.signal(each, signal.SIG_IGN)
+    if not config.get("trust"):
+        refuse_links(sweep.path, "hydra.sweep.dir", "sweep", (".locks", f".locks/{number}.lock", "journal.log"))
+        refuse_links(sweep.run(number).path, "hydra.sweep.dir", "sweep")
     try:
         claim = sweep.lock(str(number)).acquire(timeout=_CLAIM)
     except Timeout:

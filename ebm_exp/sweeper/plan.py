@@ -10,6 +10,7 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import is_data, tells_jobs_apart
 from ebm_exp.config.override import Override as Typed
 from ebm_exp.config.override import key_of
+from ebm_exp.config.run_config import refuse_links
 from ebm_exp.config.tree import leaves
 from ebm_exp.config.trust import ANY
 from ebm_exp.shell import quoted
@@ -144,6 +145,7 @@ def find(
         if not is_same(record, arguments):
             theirs = " ".join(record.get("overrides", []))
             raise UserError(f"hydra.sweep.dir: {wanted} holds the sweep of another command ({theirs})")
+        _refuse_links(sweep, config)
         if not _has_same_data(sweep, arguments, config):
             raise UserError(f"hydra.sweep.dir: {wanted} holds this sweep over other data")
         if new:
@@ -154,11 +156,19 @@ def find(
         for each in (each for each in found if each.file.exists() and not each.record()):
             print(f"sweep   {each.file} cannot be read and is passed over", flush=True)
         same = [sweep for sweep in found if is_same(sweep.record(), arguments)]
+        for sweep in same:
+            _refuse_links(sweep, config)
         unfinished = [sweep for sweep in same if not is_complete(sweep)]
         for sweep in (*unfinished, *same):
             if _has_same_data(sweep, arguments, config):
                 return sweep, True
     return SweepDirectory(wanted), False
+
+
+def _refuse_links(sweep: SweepDirectory, config: Mapping[str, Any]) -> None:
+    """A sweep that is found may come from anywhere."""
+    if not config.get("trust"):
+        refuse_links(sweep.path, "sweep", "sweep")
 
 
 def is_complete(sweep: SweepDirectory) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ebm_exp.sweep.directory import Job, SweepDirectory
@@ -16,7 +17,7 @@ from ebm_exp.sweep.settings import score
 from ebm_exp.sweeper.job import worker_name
 from ebm_exp.sweeper.settings import Settings
 from ebm_exp.sweeper.space import Space
-from ebm_exp.sweeper.study import NAME, make_pruner, make_sampler, storage
+from ebm_exp.sweeper.study import NAME, check_trial, make_pruner, make_sampler, reading, storage
 
 _MAX_REPEATED, _MAX_ATTEMPTS = 50, 5
 
@@ -44,7 +45,7 @@ class Search:
         defaults: values by key that the first trial gets; None: it is proposed too.
 
     Raises:
-        UserError: for an unknown sampler or pruner, or what it does not take.
+        UserError: for an unknown sampler or pruner, or what it does not take; for a journal of another search.
     """
 
     def __init__(
@@ -65,15 +66,19 @@ class Search:
         pruner = make_pruner(settings.pruner)
         self._lock = sweep.lock("search")
         self.storage = storage(sweep)
-        with self._lock.acquire():
-            self.study = optuna.create_study(
-                storage=self.storage,
-                study_name=NAME,
-                pruner=pruner,
-                load_if_exists=True,
-                directions=["minimize" if each == "lower" else "maximize" for each in directions.values()],
-            )
-            if defaults is not None and not self.study.get_trials(deepcopy=False):
+        low, high = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
+        sides = [low if each == "lower" else high for each in directions.values()]
+        with self._lock.acquire(), reading(sweep):
+            is_there = any(each.study_name == NAME for each in self.storage.get_all_studies())
+            if not is_there:  # looking leaves the journal as it is
+                self.storage.create_new_study(sides, NAME)
+            self.study = optuna.load_study(study_name=NAME, storage=self.storage, pruner=pruner)
+            if self.study.directions != sides:
+                raise ValueError(f"it optimizes {', '.join(each.name.lower() for each in self.study.directions)}")
+            trials = self.study.get_trials(deepcopy=False)
+            for trial in trials:
+                check_trial(trial, space, len(sides))
+            if defaults is not None and not trials:
                 self.study.enqueue_trial(dict(defaults))
 
     def __enter__(self) -> Self:
@@ -103,7 +108,7 @@ class Search:
 
     def next(self) -> Trial | None:
         """A trial that a dead worker left, else a new one; None when enough are done or running, or too many failed."""
-        with self._lock.acquire():
+        with self._lock.acquire(), reading(self.sweep):
             running = self._trials(TrialState.RUNNING)
             dead = [trial for trial in running if self._is_dead(trial)]
             if self.has_failed:
@@ -163,7 +168,7 @@ class Search:
             self._fail(trial, f"killed {_MAX_ATTEMPTS} times")
             return None
         self._note(trial, worker=self.worker, attempts=attempts)
-        return Trial(trial.number, tuple(trial.user_attrs["overrides"]))
+        return Trial(trial.number, self.space.overrides(trial.params))  # what the journal says of them is not read
 
     def _is_dead(self, trial: FrozenTrial) -> bool:
         """Whether no process works on a running trial: we hold the lock, so none is just being proposed."""

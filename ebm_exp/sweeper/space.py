@@ -66,8 +66,31 @@ class Space:
         return space
 
     def suggest(self, trial: Trial) -> tuple[str, ...]:
-        """The overrides of a trial."""
-        return tuple(f"{self._typed[key]}={value}" for key, value in self._choose(trial._suggest).items())
+        """The overrides of a new trial.
+
+        Raises:
+            LookupError: as ``overrides``: a journal may hold what such a trial is to be.
+        """
+        return self.overrides(self._choose(trial._suggest))
+
+    def overrides(self, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """The overrides of a trial with these values, made of the space's own keys and words alone.
+
+        Raises:
+            LookupError: naming the key that has no value, or one that lies outside of the space.
+        """
+
+        def take(key: str, distribution: BaseDistribution) -> Any:
+            value = params.get(key)
+            if isinstance(distribution, CategoricalDistribution):
+                value = value if isinstance(value, str) and value in distribution.choices else None
+            else:
+                value = _fitting(value, distribution)
+            if value is None:
+                raise LookupError(f"{key}={params.get(key)}")
+            return value
+
+        return tuple(f"{self._typed[key]}={value}" for key, value in self._choose(take).items())
 
     def trial_of(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """Default values as those of a trial.
@@ -114,12 +137,13 @@ def _fitting(value: Any, distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         parse = OverridesParser.create().parse_override
         return next((each for each in distribution.choices if parse(f"key={each}").value() == value), None)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    if isinstance(distribution, IntDistribution) and value != int(value):
-        return None
-    inner = distribution.to_internal_repr(value)
-    return value if distribution._contains(inner) else None
+    if isinstance(distribution, IntDistribution):
+        if value != int(value):
+            return None
+        value = int(value)
+    return value if distribution._contains(distribution.to_internal_repr(value)) else None
 
 
 def _parse(overrides: Sequence[str]) -> tuple[dict[str, BaseDistribution], dict[str, str]]:

@@ -1,20 +1,22 @@
 """Optuna's study of a search: its journal, its parts by our names, and the pruner that a job asks."""
 
+import contextlib
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
 
-from ebm_exp.config.errors import UserError, nearest
+from ebm_exp.config.errors import UNFIT, UserError, nearest, unfit
 from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import SweepDirectory
+from ebm_exp.sweeper.space import Space
 
 NAME = "search"  # of the one study in a journal
 SAMPLERS = {
@@ -30,6 +32,7 @@ PRUNERS = {
     "halving": "SuccessiveHalvingPruner",
     "none": "NopPruner",
 }
+_NOTED: dict[str, Any] = {"attempts": int, "repeated": int, "reason": str, "worker": str | None}  # of a trial
 
 
 class Pruner:
@@ -58,10 +61,72 @@ class Pruner:
         return bool(self._pruner.prune(self._study, self._storage.get_trial(trial._trial_id)))
 
 
+class _Lock(JournalFileOpenLock):
+    """Who writes into the journal: as all locks of a sweep, for Optuna's own is a link, and outlives who held it."""
+
+    def __init__(self, sweep: SweepDirectory) -> None:
+        self._lock = sweep.lock("journal")
+
+    def acquire(self) -> bool:
+        self._lock.acquire()
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
+
+
 def storage(sweep: SweepDirectory) -> JournalStorage:
-    """The journal of a search."""
+    """The journal of a search.
+
+    Raises:
+        UserError: when it is none.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return JournalStorage(JournalFileBackend(str(sweep.journal)))
+    with reading(sweep):
+        return JournalStorage(JournalFileBackend(str(sweep.journal), _Lock(sweep)))
+
+
+@contextlib.contextmanager
+def reading(sweep: SweepDirectory) -> Iterator[None]:
+    """While the journal is read, which may come from anywhere.
+
+    Raises:
+        UserError: naming the journal, for what of it is not of this search.
+    """
+    try:
+        yield
+    except (*UNFIT, AssertionError) as error:
+        raise UserError(f"sweep: {sweep.journal} is no journal of this search ({unfit(error)})") from None
+
+
+def check_trial(trial: FrozenTrial, space: Space, n_values: int) -> None:
+    """Refuse a trial that this search would not have proposed, or noted.
+
+    Args:
+        trial: of the journal.
+        space: of the search.
+        n_values: numbers that are optimized.
+
+    Raises:
+        ValueError: naming what of it is another's; an error of its kind for other types.
+    """
+    noted = trial.user_attrs
+    for key, kind in _NOTED.items():
+        if key in noted and not isinstance(noted[key], kind):
+            raise ValueError(f"trial {trial.number}: {key} is {noted[key]!r:.80}")
+    if trial.state == TrialState.WAITING:
+        proposed = trial.system_attrs.get("fixed_params", {})
+    elif "repeated" in noted or (trial.state == TrialState.RUNNING and "overrides" not in noted):
+        return  # nothing was begun with it
+    else:
+        proposed = trial.params
+    try:
+        space.overrides(proposed)
+    except LookupError as error:
+        raise ValueError(f"trial {trial.number} lies outside of its space: {error.args[0]!s:.80}") from None
+    values = [*(trial.values or []), *trial.intermediate_values.values()]
+    if not all(isinstance(each, int | float) for each in values) or len(trial.values or []) not in (0, n_values):
+        raise ValueError(f"trial {trial.number} has other values than {n_values} numbers")
 
 
 def make_sampler(settings: Mapping[str, Any], seed: int) -> BaseSampler:

@@ -36,23 +36,31 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
     space = Space.parse(params, settings.when)
     composed = command.compose(command.fixed)
     config = resolve(composed)
-    check(config)
+    config = check(config)
     new, _ = wishes(config)
     sweep, is_there = command.find([composed], config, new)
+    metrics: list[str | None] = [*settings.metrics] or [check_metric(config, command.has("optimized_metric"))]
+    directions = _directions(config, metrics, settings.directions)
     described = {"params": params, "when": settings.when}
     if not is_there:
-        metrics: list[str | None] = [*settings.metrics] or [check_metric(config, command.has("optimized_metric"))]
-        directions = _directions(config, metrics, settings.directions)
-        more = {"space": described, "pruner": settings.pruner}
-        record = command.describe("search", config, space.keys, metrics, directions, **more)
+        record = command.describe(
+            "search", config, space.keys, metrics, directions, space=described, pruner=settings.pruner
+        )
         sweep, is_there = command.begin([composed], config, new, record)
     record = sweep.record()
-    if record["space"] != described:
-        raise UserError(f"sweep: {sweep.path} searches another space; sweep=new begins another search")
-    sweep.write_record(record | {"n": settings.n_trials, "complete": False})
+    for what, same in {
+        "another space": record["space"] == described,
+        "for another metric": (record["metrics"], record["directions"]) == (metrics, directions),
+    }.items():
+        if not same:
+            raise UserError(f"sweep: {sweep.path} searches {what}; sweep=new begins another search")
+    # What its jobs read of it is what was typed.
+    record |= {"kind": "search", "keys": space.keys, "pruner": settings.pruner}
+    record |= {"n": settings.n_trials, "complete": False}
     tell_start(command, sweep, is_there, settings.n_trials, "trials")
     first = _first(space, record["defaults"], is_there) if settings.enqueue_default else None
-    search = Search(sweep, space, record["directions"], settings, first)
+    search = Search(sweep, space, directions, settings, first)
+    sweep.write_record(record)
     with at_work(command, sweep, settings.n_trials, "trials", search.left) as worker, search:
         _work(worker, search, command, settings.at_once or worker.at_once)
         if (why := search.why_none()) is not None:
@@ -96,7 +104,7 @@ def _plan(sweep: SweepDirectory, command: Command, trial: Trial) -> Planned | No
     config: dict[str, Any] = {}
     try:
         config = resolve(command.compose(arguments))
-        check(config)
+        config = check(config)
     except UserError as error:
         sweep.claim(trial.number, trial.overrides, config)
         sweep.run(trial.number).write_summary({"state": "failed", "reason": "; ".join(str(error).splitlines())})
@@ -104,9 +112,7 @@ def _plan(sweep: SweepDirectory, command: Command, trial: Trial) -> Planned | No
     return Planned(trial.number, trial.overrides, arguments, config)
 
 
-def _directions(
-    config: Mapping[str, Any], metrics: Sequence[str | None], given: Mapping[str, str]
-) -> dict[str | None, str]:
+def _directions(config: Mapping[str, Any], metrics: Sequence[str | None], given: Mapping[str, str]) -> dict[str, str]:
     """Which way each metric is better: as given, or as the evaluators say; building them finds what no trial could run.
 
     Raises:
@@ -116,12 +122,13 @@ def _directions(
     from ebm_exp.config.trust import ANY
     from ebm_exp.trainer.build import choose_metric
 
-    if None in metrics:
+    wanted = [metric for metric in metrics if metric is not None]
+    if len(wanted) < len(metrics):
         raise UserError("optimized_metric: a search needs one")
     evaluators = Parts(config, allowed=ANY)["evaluator"].values()
     known = {SCORE(name): kind.better for each in evaluators for name, kind in each.gives().items()}
-    for metric in (each for each in metrics if each not in given):
+    for metric in (each for each in wanted if each not in given):
         choose_metric(metric, evaluators)
         if metric not in known:
             raise UserError(f"hydra.sweeper.directions: must say lower or higher for {metric}")
-    return {metric: given.get(metric or "") or known[metric or ""] for metric in metrics}
+    return {metric: given.get(metric) or known[metric] for metric in wanted}

@@ -59,7 +59,7 @@ def choose_metric(metric: str | None, evaluators: Collection[Evaluator], typed: 
     return known[0]
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check(config: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse what can be known to be wrong before any data is read: of a sweep, before its first job begins.
 
     Its user typed it: it may name any class.
@@ -67,13 +67,17 @@ def check(config: Mapping[str, Any]) -> None:
     Args:
         config: resolved.
 
+    Returns:
+        The config cast, see ``validate``.
+
     Raises:
         UserError: naming the key.
     """
-    validate(config, ANY)
-    parts = Parts(config, allowed=ANY)
+    cast = validate(config, ANY)
+    parts = Parts(cast, allowed=ANY)
     for name in ("trainer", "logger"):
         parts[name]
+    return cast
 
 
 def check_metric(config: Mapping[str, Any], typed: bool) -> str | None:

@@ -230,6 +230,7 @@ def test_what_is_wrong_in_the_last_job_is_said_before_the_first_begins(cli: Cli,
         ("trainer.accumulate_steps=1,3", "trainer: accumulate_steps must divide batch_size, 16, got 3"),
         ("energy=mlp,mpl", "energy: there is no 'mpl'"),
         ("sampler.stepsize=1,2", "sampler.stepsize: unknown key; nearest is step_size"),
+        ("sampler.step_size=2.0,2", "sampler.step_size=2.0 and sampler.step_size=2 are one and the same job"),
         ("sampler.step_size=interval(1,2)", "sampler.step_size: an interval needs a search"),
         ("sweep=old", "sweep: must be auto or new, got 'old'"),
         (

@@ -1,5 +1,6 @@
 """Every mode of image files: right, or refused with the file and the mode."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -8,9 +9,12 @@ import numpy as np
 import PIL
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import EpsImagePlugin, Image, ImageCms
 
+from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.decode import decoded
+from ebm_exp.mode.inpaint import _from_file
+from ebm_exp.report.images import panels
 
 DEEP = (np.arange(64).reshape(8, 8) * 1040).astype(np.uint16)  # 0 … 65,520
 EIGHT = torch.from_numpy(np.rint(DEEP / 257).astype(np.uint8))
@@ -189,3 +193,27 @@ def test_a_truncated_file_is_named(extension: str, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=rf"root: .*x.{extension} cannot be read as an image \(.+\)") as caught:
             one(file)
         assert "\n" not in str(caught.value)
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize("reader", ["dataset", "mask", "report"])
+def test_what_an_image_is_not_starts_no_program(reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow hands PostScript to Ghostscript, whatever the file is called."""
+    file, program = tmp_path / "x.png", tmp_path / "bin" / "gs"
+    file.write_bytes(POSTSCRIPT)
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/made\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    if reader == "report":
+        assert panels(file, "", split=False) == []
+    elif reader == "mask":
+        with pytest.raises(UserError, match=r"mask: .* cannot be read as an image"):
+            _from_file(file, 8, 8)
+    else:
+        with pytest.raises(ValueError, match=r"x\.png cannot be read as an image \(it is none of JPEG, PNG"):
+            one(file)
+    assert not (tmp_path / "made").exists()

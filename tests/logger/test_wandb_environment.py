@@ -1,6 +1,7 @@
 """W&B: its variables, and what it would stop at in the middle of a start."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,72 @@ def test_the_mode_follows_environment_and_key(
         monkeypatch.setenv(name, value)
     (tmp_path / "netrc").write_text(netrc)
     assert WandbRun(mode)._choose_mode() == used  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("here", "home", "environment", "mode", "used"),
+    [
+        ("disabled", "", {}, "auto", "disabled"),  # `wandb disabled` in this folder
+        ("offline", "", {}, "auto", "offline"),
+        ("", "disabled", {}, "auto", "disabled"),
+        ("", "offline", {}, "auto", "offline"),
+        ("online", "disabled", {}, "auto", "online"),  # `wandb enabled` in this folder
+        ("disabled", "", {"WANDB_MODE": "online"}, "auto", "online"),  # typed for this command
+        ("disabled", "", {}, "online", "online"),
+        ("disabled", "", {}, "offline", "offline"),
+        ("", "", {"WANDB_DISABLED": "true"}, "auto", "disabled"),
+        ("", "", {"WANDB_DISABLED": "false"}, "auto", "online"),
+        ("dot", "", {}, "auto", "disabled"),
+    ],
+)
+def test_what_wandbs_own_commands_left_is_the_users_word(
+    here: str,
+    home: str,
+    environment: dict[str, str],
+    mode: str,
+    used: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in ({"WANDB_API_KEY": KEY} | environment).items():
+        monkeypatch.setenv(name, value)
+    work = tmp_path / "work"
+    local = work / (".wandb" if here == "dot" else "wandb") / "settings"
+    for file, said in ((local, here.replace("dot", "disabled")), (tmp_path / ".config" / "wandb" / "settings", home)):
+        file.parent.mkdir(parents=True)
+        file.write_text(f"[default]\nmode = {said}\n" if said else "")
+    monkeypatch.chdir(work)
+    assert WandbRun(mode)._choose_mode() == used  # type: ignore[arg-type]
+
+
+def test_a_project_of_wandbs_settings_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text("[default]\nmode = offline\nproject = theirs\nentity = a-team\n")
+    monkeypatch.chdir(tmp_path)
+    run_id = session(WandbRun(), tmp_path)
+    assert identity(tmp_path / "outputs", run_id)[:2] == ("theirs", "a-team")
+
+
+def test_a_wrong_mode_of_wandbs_settings_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text("[default]\nmode = perhaps\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^mode in W&B's settings must be online, offline or disabled, got 'perhaps'"):
+        WandbRun()
+
+
+def test_wandb_asks_no_repository_that_one_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "a.py").write_text("1\n")
+    for command in (["add", "."], [*name, "commit", "-qm", "one"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    (tmp_path / "a.py").write_text("2\n")
+    with (tmp_path / ".git" / "config").open("a") as file:
+        file.write(f'[diff]\n\texternal = "touch {tmp_path}/made; true"\n')
+    monkeypatch.chdir(tmp_path)
+    session(WandbRun("offline", dir=str(tmp_path)), tmp_path)
+    assert not (tmp_path / "made").exists()
 
 
 REFUSED = [

@@ -59,6 +59,44 @@ def test_a_diff_that_is_too_large_is_told(checkout: Path, tmp_path: Path, monkey
     assert told["diff"].endswith(" bytes, not kept")
 
 
+def test_nothing_that_a_repository_names_is_run(checkout: Path, tmp_path: Path) -> None:
+    (checkout / ".gitattributes").write_text("*.py filter=mine diff=mine\n*.txt filter=a=b.c\n")
+    (checkout / "a.txt").write_text("one\n")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "two")
+    evil = f"touch {tmp_path}/made; cat"
+    named = ("core.fsmonitor", "core.pager", "core.sshCommand", "diff.external", "diff.mine.command", "alias.diff")
+    named += ("diff.mine.textconv", *(f"filter.{n}.{way}" for n in ("mine", "a=b.c") for way in ("clean", "process")))
+    with (checkout / ".git" / "config").open("a") as file:
+        for name in named:
+            section, _, key = name.rpartition(".")
+            kind, _, sub = section.partition(".")
+            file.write(f'[{kind}{f" {chr(34)}{sub}{chr(34)}" if sub else ""}]\n\t{key} = "{evil}"\n')
+        file.write('[filter "mine"]\n\trequired = true\n')
+    hook = checkout / ".git" / "hooks" / "post-index-change"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/made\n")
+    hook.chmod(0o755)
+    (checkout / "train.py").write_text("print(2)\n")
+    (checkout / "a.txt").write_text("two\n")
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    told = provenance.describe_code(run)
+    assert told is not None
+    assert "+print(2)" in (run.path / told["diff"]).read_text()
+    assert "+two" in (run.path / told["diff"]).read_text()
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_repository_that_one_stands_in_is_not_asked(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.chdir(checkout)
+    monkeypatch.setenv("GIT_DIR", str(checkout / ".git"))
+    assert provenance.describe_code(RunDirectory(tmp_path)) is None
+
+
 def test_without_a_checkout_or_git_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 """Trials in a journal on the disk: several workers, dead ones, ends of every kind, pruning."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -238,3 +239,71 @@ def test_what_optuna_does_not_know_is_refused(tmp_path: Path, settings: dict, li
 def test_every_pruner_is_made() -> None:
     for name in PRUNERS.values():
         assert hasattr(optuna.pruners, name)
+
+
+def lines(journal: Path, change: Callable[[dict], dict | None]) -> None:
+    """Rewrite a journal entry by entry."""
+    entries = [change(json.loads(line)) for line in journal.read_text().splitlines()]
+    journal.write_text("".join(json.dumps(entry) + "\n" for entry in entries if entry is not None))
+
+
+EVIL = "energy.activation._target_=os.system"
+
+
+def test_what_a_journal_says_of_overrides_is_not_read(tmp_path: Path) -> None:
+    search = search_in(tmp_path)
+    search.worker = "worker-elsewhere-1"  # it is dead
+    with search:
+        first = search.next()
+
+    def change(entry: dict) -> dict:
+        noted = entry.get("user_attr", {})
+        return entry | ({"user_attr": {"overrides": [*noted["overrides"], EVIL]}} if "overrides" in noted else {})
+
+    lines(tmp_path / "journal.log", change)
+    assert EVIL in (tmp_path / "journal.log").read_text()
+    with search_in(tmp_path) as search:
+        assert search.next() == first  # rebuilt from the space
+
+
+OTHERS: dict[str, Callable[[dict], dict | None]] = {  # SET_TRIAL_PARAM is 5, CREATE_TRIAL 4, SET_TRIAL_USER_ATTR 8
+    "a value outside of the space": lambda e: e | ({"param_value_internal": 7.0} if e["op_code"] == 5 else {}),
+    "a value that is no number": lambda e: e | ({"param_value_internal": "7"} if e["op_code"] == 5 else {}),
+    "another key": lambda e: e | ({"param_name": EVIL} if e["op_code"] == 5 else {}),
+    "no distribution": lambda e: e | ({"distribution": "{}"} if e["op_code"] == 5 else {}),
+    "attempts as text": lambda e: e | ({"user_attr": {"attempts": "1"}} if "attempts" in str(e) else {}),
+    "a worker as a list": lambda e: e | ({"user_attr": {"worker": [1]}} if "worker" in e.get("user_attr", {}) else {}),
+    "a proposal of another": lambda e: (
+        e | {"system_attrs": {"fixed_params": {"a": 8}}, "state": 4} if e["op_code"] == 4 else e if e["op_code"] == 0
+        else None
+    ),
+    "other directions": lambda e: e | ({"directions": [2]} if e["op_code"] == 0 else {}),
+    "two directions": lambda e: e | ({"directions": [1, 1]} if e["op_code"] == 0 else {}),
+    "no directions": lambda e: {k: v for k, v in e.items() if k != "directions"},
+    "no operation": lambda e: e | {"op_code": "x"},
+    "a number alone": lambda e: 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_journal_of_another_search_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    with search_in(tmp_path) as search:
+        search.next()
+    lines(tmp_path / "journal.log", OTHERS[name])
+    before = (tmp_path / "journal.log").read_bytes()
+    with pytest.raises(UserError) as error:
+        search_in(tmp_path)
+    assert str(error.value).startswith(f"sweep: {tmp_path}/journal.log is no journal of this search (")
+    assert "\n" not in str(error.value)
+    assert (tmp_path / "journal.log").read_bytes() == before
+
+
+def test_the_name_of_a_worker_leads_nowhere(tmp_path: Path) -> None:
+    """A lock is emptied by who looks at it."""
+    (tmp_path / "poetry.lock").write_text("mine\n")
+    sweep = SweepDirectory(tmp_path / "s")
+    (tmp_path / "s" / ".locks").mkdir(parents=True)
+    assert not sweep.is_locked("../../poetry")
+    with pytest.raises(ValueError, match="no name of a lock"):
+        sweep.lock("../../poetry")
+    assert (tmp_path / "poetry.lock").read_text() == "mine\n"
