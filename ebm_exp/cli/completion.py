@@ -116,7 +116,7 @@ def _compose(line: CommandLine) -> dict[str, Any]:
     choices = [each for each in line.overrides if each.group in GROUPS and not each.deletes and len(each.values) == 1]
     try:
         config: Any = OmegaConf.to_container(compose(start.primary, map(str, choices), line.config_dirs))
-    except HydraException:
+    except (HydraException, UserError):
         return {}
     return config  # type: ignore[no-any-return]
 

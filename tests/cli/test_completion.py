@@ -88,6 +88,9 @@ def test_runs(trained: Path, tmp_path: Path) -> None:
 def test_keys_of_a_run(trained: Path) -> None:
     assert offered(f"run={trained} mode=compose mode.operation=m", "sample") == ["mode.operation=mixture"]
     assert offered(f"run={trained} energy.widths", "sample") == ["energy.widths="]
+    assert offered(f"run=[{trained},{trained}/nowhere] energy.widths", "evaluate") == []
+    assert offered(f"run=[{trained},{trained}] energy.widths", "evaluate") == ["energy.widths="]
+    assert offered("top", "evaluate") == ["top="]
     assert "start=data" in offered("start=", "sample")
     assert offered("weights=", "sample") == ["weights=ema", "weights=online"]
 
