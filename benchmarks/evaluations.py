@@ -56,7 +56,8 @@ def _kept(call: dict[str, Any]) -> dict[str, Any]:
         "versions",
     )
     code = (call.get("code") or {}).get("commit")
-    return {name: call[name] for name in names} | {"command": _plain(call["command"]), "commit": code}
+    kept = {name: call[name] for name in names} | {"command": _plain(call["command"]), "commit": code}
+    return kept | ({"failed": sorted(call["failed"])} if call.get("failed") else {})
 
 
 def _plain(command: str) -> str:
@@ -89,6 +90,7 @@ def told(title: str, entries: list[dict[str, Any]]) -> str:
     for name in dict.fromkeys(score["call"] for score in first["scores"].values()):
         call = calls[name]
         how = f"{call['samples']}; {call['weights']} weights, seed {call['seed']}, {call['precision']}"
+        how += f"; {', '.join(call['failed'])} failed" if "failed" in call else ""
         lines += [f"`{call['command']}`: {how}.", ""]
     protocols = {score["evaluator"]: score["protocol"] for score in first["scores"].values()}
     lines += ["; ".join(f"*{name}*: {protocol}" for name, protocol in protocols.items()) + ".", ""]

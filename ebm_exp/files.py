@@ -1,5 +1,6 @@
 """Files that are whole or absent, and written through no link."""
 
+import contextlib
 import errno
 import json
 import os
@@ -7,7 +8,6 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,33 +17,53 @@ LARGEST = 2**24  # bytes of a record that is read whole
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
-@contextmanager
-def replacing(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
-    """Write a file beside ``path``, under a name that nobody can foresee, then put it in its place.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Write a file beside ``path``, under a name that nobody can foresee, then put it in its place: the one way to
+    write a file.
 
-    On an exception what was there stays.
+    On an exception what was there stays, and so it does when the process or the machine dies on the way: content and
+    name are forced to the disk. What writes to a path alone may be given that of the file, its ``name``.
 
     Args:
         path: the target, in a folder that is there. A link there is replaced, not followed.
-        sync: force the content to the disk first, so that a machine that dies leaves the old file or the whole new one.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        with os.fdopen(fd, "wb") as file:
+        with open(os.fspath(temporary), "xb") as file:
             yield file
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the names in a folder to the disk: without it a machine that dies forgets what was renamed.
+
+    The content is there already: a system that lets nobody do this costs no more than that.
+    """
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def replace_text(path: Path, text: str) -> None:
     """Replace a file by a text in UTF-8."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def sync(path: Path) -> None:
+    """Force to the disk what was appended to a file; nothing where there is none."""
+    if path.is_file():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -58,7 +78,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened(path: Path, largest: int = LARGEST, follow: bool = False) -> Iterator[BinaryIO]:
     """Open a file to read that may come from anywhere.
 

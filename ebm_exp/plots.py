@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.files import replacing
 from ebm_exp.logger.base import Histogram
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
@@ -74,13 +76,9 @@ def sample_panels(path: Path, panels: dict[str, Batch], domain: Domain) -> None:
 def sample_grid(path: Path, x: Batch, domain: Domain) -> None:
     """One grid of up to 256 images, or a scatter plot of points in the plane."""
     if domain.event_shape == (2,):
-        figure = _figure(5, 5)
-        _scatter(figure.add_subplot(), x, domain)
-        _write(figure, path)
+        _save(_scatter_image(x, domain, 5), path)
     elif len(domain.event_shape) == 3:
-        from PIL import Image
-
-        Image.fromarray(mosaic(x, domain, 256)).save(path)
+        _save(Image.fromarray(mosaic(x, domain, 256)), path)
     else:
         sample_panels(path, {"samples": x}, domain)
 
@@ -204,8 +202,6 @@ def chain_gif(path: Path, frames: Tensor, domain: Domain, ms_per_frame: int = 80
 
     Of more than 60 frames, 60 evenly spread ones are shown, first and last among them.
     """
-    from PIL import Image
-
     if len(frames) > _MAX_FRAMES:
         frames = frames[np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int)]
     if len(domain.event_shape) == 3:
@@ -214,11 +210,12 @@ def chain_gif(path: Path, frames: Tensor, domain: Domain, ms_per_frame: int = 80
         images = [_scatter_image(x, domain) for x in frames]
     palette = [image.convert("P", palette=Image.Palette.ADAPTIVE) for image in images]
     durations = [ms_per_frame] * (len(palette) - 1) + [1000]
-    palette[0].save(path, save_all=True, append_images=palette[1:], duration=durations, loop=0)
+    with replacing(path) as file:
+        palette[0].save(file, "GIF", save_all=True, append_images=palette[1:], duration=durations, loop=0)
 
 
-def _scatter_image(x: Batch, domain: Domain) -> Any:
-    figure = _figure(4, 4)
+def _scatter_image(x: Batch, domain: Domain, inches: float = 4) -> Any:
+    figure = _figure(inches, inches)
     _scatter(figure.add_subplot(), x, domain)
     return _drawn(figure)
 
@@ -239,12 +236,15 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _write(figure: Any, path: Path) -> None:
-    _drawn(figure).save(path)
+    _save(_drawn(figure), path)
+
+
+def _save(image: Any, path: Path) -> None:
+    with replacing(path) as file:
+        image.save(file, "PNG")
 
 
 def _drawn(figure: Any) -> Any:
     """The figure as an image; ``savefig`` would draw it twice."""
-    from PIL import Image
-
     figure.canvas.draw()
     return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())

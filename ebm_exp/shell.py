@@ -4,7 +4,7 @@ import itertools
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
@@ -18,6 +18,11 @@ def override(key: str, value: str | Path) -> str:
         return f"{key}={text}"
     argument = f"{key}={quoted(text)}"
     return shlex.quote(argument) if re.search(r'["$`!\\]', argument) else f'"{argument}"'
+
+
+def override_list(key: str, values: Iterable[str]) -> str:
+    """``'key=[a,b]'`` as bash and Hydra can read it."""
+    return shlex.quote(f"{key}=[{','.join(v if _PLAIN.fullmatch(v) else quoted(v) for v in values)}]")
 
 
 def quoted(text: str) -> str:

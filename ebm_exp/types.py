@@ -15,6 +15,7 @@ Labels = Int[Tensor, " batch"]
 EnergyFn = Callable[[Tensor], Tensor]  # Batch -> PerSample, every context bound
 Transform = Callable[[Tensor, Generator, str], Tensor]  # Batch -> Batch, its numbers named by generator and purpose
 
+Name = str | int | float | bool | None  # as YAML reads it: what is called 1e3 or true comes as a number or a boolean
 Finite = Annotated[float, AllowInfNan(False)]
 Positive = Annotated[float, Gt(0), AllowInfNan(False)]
 NonNegative = Annotated[float, Ge(0), AllowInfNan(False)]

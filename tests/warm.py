@@ -152,6 +152,25 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     return str(script)
 
 
+_BESIDE = """
+import os, pathlib, sys, time
+if os.fork() == 0:
+    for number, name in ((1, "other"), (2, "errors")):
+        os.dup2(os.open(f"{HERE}/{name}", os.O_WRONLY | os.O_CREAT), number)
+    sys.argv += {MORE}
+    time.sleep({PAUSE})
+else:
+    import atexit
+    atexit.register(lambda: pathlib.Path("{HERE}/code").write_text(str(os.waitstatus_to_exitcode(os.wait()[1]))))
+"""
+
+
+def begins_beside(folder: Path, pause: float, *more: str) -> str:
+    """A ``train.py`` that is started twice: a second time after a pause, with more words; its exit code in ``code``."""
+    first = _BESIDE.replace("{HERE}", str(folder)).replace("{PAUSE}", str(pause)).replace("{MORE}", repr(list(more)))
+    return begins_with(first, folder)
+
+
 def leet_inspect(file: Path) -> str:
     """What ``wandb leet inspect --json`` prints of an offline run."""
     main = Path(importlib.util.find_spec("wandb").origin).parent / "__main__.py"

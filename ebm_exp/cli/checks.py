@@ -5,16 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ebm_exp.cli.line import CommandLine
+from ebm_exp.cli.mends import runs_in
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.keys import COLLECTIONS, GROUPS, is_path
-from ebm_exp.config.run_config import refuse_links
+from ebm_exp.config.no_run import refuse_no_run
 from ebm_exp.config.trust import CONF
-from ebm_exp.shell import override
+from ebm_exp.shell import override_list
 
-_WRITTEN = (  # what a command would follow, or append to, in a folder that somebody prepared
-    *(".hydra", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", ".lock"),
-    *("train.log", "sample.log", "evaluate.log", "metrics.jsonl", "summary.json", "samples", "checkpoints"),
-)
 _NO_CHOICE = (type(None), bool, int, float, list, dict)
 
 
@@ -82,7 +79,7 @@ def refuse_resume_of_several(line: CommandLine) -> None:
         raise UserError(f"attempt: must be next, got {attempt}")
 
 
-def refuse_no_run(line: CommandLine) -> None:
+def refuse_none_named(line: CommandLine) -> None:
     """A run to draw from, or to evaluate, must be named.
 
     Raises:
@@ -90,6 +87,49 @@ def refuse_no_run(line: CommandLine) -> None:
     """
     if line.program != "train" and line.value("run") is None and not line.is_looking:
         raise UserError("run: is required, e.g. run=outputs/digits/2026-11-23_12-00-00")
+
+
+def refuse_sweep_over_runs(line: CommandLine) -> None:
+    """The config of one run is what Hydra starts from: several runs are a list, and no values of a sweep.
+
+    Raises:
+        UserError: with what to type.
+    """
+    for each in line.overrides if line.program != "train" else ():
+        if each.key == "run" and len(each.values) > 1:
+            listed = override_list("run", map(str, each.values))
+            if line.program == "evaluate":
+                raise UserError(f"run: several runs are a list, without -m: {listed}")
+            raise UserError(f"run: sample.py draws from one run; from several as one density by {listed} mode=compose")
+
+
+def refuse_several_without_compose(line: CommandLine) -> None:
+    """Of the modes one draws from several runs; another one would leave all but the first out.
+
+    Raises:
+        UserError: with what to type.
+    """
+    listed = [each for each in line.overrides if each.key == "run" and runs_in(each)]
+    others = {file.stem for file in (CONF / "mode").glob("*.yaml")} - {"compose"}
+    if line.program == "sample" and listed and (line.value("mode") or "grid") in others:
+        raise UserError(f"run: {listed[-1].text} is several; mode=compose draws from them as one density")
+
+
+def refuse_no_other_run(line: CommandLine) -> None:
+    """A run that is read beside the one that a command starts from must be one, before anything is composed.
+
+    Raises:
+        UserError: saying what it is.
+    """
+    for each in line.overrides if not line.is_looking else ():
+        if each.key in ("against", "init_from"):
+            for value in filter(None, each.values):
+                path = Path(str(value)).expanduser()
+                if each.key == "against" or not (path / "checkpoints").is_dir():
+                    refuse_no_run(path, each.key)
+        elif each.key == "run" and line.program == "sample":
+            for other in (runs_in(each) or [])[1:]:
+                refuse_no_run(Path(other).expanduser())
 
 
 def refuse_absent_slurm(line: CommandLine) -> None:
@@ -103,30 +143,14 @@ def refuse_absent_slurm(line: CommandLine) -> None:
         raise UserError(f"hydra/launcher: {launcher} needs srun, which is not here; submitit starts processes instead")
 
 
-def refuse_used_directory(line: CommandLine) -> None:
-    """Hydra writes into its directory before anything else runs: one that holds a run must be known before.
-
-    Raises:
-        UserError: naming the directory.
-    """
-    key = "hydra.run.dir" if line.program == "train" else "output_dir"
-    given = line.value(key)
-    if given is None or line.is_looking or line.value("resume") is not None:
-        return
-    path = Path(given)
-    if not line.trusts:
-        refuse_links(path, key, "run", _WRITTEN)
-    if (path / ".hydra").exists() or (path / "summary.json").exists():
-        holds = "a run already; go on with " + override("resume", given) if line.program == "train" else "files already"
-        raise UserError(f"{key}: {path} holds {holds}")
-
-
 CHECKS: tuple[Callable[[CommandLine], None], ...] = (
     refuse_empty_paths,
     refuse_names_outside,
     refuse_no_choices,
     refuse_resume_of_several,
-    refuse_no_run,
+    refuse_none_named,
+    refuse_sweep_over_runs,
+    refuse_several_without_compose,
+    refuse_no_other_run,
     refuse_absent_slurm,
-    refuse_used_directory,
 )

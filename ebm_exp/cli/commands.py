@@ -8,13 +8,17 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ebm_exp.cli.entry import Launch, run_entry_point
+from ebm_exp.cli.several import refuse_no_evaluator
 
 if TYPE_CHECKING:
     from ebm_exp.config.build import Parts
     from ebm_exp.run.directory import RunDirectory
+    from ebm_exp.run.evaluation import Evaluation
     from ebm_exp.run.loaded import LoadedRun
     from ebm_exp.trainer.experiment import Experiment
     from ebm_exp.trainer.outcome import Outcome
+
+_ASKED = ("mode", "n_samples", "seed", "label", "weights", "checkpoint")  # of sample.py, kept beside what it draws
 
 
 def train() -> None:
@@ -28,8 +32,11 @@ def sample() -> None:
 
 
 def evaluate() -> None:
-    """Evaluate a trained run: ``run=<run directory> [evaluator=[…]] [against=<another run>] [key=value …]``."""
-    run_entry_point(_evaluate, "evaluate")
+    """Evaluate a trained run: ``run=<run directory> [evaluator=[…]] [against=<another run>] [key=value …]``.
+
+    ``run=[A,B]``, a sweep's folder and ``'run=outputs/digits/*'`` are several.
+    """
+    run_entry_point(_evaluate, "evaluate", _evaluate_run)
 
 
 def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
@@ -39,7 +46,7 @@ def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
     from ebm_exp.run.directory import RunDirectory
 
     directory = RunDirectory(launch.run_dir)
-    with directory.claimed("resume" if config["resume"] else "hydra.run.dir"):
+    with directory.claim("resume" if config["resume"] else "hydra.run.dir"):
         refused = False
         try:
             return _attempts(config, launch, directory)
@@ -85,7 +92,7 @@ def _build(config: dict[str, Any], state: dict[str, Any] | None, launch: Launch)
     from ebm_exp.run.loaded import load_initial_weights
     from ebm_exp.trainer.build import build
 
-    parts, experiment = build(config, state, launch.allowed)
+    parts, experiment = build(config, state, launch.allowed, launch.metric_typed)
     if config["init_from"] and state is None:
         if not config["trust"]:
             refuse_links(config["init_from"], "init_from")
@@ -113,6 +120,7 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
     from ebm_exp.config.errors import UserError
     from ebm_exp.logger.console import count_steps
     from ebm_exp.mode import Request, log_drawn
+    from ebm_exp.mode.draw import draw
     from ebm_exp.run.loaded import load_run
 
     if config["n_steps"] is not None:
@@ -130,7 +138,7 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
         raise UserError(str(error)) from None
     with count_steps() as tell_step:
         request = Request(config["n_samples"], config["seed"], launch.run_dir, config["label"], others, tell_step)
-        drawn = mode(run, request)
+        drawn = draw(mode, run, request, {key: config[key] for key in _ASKED})
     sampling = run.parts["sampling"]
     how = ": ".join(filter(None, (sampling.kernel(), sampling.describe())))
     print(f"{how}, {config['weights']} weights of step {run.step:,}")
@@ -142,16 +150,24 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
 
 
 def _evaluate(config: dict[str, Any], launch: Launch) -> None:
-    """Load what was trained, let every evaluator see it, and keep, say and log what they found."""
-    from ebm_exp.run.evaluation import against, evaluate, log_evaluation, tell
+    """Evaluate one run, and say what was found."""
+    from ebm_exp.run.evaluation import tell
 
+    evaluation = _evaluate_run(config, launch)
+    tell(evaluation)
+    if evaluation.failed:  # what was found is kept
+        sys.exit(1)
+
+
+def _evaluate_run(config: dict[str, Any], launch: Launch) -> "Evaluation":
+    """Load what was trained, let every evaluator see it, and keep and log what they found."""
+    from ebm_exp.run.evaluation import against, evaluate, log_evaluation
+
+    refuse_no_evaluator(config)
     chosen = _choose_weights(config)
     second = against(config["against"], config["trust"], config["device"], **chosen)
     seed = config["run_seed"] if config["seed"] is None else config["seed"]
     run = _open_run(config, launch, needs_data=True, **second)
     evaluation = evaluate(run, run.parts["evaluator"], seed, launch.run_dir, {**chosen, "against": config["against"]})
-    tell(evaluation)
-    for line in log_evaluation(run, evaluation):
-        print(f"dashboard   {line}")
-    if evaluation.failed:  # what was found is kept
-        sys.exit(1)
+    log_evaluation(run, evaluation)
+    return evaluation

@@ -17,12 +17,12 @@ from typing import Any
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.mends import name_start, quote_home, split_runs
 from ebm_exp.cli.saved import Start, find_start
+from ebm_exp.cli.several import find_runs, line_of
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import GROUPS, NESTED
 from ebm_exp.config.override import Override
 from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import CONF
-from ebm_exp.shell import quoted
 
 OPTIONS = {
     **{"--cfg": "job hydra all", "--info": "all config defaults defaults-tree plugins searchpath"},
@@ -100,21 +100,22 @@ def _overrides(begun: Override, line: CommandLine) -> list[str]:
 
 def _compose(line: CommandLine) -> dict[str, Any]:
     """The config by the choices of a command line that is not finished, unresolved; empty where it cannot be made."""
-    from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
+
+    from ebm_exp.config.compose import compose
 
     for mend in (quote_home, split_runs, name_start):
         line = mend(line)
     try:
+        named = find_runs(line)
+        line = line if named is None else line_of(line, named.runs[0])
         start = find_start(line)
     except UserError:
         start = Start(line, line.program)
     choices = [each for each in line.overrides if each.group in GROUPS and not each.deletes and len(each.values) == 1]
-    folders = [f"hydra.searchpath=[{quoted(f'file://{folder}')}]" for folder in line.config_dirs]
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config: Any = OmegaConf.to_container(compose(start.primary, overrides=[*map(str, choices), *folders]))
+        config: Any = OmegaConf.to_container(compose(start.primary, map(str, choices), line.config_dirs))
     except HydraException:
         return {}
     return config  # type: ignore[no-any-return]

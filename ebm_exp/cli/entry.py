@@ -1,10 +1,11 @@
 """The command line: run an entry point under Hydra, with errors a user can read."""
 
+import contextlib
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import Any, NoReturn
 
 from ebm_exp.cli import process
 from ebm_exp.cli.checks import CHECKS
+from ebm_exp.cli.claim import claim, discard
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.mends import MENDS
 from ebm_exp.cli.saved import Start, find_start
+from ebm_exp.cli.several import evaluate_each, find_runs, line_of
 from ebm_exp.config.errors import UserError, out_of_memory
+from ebm_exp.config.no_run import is_sweep
 from ebm_exp.config.trust import ANY, CONF, Allowed
-from ebm_exp.files import disk_problem
-from ebm_exp.run.directory import is_sweep
+from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.shell import remember
 
 _SMALLER = {  # what helps where memory runs out
@@ -46,6 +49,7 @@ class Launch:
         prune: told the step and the scores of each evaluation; True ends the training there.
         allowed: what may be built: anything that its user typed, of a run's config its own kinds alone.
         saved: the config of the run that the command names, as the run has it.
+        metric_typed: the command line says what is optimized.
     """
 
     run_dir: Path
@@ -54,22 +58,25 @@ class Launch:
     prune: Callable[[int, Any], bool] = field(default=lambda step, scores: False)
     allowed: Allowed = ANY
     saved: dict[str, Any] = field(default_factory=dict)
+    metric_typed: bool = False
 
 
 Main = Callable[[dict[str, Any], Launch], Any]
 
 
-def run_entry_point(main: Main, program: str) -> None:
+def run_entry_point(main: Main, program: str, each: Main | None = None) -> None:
     """Compose the config, check it, call ``main(config, launch)``; the exit code is 2 for a user's error, 1 for a bug.
 
     Args:
         main: gets the resolved, validated config as a plain dict.
         program: ``train``, ``sample`` or ``evaluate``.
+        each: what is done with each of several runs; None: the command takes one.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions reach us: Hydra's own report is a page long
     remember(sys.argv[1:])
-    line = CommandLine.read(program, sys.argv[1:])
+    line = typed = CommandLine.read(program, sys.argv[1:])
     process.begin(line.is_looking)
+    claims = ExitStack()
     try:
         if {"-sc", "--shell-completion"} & set(line.options):
             from ebm_exp.cli.completion import answer
@@ -80,19 +87,29 @@ def run_entry_point(main: Main, program: str) -> None:
             check(line)
         for mend in MENDS:
             line = mend(line)
-        start = find_start(line)
+        named = None if each is None else find_runs(line)
+        start = find_start(line if named is None else line_of(line, named.runs[0]))
         if not line.is_looking and not {"hydra.run.dir", "output_dir", "hydra.sweep.dir"} & start.line.keys:
             os.environ["EBM_RUN_STAMP"] = process.claim_stamp()
         import hydra
 
         from ebm_exp.config.compose import install
 
-        install()
-        sys.argv[1:] = start.line.words
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=start.primary)(Task(main, start))()
+        anew = typed.value("resume") == "auto"
+
+        def call(main: Main, start: Start) -> None:
+            install(lambda composed: claims.enter_context(claim(start.line, composed, anew)))
+            sys.argv[1:] = start.line.words
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=start.primary)(Task(main, start))()
+
+        if each is None or named is None or line.is_looking:
+            call(main, start)
+        elif (code := evaluate_each(each, line, named, call)) != 0:
+            sys.exit(code)
     except Exception as error:
         end_if_told(error, line)
         raise
+    claims.close()
     process.end(line.is_looking)
 
 
@@ -146,6 +163,7 @@ class Task:
             group=str(hydra.sweep.dir) if is_multirun else None,
             allowed=self.start.allowed,
             saved=self.start.saved,
+            metric_typed=self.start.line.says("optimized_metric"),
         )
         if is_multirun and is_sweep(hydra.sweep.dir):
             return self._run_job(composed, hydra, launch)
@@ -157,7 +175,7 @@ class Task:
                 where = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"
                 logging.getLogger("ebm_exp").error("%s failed: %s", where, error)
             if isinstance(error, UserError) or type(error).__module__.startswith("omegaconf"):
-                _discard(launch.run_dir)
+                discard(launch.run_dir)
             if not is_multirun:
                 end_if_told(error, self.start.line)  # here, before Hydra writes a line of its own above it
             raise
@@ -166,11 +184,11 @@ class Task:
         return outcome.best["value"] if outcome is not None and outcome.best else None
 
     def _run(self, launch: Launch, notes: Iterable[str], config: dict[str, Any]) -> Any:
-        """Check the config, say what is to be known of it, and carry out the command."""
+        """Check and cast the config, say what is to be known of it, and carry out the command."""
         from ebm_exp.config.device import one_thread, set_deterministic
         from ebm_exp.config.validate import validate
 
-        validate(config, launch.allowed)
+        config = validate(config, launch.allowed, launch.saved)
         for note in notes:
             logging.getLogger(__name__).warning(note)
         if launch.in_sweep:
@@ -181,6 +199,7 @@ class Task:
     def _run_job(self, composed: Any, hydra: Any, launch: Launch) -> Any:
         """One job of our own sweepers, which knows its folder and whether it goes on."""
         from ebm_exp.config.compose import resolve
+        from ebm_exp.config.validate import validate
         from ebm_exp.sweep.directory import SweepDirectory
         from ebm_exp.sweeper import job
 
@@ -190,10 +209,13 @@ class Task:
             from ebm_exp.sweeper.study import Pruner
 
             launch = replace(launch, prune=Pruner(sweep, number))
+        config = resolve(composed)
+        with contextlib.suppress(UserError):  # what is refused is refused in the job, which then says so
+            config = validate(config, launch.allowed)
         return job.run(
             sweep,
             number,
-            resolve(composed),
+            config,
             list(hydra.overrides.task),
             write_hydra=partial(_write_hydra, composed, hydra),
             train=partial(self._run, launch, ()),
@@ -207,10 +229,4 @@ def _write_hydra(composed: Any, hydra: Any, folder: Path) -> None:
     written = {"config": composed, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
     (folder / ".hydra").mkdir(exist_ok=True)
     for name, content in written.items():
-        OmegaConf.save(OmegaConf.create(content), folder / ".hydra" / f"{name}.yaml")
-
-
-def _discard(run_dir: Path) -> None:
-    """Remove a run directory in which nothing was started but what Hydra wrote on the way."""
-    if run_dir.is_dir() and {p.name for p in run_dir.iterdir()} <= {".hydra", ".lock", "train.log", "sample.log"}:
-        shutil.rmtree(run_dir)
+        replace_text(folder / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(content)))

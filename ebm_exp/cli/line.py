@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ebm_exp.config.override import Override, value_in
+from ebm_exp.config.override import Override, key_of, value_in
 from ebm_exp.shell import config_dirs
 
 _WITH_VALUE = {  # options of Hydra
@@ -79,6 +79,10 @@ class CommandLine:
     def has(self, key: str) -> bool:
         """Whether it sets or deletes a key, or chooses of a group."""
         return key in self.keys
+
+    def says(self, key: str) -> bool:
+        """Whether it sets or deletes a key, in the jobs of a sweep too."""
+        return self.has(key) or any(key_of(word) == key for word in self.held)
 
     def value(self, key: str) -> str | None:
         """The last value that a key was given, as text without quotes; None when it was not, or empty, or ``null``."""

@@ -1,5 +1,6 @@
 """What a command line says in its users' words, in Hydra's: functions from one command line to the next."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.config import plain
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.keys import may_change_on_resume
+from ebm_exp.config.keys import kind_of, may_change_on_resume
 from ebm_exp.config.override import Override
 from ebm_exp.config.run_config import refuse_links
 from ebm_exp.run.directory import RunDirectory
@@ -18,24 +19,37 @@ _HOME = re.compile(r"^(~[^',\[\]{}\s]*)$|(?<=[\[,])\s*(~[^',\[\]{}\s]*)")
 
 
 def quote_home(line: CommandLine) -> CommandLine:
-    """``key=~/data`` as Hydra can read it, for a shell that left the ~: Hydra takes a bare one for a deletion."""
+    """``key=~/data`` as Hydra can read it, for a shell that left the ~: Hydra takes a bare one for a deletion.
+
+    Data sets and loggers look for the home themselves, and a config keeps what was typed; of runs and of the folders
+    that a command writes into it is put in here.
+    """
 
     def quote(override: Override) -> list[Override]:
-        text = _HOME.sub(lambda match: f"'{(match[1] or match[2]).strip()}'", override.text or "")
+        is_folder = kind_of(override.key) == "run" or override.key in ("hydra.run.dir", "hydra.sweep.dir", "output_dir")
+        expand = os.path.expanduser if is_folder else str
+        text = _HOME.sub(lambda match: quoted(expand((match[1] or match[2]).strip())), override.text or "")
         return [override if override.text is None else replace(override, text=text)]
 
     return line.mapped(quote)
+
+
+def runs_in(override: Override) -> list[str] | None:
+    """The runs of ``run=[A,B]``; None where it is no list."""
+    text = override.text or ""
+    if not re.fullmatch(r"\[.+\]", text):
+        return None
+    listed = override.value if isinstance(override.value, list) else text[1:-1].split(",")
+    return [str(each).strip() for each in listed]
 
 
 def split_runs(line: CommandLine) -> CommandLine:
     """``run=[A,B]`` is ``run=A others=[B]``: the first run's config is the one that all else is replaced in."""
 
     def split(override: Override) -> list[Override]:
-        text = override.text or ""
-        if line.program == "train" or override.key != "run" or not re.fullmatch(r"\[.+\]", text):
+        if line.program != "sample" or override.key != "run" or (runs := runs_in(override)) is None:
             return [override]
-        listed = override.value if isinstance(override.value, list) else text[1:-1].split(",")
-        first, *others = [quoted(str(each).strip()) for each in listed]
+        first, *others = map(quoted, runs)
         return [replace(override, text=first), Override("", "others", f"[{','.join(others)}]")]
 
     return line.mapped(split)
@@ -70,10 +84,7 @@ def begin_or_go_on(line: CommandLine) -> CommandLine:
     if not line.trusts:
         refuse_links(run, "hydra.run.dir")
     if not directory.checkpoint_steps():
-        if not line.is_looking:
-            with directory.claimed("resume"):
-                directory.clear()
-        return line
+        return line  # what else is there goes once the folder is claimed
     before = {_without_sign(each): each for each in _began_with(directory.path)}
     typed = {_without_sign(each): each for each in line.overrides}
     for ours, others, how in ((typed, before, "without"), (before, typed, "with")):

@@ -15,6 +15,7 @@ from ebm_exp.config.keys import CHANGEABLE, GROUPS, NESTED, may_change_on_resume
 from ebm_exp.config.run_config import RunConfig, read_run_config
 from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import ANY, CONF, Allowed, allowed_by
+from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import override, quoted
 
 
@@ -48,6 +49,10 @@ def find_start(line: CommandLine) -> Start:
     if run is None:
         return Start(line, line.program)
     found = read_run_config(run, line.trusts, key, live=("logger",))
+    which = (line.value("checkpoint") if key == "run" else None) or "latest"
+    directory = RunDirectory(run)
+    if directory.summary_file.is_file() and which in ("latest", "best", "diverged"):
+        directory.find_checkpoint(which, key)  # said before anything is composed or imported
     if key == "resume":
         line, primary = resume_run(line, run, found.values), "resumed_run"
     else:

@@ -15,11 +15,12 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from ebm_exp.config.cast import coerce, explain_value
 from ebm_exp.config.device import choose_device
 from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.signature import arguments, source
 from ebm_exp.config.trust import OURS, Allowed
-from ebm_exp.config.validate import arguments_of, coerce, explain_value, is_node, locate
+from ebm_exp.config.validate import arguments_of, is_node, locate
 from ebm_exp.part import Part
 from ebm_exp.random import Stream, seed_global
 

@@ -6,7 +6,8 @@ does not take; and a key that a file leaves to its constructor's default may be 
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra._internal import hydra as hydra_itself
@@ -21,15 +22,19 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.config.explain import explain
 from ebm_exp.config.keys import GROUPS, SUGGESTED
 from ebm_exp.config.tree import look_up
+from ebm_exp.config.trust import CONF
+from ebm_exp.shell import quoted
 
 
 class Loader(ConfigLoaderImpl):
     """Hydra's loader of configs, with our mends.
 
     Attributes:
+        before_run: told Hydra's part of the config of a single run, or of a sweep as a whole, before Hydra acts on it.
         notes: a line on each key that was left out of the newest config.
     """
 
+    before_run: Callable[[DictConfig], None] = staticmethod(lambda hydra: None)
     notes: tuple[str, ...] = ()
     _parsed: list[Override]
     _merged: DictConfig | None = None
@@ -57,6 +62,7 @@ class Loader(ConfigLoaderImpl):
                 if config.hydra.mode is None:
                     config.hydra.mode = run_mode
                     config.hydra.overrides.hydra.append(mode)
+                self.before_run(config.hydra)
                 return config
             self._merged = None
             as_run = run_mode if validate_sweep_overrides else RunMode.RUN
@@ -84,9 +90,26 @@ class Loader(ConfigLoaderImpl):
         return config
 
 
-def install() -> None:
+def install(before_run: Callable[[DictConfig], None]) -> None:
     """Let Hydra use this loader in this process; it offers no way to hand it one."""
+    ours = type("Loader", (Loader,), {"before_run": staticmethod(before_run)})
+    hydra_itself.ConfigLoaderImpl = ours  # type: ignore[misc, assignment]
+
+
+def compose(primary: str, overrides: Iterable[str], folders: Iterable[Path] = ()) -> DictConfig:
+    """A config, without Hydra's part, composed beside what Hydra runs.
+
+    Args:
+        primary: the name of the primary config.
+        overrides: of it.
+        folders: of YAML files beside ``conf/``.
+    """
+    import hydra
+
     hydra_itself.ConfigLoaderImpl = Loader  # type: ignore[misc]
+    searched = [f"hydra.searchpath=[{quoted(f'file://{folder}')}]" for folder in folders]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(primary, overrides=[*overrides, *searched])
 
 
 def resolve(composed: DictConfig) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ebm_exp.config import plain
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import side_effect
+from ebm_exp.config.no_run import refuse_call, refuse_no_run
 from ebm_exp.config.summary import SummaryError, read_summary
 from ebm_exp.config.tree import leaves, look_up
 
@@ -49,6 +50,7 @@ def read_run_config(run: str | Path, trust: bool = False, key: str = "run", live
     Raises:
         UserError: when it is no run directory, or its config is not plain.
     """
+    refuse_no_run(run, key)
     if not trust:
         refuse_links(run, key)
     config = _read(run, key)
@@ -154,8 +156,6 @@ def resolver_at(run: str | Path, key: str) -> str | None:
 def _read(run: str | Path, key: str) -> dict[str, Any]:
     check_format(run, key)
     path = Path(run) / ".hydra" / "config.yaml"
-    if not path.is_file():
-        raise UserError(f"{key}: {run} is not a run directory (it has no .hydra/config.yaml)")
     try:
         config = plain.read(path)
     except (plain.PlainError, OSError) as error:
@@ -164,6 +164,7 @@ def _read(run: str | Path, key: str) -> dict[str, Any]:
         raise UserError(f"{key}: {path} holds no config")
     if "hydra" in config or _holds_defaults(config):  # they speak to Hydra, which composes it
         raise UserError(f"{key}: {path} is not the config of a run (it has a hydra or defaults key)")
+    refuse_call(run, config, key)
     return config
 
 

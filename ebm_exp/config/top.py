@@ -32,7 +32,7 @@ class RunLevel(TopLevel):
 
     run: str = ""
     weights: Literal["ema", "online"] = "ema"
-    checkpoint: Literal["latest", "best"] = "latest"
+    checkpoint: Literal["latest", "best", "diverged"] | NonNegativeInt = "latest"
     output_dir: str = ""
     run_seed: NonNegativeInt = 0
 
@@ -55,6 +55,7 @@ class EvaluateLevel(RunLevel):
 
     seed: NonNegativeInt | None  # type: ignore[assignment]
     against: str | None = None
+    top: PositiveInt | None = None
 
 
 def level(config: Mapping[str, Any]) -> type[TopLevel]:

@@ -1,7 +1,8 @@
-"""Check a whole config against the signatures it will be handed to, before anything is built.
+"""Check a whole config against the signatures it will be handed to, and cast it, before anything is built.
 
 A node is a mapping with ``_target_``; its other keys are arguments of that constructor. The constructor's type hints
-are the schema, ranges included, so there is no second one to keep in step.
+are the schema, ranges included, so there is no second one to keep in step. All that comes afterwards gets the values
+as they were cast: what is trained is what is recorded.
 """
 
 import importlib
@@ -9,15 +10,17 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic import ValidationError
 
+from ebm_exp.config.cast import cast_value, explain_value
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.keys import COLLECTIONS, PARTS, SUGGESTED
 from ebm_exp.config.signature import arguments, source
 from ebm_exp.config.top import level
+from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.part import Part
 
@@ -60,25 +63,18 @@ def _is_part(value: Any) -> bool:
     return is_node(value) and not value.get("_partial_")
 
 
-def coerce(annotation: Any, value: Any) -> Any:
-    """The value as the annotation's type.
-
-    Raises:
-        ValidationError: when it does not fit.
-    """
-    try:
-        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    except (PydanticSchemaGenerationError, PydanticUserError):  # a third party's own kind of hint
-        return value
-    return adapter.validate_python(value)
-
-
-def validate(config: Mapping[str, Any], allowed: Allowed = OURS) -> None:
+def validate(
+    config: Mapping[str, Any], allowed: Allowed = OURS, recorded: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """Check every node and every top-level key of a resolved config.
 
     Args:
         config: resolved.
         allowed: what it may build, checked before anything is imported.
+        recorded: the config as a run has it that is read again: what was a number there once stays one.
+
+    Returns:
+        The same config, each value as the type that it is for.
 
     Raises:
         UserError: with one line per wrong key, three at most.
@@ -86,44 +82,51 @@ def validate(config: Mapping[str, Any], allowed: Allowed = OURS) -> None:
     allowed.check(config)
     errors: list[str] = []
     own = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
-    check_arguments("", level(config), own, errors)
+    cast: dict[str, Any] = dict(config) | check_arguments("", level(config), own, errors, recorded=recorded)
     for key, value in config.items():
         if key in PARTS and not _is_part(value):
             errors.append(f"{key}: must be a part with a _target_, got {value!r:.80}")
         elif key in COLLECTIONS and not (isinstance(value, Mapping) and all(map(_is_part, value.values()))):
             errors.append(f"{key}: must be a mapping of parts with a _target_ each, got {value!r:.80}")
         elif isinstance(value, Mapping):
-            _check(key, value, errors)
+            cast[key] = _check(key, value, errors, recorded)
             if not is_node(value):
                 for name, item in value.items():
                     _check_class(f"{key}.{name}", _kind_of(key), item, errors)
     if errors:
         raise UserError("\n".join(errors[:3]))
+    return cast
 
 
-def _check(path: str, value: Any, errors: list[str]) -> None:
+def _check(path: str, value: Any, errors: list[str], recorded: Mapping[str, Any]) -> Any:
+    """The value, cast; a line is added to the errors for each wrong key in it."""
     if is_node(value):
         try:
             target = locate(path, value["_target_"])
         except UserError as error:
             errors.append(str(error))
-            return
+            return value
         unknown = [k for k in value if str(k).startswith("_") and k not in OWN]
         if unknown:
             errors.append(f"{path}.{unknown[0]}: is not supported; choose from {', '.join(sorted(OWN))}")
-            return
-        check_arguments(path + ".", target, arguments_of(path, value, target), errors, bool(value.get("_partial_")))
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            _check(f"{path}.{key}", item, errors)
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            _check(f"{path}[{i}]", item, errors)
+            return value
+        given, partial = arguments_of(path, value, target), bool(value.get("_partial_"))
+        return dict(value) | check_arguments(path + ".", target, given, errors, partial, recorded)
+    if isinstance(value, Mapping):
+        return {key: _check(f"{path}.{key}", item, errors, recorded) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_check(f"{path}[{i}]", item, errors, recorded) for i, item in enumerate(value)]
+    return value
 
 
 def check_arguments(
-    prefix: str, target: Callable[..., Any], given: Mapping[str, Any], errors: list[str], partial: bool = False
-) -> None:
+    prefix: str,
+    target: Callable[..., Any],
+    given: Mapping[str, Any],
+    errors: list[str],
+    partial: bool = False,
+    recorded: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Check what a constructor is given, a line for each wrong key.
 
     Args:
@@ -132,31 +135,48 @@ def check_arguments(
         given: its arguments.
         errors: takes the lines.
         partial: arguments may be missing.
+        recorded: see ``validate``.
+
+    Returns:
+        The arguments as the types that they are for; what is wrong stays as it is.
     """
     parameters = arguments(target)
     open_ended = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
     named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     settable = {name for name, parameter in named.items() if source(name, parameter) is None}
     handed = GIVEN.get(prefix.removesuffix("."), set())
+    cast = dict(given)
+
+    def take(path: str, annotation: Any, value: Any) -> Any:
+        try:
+            return cast_value(annotation, value, look_up(recorded, path))
+        except ValidationError as error:
+            errors.append(explain_value(path, value, error))
+            return value
+
     for key, value in given.items():
-        parameter = named.get(key, open_ended)
+        path, parameter = prefix + key, named.get(key, open_ended)
         if parameter is None:
-            errors.append(f"{prefix}{key}: unknown key; {nearest(key, settable)}")
-        elif (
-            is_node(value) or isinstance(value, Mapping) or (isinstance(value, list) and any(is_node(v) for v in value))
-        ):
-            _check(prefix + key, value, errors)
-            _check_class(prefix + key, parameter.annotation, value, errors)
+            errors.append(f"{path}: unknown key; {nearest(key, settable)}")
+        elif isinstance(value, Mapping) and (kind := _kind_of_values(parameter.annotation)) is not None:
+            cast[key] = {name: take(f"{path}.{name}", kind, item) for name, item in value.items()}
+        elif isinstance(value, Mapping) or (isinstance(value, list) and any(is_node(v) for v in value)):
+            cast[key] = _check(path, value, errors, recorded)
+            _check_class(path, parameter.annotation, value, errors)
         elif parameter is open_ended:
-            errors.append(f"{prefix}{key}: must be a part with a _target_, got {value!r}")
+            errors.append(f"{path}: must be a part with a _target_, got {value!r}")
         else:
-            try:
-                coerce(parameter.annotation, value)
-            except ValidationError as error:
-                errors.append(explain_value(prefix + key, value, error))
+            cast[key] = take(path, parameter.annotation, value)
     for key in settable - set(given) - handed:
         if named[key].default is inspect.Parameter.empty and not partial:
             errors.append(f"{prefix}{key}: is required")
+    return cast
+
+
+def _kind_of_values(annotation: Any) -> Any:
+    """What the values of a mapping are for, where they are no parts; None for any other annotation."""
+    kind = typing.get_args(annotation)[1] if typing.get_origin(annotation) is dict else None
+    return None if inspect.isclass(kind) and issubclass(kind, Part) else kind
 
 
 def _kind_of(part: str) -> Any:
@@ -201,30 +221,3 @@ def _check_class(path: str, annotation: Any, value: Any, errors: list[str]) -> N
     if not issubclass(target, annotation):
         article = "an" if annotation.__name__[0] in "AEIOU" else "a"
         errors.append(f"{path}._target_: must be {article} {annotation.__name__}, {value['_target_']} is not")
-
-
-def explain_value(path: str, value: Any, error: ValidationError) -> str:
-    """What is wrong with a value, in one line."""
-    detail = error.errors()[0]
-    context = detail.get("ctx", {})
-    where = path + "".join(f"[{part}]" for part in detail["loc"] if isinstance(part, int))
-    rules = {
-        "greater_than": "must be > {gt:g}",
-        "greater_than_equal": "must be ≥ {ge:g}",
-        "less_than": "must be < {lt:g}",
-        "less_than_equal": "must be ≤ {le:g}",
-        "literal_error": "must be one of {expected}",
-        "float_parsing": "must be a number",
-        "float_type": "must be a number",
-        "finite_number": "must be a finite number",
-        "int_parsing": "must be a whole number",
-        "int_from_float": "must be a whole number",
-        "int_type": "must be a whole number",
-        "bool_parsing": "must be true or false",
-        "bool_type": "must be true or false",
-        "string_type": "must be text",
-        "tuple_type": "must be a list",
-    }
-    rule = rules.get(detail["type"])
-    said = rule.format(**context) if rule else detail["msg"][0].lower() + detail["msg"][1:]
-    return f"{where}: {said}, got {value!r}" if value is not None else f"{where}: {said}, got null"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ebm_exp import memory
 from ebm_exp.dataset.files import FORMATS, shown
+from ebm_exp.files import replacing
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -40,8 +41,7 @@ def decoded(
 ) -> Tensor:
     """All images ``[n, C, size, size]``, uint8, as a copy-on-write map of the cache file.
 
-    The cache is named by paths, sizes and times of the files, so a change decodes anew. It is written under another
-    name first: a decoding that is stopped leaves nothing that would be read.
+    The cache is named by paths, sizes and times of the files, so a change decodes anew.
 
     Sixteen bits are scaled to eight (÷ 257); what is transparent shows the background, whatever colour lies under it.
 
@@ -70,7 +70,6 @@ def decoded(
     if (kept := _read_cached(path, len(files))) is None:
         _LOG.info("decoding %s images, once, into %s", f"{len(files):,}", shown(path))
         cache_dir.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         chosen = channels or ("grey" if all(_is_grey(file) for file in files) else "rgb")
         free = shutil.disk_usage(cache_dir).free
         takes = len(files) * size * size * (1 if chosen == "grey" else 3)
@@ -79,11 +78,8 @@ def decoded(
                 f"size: {len(files):,} images of {size:,}×{size:,} take {memory.format_bytes(takes)} in "
                 f"{shown(cache_dir)}, {memory.format_bytes(free)} are free there"
             )
-        try:
-            _decode_all(files, size, chosen, crop, background, temporary, n_workers)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as cache:
+            _decode_all(files, size, chosen, crop, background, Path(cache.name), n_workers)
         kept = np.load(path, mmap_mode="c")
     return torch.from_numpy(kept)
 

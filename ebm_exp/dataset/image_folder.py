@@ -14,7 +14,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import EXTENSIONS, children, given_path, images_below, images_of, shown
 from ebm_exp.dataset.subset import choose_classes, subset
 from ebm_exp.random import generator
-from ebm_exp.types import NonNegative, PositiveInt, Probability, Provided
+from ebm_exp.types import Name, NonNegative, PositiveInt, Probability, Provided
 
 _LOG = logging.getLogger(__name__)
 _TRAIN = ("train", "training")
@@ -60,7 +60,7 @@ class ImageFolder(Dataset):
         test_share: Probability = 0.1,
         value_range: tuple[float, float] = (-1.0, 1.0),
         noise_std: NonNegative = 0.0,
-        classes: tuple[int | str, ...] | None = None,
+        classes: tuple[Name, ...] | None = None,
         n_train: PositiveInt | None = None,
         n_test: PositiveInt | None = None,
         n_workers: PositiveInt | None = None,

@@ -5,24 +5,29 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ebm_exp.dataset.names import find
 from ebm_exp.random import generator
+from ebm_exp.types import Name
 
 
-def choose_classes(classes: Sequence[str | int] | None, names: Sequence[str]) -> list[int] | None:
+def choose_classes(classes: Sequence[Name] | None, names: Sequence[str]) -> list[int] | None:
     """The labels of classes given by name or number, in their order; None for all.
 
     Raises:
-        ValueError: when there is no such class, naming those there are.
+        ValueError: when there is no such class, naming those there are, or one could be several.
     """
     if classes is None:
         return None
     if not names:
         raise ValueError("classes: this data set has no labels")
-    chosen = [names.index(str(c)) if str(c) in names else c for c in classes]
-    wrong = [c for c in chosen if not (isinstance(c, int) and 0 <= c < len(names))]
-    if wrong or not chosen or len(set(chosen)) < len(chosen):
+    try:
+        found = [find(each, names) for each in classes]
+    except ValueError as error:
+        raise ValueError(f"classes: {error}; which one, quotes say: classes=['…']") from None
+    chosen = [k for k in found if k is not None]
+    if len(chosen) < len(found) or not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"classes: must be different ones of {', '.join(names)}, got {list(classes)}")
-    return [int(c) for c in chosen]
+    return chosen
 
 
 def subset(

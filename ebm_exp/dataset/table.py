@@ -10,9 +10,10 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.cells import Cells, is_number, read_cells
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_path, shown
+from ebm_exp.dataset.names import find
 from ebm_exp.dataset.subset import choose_classes, subset
 from ebm_exp.random import generator
-from ebm_exp.types import NonNegative, PositiveInt, Probability, Provided
+from ebm_exp.types import Name, NonNegative, PositiveInt, Probability, Provided
 
 _LOG = logging.getLogger(__name__)
 _ROOM = 1.25  # the domain's half width, in units of the farthest value
@@ -47,12 +48,12 @@ class Table(Dataset):
         name: str,
         device: Provided[torch.device],
         path: str,
-        label_column: int | str | None = None,
-        columns: tuple[int | str, ...] | None = None,
+        label_column: Name = None,
+        columns: tuple[Name, ...] | None = None,
         header: bool | None = None,
         test_share: Probability = 0.1,
         noise_std: NonNegative = 0.2,
-        classes: tuple[int | str, ...] | None = None,
+        classes: tuple[Name, ...] | None = None,
         n_train: PositiveInt | None = None,
         n_test: PositiveInt | None = None,
     ) -> None:
@@ -110,17 +111,18 @@ class Table(Dataset):
                 raise ValueError(f"path: column {name} is constant over the training rows; leave it out by columns=[…]")
 
 
-def _position(key: str, column: int | str, names: list[str]) -> int:
-    if names.count(str(column)) == 1:
-        return names.index(str(column))
-    if isinstance(column, int) and -len(names) <= column < len(names):
-        return column % len(names)
-    several = f"; {column} is the name of several" if str(column) in names else ""
+def _position(key: str, column: Name, names: list[str]) -> int:
+    several = ""
+    try:
+        if (found := find(column, names, from_the_end=True)) is not None:
+            return found
+    except ValueError as error:
+        several = f"; {error}"
     listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
     raise ValueError(f"{key}: must be one of {listed}, or a number from 0 to {len(names) - 1}, got {column}{several}")
 
 
-def _choose(columns: tuple[int | str, ...] | None, label: int | None, names: list[str]) -> list[int]:
+def _choose(columns: tuple[Name, ...] | None, label: int | None, names: list[str]) -> list[int]:
     if columns is None:
         chosen = [k for k in range(len(names)) if k != label]
         if not chosen:

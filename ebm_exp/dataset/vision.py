@@ -18,7 +18,7 @@ from ebm_exp.dataset.decode import decoded
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_path, shown
 from ebm_exp.dataset.subset import choose_classes, subset
-from ebm_exp.types import NonNegative, PositiveInt, Provided
+from ebm_exp.types import Name, NonNegative, PositiveInt, Provided
 
 Source = Literal["MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN", "CelebA"]
 _IDX = {
@@ -61,7 +61,7 @@ class Vision(Dataset):
         download: bool = True,
         value_range: tuple[float, float] = (-1.0, 1.0),
         noise_std: NonNegative = 0.0,
-        classes: tuple[int | str, ...] | None = None,
+        classes: tuple[Name, ...] | None = None,
         n_train: PositiveInt | None = None,
         n_test: PositiveInt | None = None,
         size: PositiveInt = 64,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.files import replacing
 from ebm_exp.logger import Files, Logger, Picture
 from ebm_exp.logger.base import Value
 from ebm_exp.metrics import SAMPLES
@@ -128,7 +129,8 @@ def save(folder: Path, samples: Points, energy: PerSample, **more: np.ndarray) -
     if samples.y is not None:
         arrays["y"] = samples.y.cpu().numpy()
     path = folder / "samples.npz"
-    np.savez(path, allow_pickle=False, **(arrays | more))
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **(arrays | more))
     return path
 
 

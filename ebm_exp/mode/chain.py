@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebm_exp.files import replace_text
 from ebm_exp.mode.base import Drawn, Mode, Request, moving_of, save, thin
 from ebm_exp.plots import chain_gif, energy_trace
 from ebm_exp.run.loaded import LoadedRun
@@ -56,6 +57,6 @@ class Chain(Mode):
         film, image, report = folder / "chain.gif", folder / "energy.png", folder / "diagnostics.json"
         chain_gif(film, torch.stack(frames), domain)
         energy_trace(image, trace)
-        report.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        replace_text(report, json.dumps(numbers, indent=2) + "\n")
         saved = save(folder, samples, run.energies(samples), energy_trace=trace.float().cpu().numpy())
         return Drawn({"chain": film, "energy": image, "samples": saved, "diagnostics": report}, numbers)

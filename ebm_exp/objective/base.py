@@ -85,7 +85,8 @@ class Objective(nn.Module, Part, ABC):
     def gather(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> tuple[Any, Any]:
         """What a loss is computed of, tensors in tuples (by default the batch), and what is kept for ``settle``.
 
-        Here chains run, and whatever is remembered from step to step is read.
+        Here chains run, and whatever is remembered from step to step is read; nothing is changed, for a step may be
+        left here.
         """
         return batch, None
 

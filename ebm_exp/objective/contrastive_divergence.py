@@ -137,8 +137,6 @@ class ContrastiveDivergence(Objective):
         target = self.engine.target(energy)
         how = Run(self.temperature, through=self.through, through_chains=self.through_chains)
         chain = self.engine.run(self.sampler, target, start.x, generator, how, y=start.y)
-        if chain.info is not None:
-            self.sampler.learn(chain.info)
         given = Given(batch, Points(chain.x, start.y), self._end(target, chain, start.y))
         return given, Kept(start, chain)
 
@@ -163,6 +161,8 @@ class ContrastiveDivergence(Objective):
     @torch.no_grad()
     def settle(self, kept: Kept, loss: Loss) -> Loss:
         start, chain = kept
+        if chain.info is not None:
+            self.sampler.learn(chain.info)
         metrics = loss.metrics | ({} if chain.info is None else chain.info.metrics()) | self.store(start, chain.x)
         return loss._replace(metrics=metrics, points={**loss.points, "begins": start.x})
 

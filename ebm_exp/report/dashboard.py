@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ebm_exp import metrics
+from ebm_exp.files import replace_text
 from ebm_exp.logger.patience import call, reason
 
 _TIMEOUT = 60  # seconds for the request that saves it
@@ -161,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.json is None:
             print("W&B has no key (`wandb login` stores one), so nothing was saved", file=sys.stderr)
     else:
-        Path(given.json).write_text(as_json(workspace) + "\n", encoding="utf-8")
+        replace_text(Path(given.json), as_json(workspace) + "\n")
     return 0
 
 

@@ -116,6 +116,8 @@ def origin(directory: RunDirectory, step: int | None = None) -> dict[str, Any]:
     steps = directory.checkpoint_steps()
     step = step if step is not None else steps[-1] if steps else None
     file = None if step is None else directory.checkpoint(step)
+    if file is not None and not file.is_file() and (diverged := directory.checkpoints / "diverged.pt").is_file():
+        file = diverged
     return {
         "run": str(directory.path),
         "wandb_id": directory.summary().get("wandb_id"),

@@ -36,11 +36,13 @@ def begin(directory: RunDirectory, changes: Mapping[str, Any], step: int, why: s
     number = int(config.get("attempt") or 0) + 1
     for key, value in (dict(changes) | {"attempt": number}).items():
         set_at(config, key, value)
-    replace_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     summary = directory.summary()
     changed = {key: [before.get(key), value] for key, value in changes.items()}
     entry = {"attempt": number, "step": step, "why": why, "changed": changed}
-    directory.write_summary(summary | {"attempts": [*summary.get("attempts", []), entry]})
+    # First, for what is said here is in force where the config does not say it yet: a kill on the way loses nothing.
+    earlier = [each for each in summary.get("attempts", []) if each["attempt"] < number]
+    directory.write_summary(summary | {"attempts": [*earlier, entry]})
+    replace_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     return number
 
 

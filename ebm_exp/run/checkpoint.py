@@ -1,6 +1,5 @@
 """Checkpoints: files that are either whole or absent, found and pruned by the step in their name."""
 
-import os
 import warnings
 import zipfile
 from collections.abc import Collection, Mapping
@@ -23,14 +22,14 @@ KEYS = tuple(_KINDS)
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Write a checkpoint so that ``path`` never holds half of one, whenever the process or the machine dies.
 
-    Written beside the target, forced to the disk, then renamed over it. On an exception an older file stays as it was.
+    On an exception an older file stays as it was.
 
     Args:
         path: the target; its folder is made when it is missing.
         state: plain containers, numbers, texts and tensors: what ``torch.load(weights_only=True)`` takes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, sync=True) as file:
+    with replacing(path) as file:
         content = _Written(file)
         try:
             torch.save(dict(state), content)  # type: ignore[arg-type]  # torch only writes
@@ -38,12 +37,6 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
             if content.error is not None:  # torch says "unexpected pos" of a full disk
                 raise content.error from None
             raise
-    if os.name == "posix":  # the rename itself must reach the disk too
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class _Written:
@@ -86,7 +79,7 @@ def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = 
 
 
 def read_state(
-    directory: RunDirectory, which: Literal["latest", "best"] | int = "latest", key: str = "run"
+    directory: RunDirectory, which: Literal["latest", "best", "diverged"] | int = "latest", key: str = "run"
 ) -> dict[str, Any]:
     """A checkpoint's content, on the CPU; a number is its step.
 
@@ -94,29 +87,26 @@ def read_state(
 
     Args:
         directory: the run.
-        which: which checkpoint.
+        which: see ``RunDirectory.find_checkpoint``.
         key: the command-line key that gave the directory, for the message.
 
     Raises:
         UserError: when there is none, it cannot be read, or it is of another format.
     """
     check_format(directory.path, key)
-    path = latest(directory)
-    if which == "best":
-        best = directory.summary().get("best")
-        path = directory.checkpoint(best["step"]) if best else None
-    elif which != "latest":
-        path = directory.checkpoint(which)
-    if path is None and which == "latest" and (there := directory.checkpoint_steps()):
-        raise UserError(f"{key}: {directory.path} has {len(there)} checkpoints, and none of them can be read")
-    if path is None or not path.is_file():
-        raise UserError(f"{key}: {directory.path} has no {which} checkpoint")
+    path = latest(directory) if which == "latest" else None
+    if path is None:
+        if which == "latest" and (there := directory.checkpoint_steps()):
+            raise UserError(f"{key}: {directory.path} has {len(there)} checkpoints, and none of them can be read")
+        path = directory.find_checkpoint(which, key)
     try:
-        state = load(path)
+        state = load(path, ("state",))["state"] if which == "diverged" else load(path)
     except ValueError as error:
         raise UserError(f"{key}: {error}") from None
-    if wrong := [name for name, kind in _KINDS.items() if not isinstance(state[name], kind)]:
-        raise UserError(f"{key}: {path}: {wrong[0]} of the checkpoint is {type(state[wrong[0]]).__name__}")
+    if not isinstance(state, dict):
+        raise UserError(f"{key}: {path}: its state is {type(state).__name__}")
+    if wrong := [name for name, kind in _KINDS.items() if not isinstance(state.get(name), kind)]:
+        raise UserError(f"{key}: {path}: {wrong[0]} of the checkpoint is {type(state.get(wrong[0])).__name__}")
     return state
 
 

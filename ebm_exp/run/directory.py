@@ -3,8 +3,8 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -57,28 +57,25 @@ class RunDirectory:
             go_on = override("resume", self.path)
             raise UserError(f"hydra.run.dir: {self.path} holds a run already; go on with {go_on}") from None
 
-    @contextmanager
-    def claimed(self, key: str) -> Iterator[None]:
-        """Hold the run while it is trained, by one process; what a dead one held is free.
+    def claim(self, key: str) -> AbstractContextManager[Any]:
+        """Hold the run for this process, which may hold it already; what a dead one held is free.
 
         Args:
             key: the command-line key that gave the directory, for the message.
+
+        Returns:
+            The claim, which ends with the context, or with the process.
 
         Raises:
             UserError: naming the process that holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire(blocking=False)
+            return FileLock(self.path.resolve() / ".lock", is_singleton=True).acquire(blocking=False)
         except Timeout:
             said = self.summary()
             known = f"process {said['pid']} on {said['host']}, since {said['started']}" if "started" in said else None
             raise UserError(f"{key}: {self.path} is being trained, by {known or 'a process'}") from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     def clear(self) -> None:
         """Remove what a run left that did not get to a checkpoint, so that it begins anew.
@@ -117,6 +114,32 @@ class RunDirectory:
         """The checkpoint of one step, e.g. ``step_00001000.pt``: names sort as steps do."""
         return self.checkpoints / f"step_{step:08d}.pt"
 
+    def find_checkpoint(self, which: str | int, key: str = "run") -> Path:
+        """The file of a checkpoint, by names alone.
+
+        Args:
+            which: ``latest``, ``best``, ``diverged`` (the step that showed it) or a step.
+            key: the command-line key that gave the directory, for the message.
+
+        Raises:
+            UserError: when there is none; of a run that diverged with what there is.
+        """
+        steps, summary, diverged = self.checkpoint_steps(), self.summary(), self.checkpoints / "diverged.pt"
+        best = summary.get("best")
+        named = {"latest": steps[-1] if steps else None, "best": best.get("step") if isinstance(best, dict) else None}
+        step = named.get(which) if isinstance(which, str) else which
+        path = self.checkpoint(step) if isinstance(step, int) else diverged if which == "diverged" else None
+        if path is not None and path.is_file():
+            return path
+        if isinstance(which, int):
+            has = ", ".join(map(str, steps)) or "none"
+            raise UserError(f"{key}: {self.path} has no checkpoint of step {which}; it has {has}")
+        told = ""
+        if diverged.is_file() and not steps:
+            see = "checkpoint=diverged looks into that step: " if key == "run" else ""
+            told = f"; it diverged at step {summary.get('step', '?')}, before its first; {see}{diverged}"
+        raise UserError(f"{key}: {self.path} has no {which} checkpoint{told}")
+
     def image(self, kind: str, step: int) -> Path:
         """An image of one step, e.g. ``samples/step_00001000.png``."""
         return self.samples / f"{kind}_{step:08d}.png"
@@ -131,8 +154,3 @@ class RunDirectory:
             return []
         found = [(_NAME.fullmatch(path.name), path) for path in self.checkpoints.iterdir()]
         return sorted(int(match[1]) for match, path in found if match and path.is_file())
-
-
-def is_sweep(path: str | Path) -> bool:
-    """Whether a directory is that of a sweep (see ``ebm_exp.sweep.directory``)."""
-    return (Path(path) / "sweep.json").is_file()

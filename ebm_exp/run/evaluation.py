@@ -1,13 +1,15 @@
 """Every evaluator on one trained run: its numbers with what made them, kept in the run as ``evaluation.json``.
 
 The file holds the last value of each score, with its standard error, n, the protocol, and the call that made it: which
-checkpoint and weights, how samples were drawn, temperature, seed, data, versions, command and commit.
+checkpoint and weights, how samples were drawn, temperature, seed, data, versions, command and commit, what was asked
+for and what of it failed. The call's own file says from its beginning what was asked for, and whether it has ended.
 """
 
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from ebm_exp.run.loaded import LoadedRun, load_run
 from ebm_exp.text import number, with_error
 
 NAME = "evaluation.json"
+ARROWS = {"lower": "↓", "higher": "↑"}
 _LIBRARIES = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")
 _LOG = logging.getLogger(__name__)
 
@@ -44,6 +47,10 @@ class Evaluation:
         protocols: by evaluator.
         pictures: by title.
         failed: what an evaluator died of, by evaluator.
+        asked: the evaluators that the call was asked for.
+        state: ``running``, ``finished``, ``failed`` (some evaluator did) or ``stopped``. A call that was killed says
+            ``running`` for ever.
+        dashboard: where to look.
     """
 
     folder: Path
@@ -52,10 +59,32 @@ class Evaluation:
     protocols: dict[str, str] = field(default_factory=dict)
     pictures: dict[str, Path] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    state: str = "running"
+    dashboard: list[str] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
         """What the call's own ``evaluation.json`` says."""
-        return {"made": self.made, "protocols": self.protocols, "scores": self.scores, "failed": self.failed}
+        said = {"state": self.state, "asked": self.asked, "made": self.made, "protocols": self.protocols}
+        return said | {"scores": self.scores, "failed": self.failed}
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Say in the file that the call goes on, and at its end how it ended."""
+        self.write()
+        try:
+            yield
+        except BaseException:  # Ctrl-C: an evaluator's own errors are kept
+            self.state = "stopped"
+            raise
+        else:
+            self.state = "failed" if self.failed else "finished"
+        finally:
+            self.write()
+
+    def write(self) -> None:
+        """Replace the call's own ``evaluation.json`` as a whole."""
+        write_json(self.folder / NAME, self.record())
 
     def draw(self, name: str, evaluator: Evaluator, model: Model, domain: Domain) -> None:
         """Draw the pictures that an evaluator has of a model, beside the call's other files."""
@@ -94,19 +123,26 @@ def evaluate(
         chosen: settings of the call that belong to its protocol.
 
     Raises:
-        UserError: when there is no evaluator.
+        UserError: when all of them fail.
     """
-    if not evaluators:
-        raise UserError("evaluator: none is chosen; for example evaluator=[frechet,mmd]")
-    evaluation = Evaluation(folder, _made(run, seed, folder, chosen))
+    evaluation = Evaluation(folder, _made(run, seed, folder, chosen), asked=list(evaluators))
     n = max(each.n_samples for each in evaluators.values())
     model = Model(run.energy, run.parts["sampling"], Stream(seed), n)
+    with evaluation.recorded():
+        _let_each_see(model, run.parts["dataset"].domain, evaluators, evaluation)
+    if len(evaluation.failed) == len(evaluators):
+        raise UserError("\n".join(f"evaluator.{name}: {reason}" for name, reason in evaluation.failed.items()))
+    _keep_in_run(run.path / NAME, evaluation)
+    return evaluation
+
+
+def _let_each_see(model: Model, domain: Domain, evaluators: Mapping[str, Evaluator], evaluation: Evaluation) -> None:
     for name, evaluator in evaluators.items():
         began = time.perf_counter()
         print(f"{name:<20} {evaluator.protocol}", flush=True)
         try:
             found = evaluator(model)
-            evaluation.draw(name, evaluator, model, run.parts["dataset"].domain)
+            evaluation.draw(name, evaluator, model, domain)
         except Exception as error:
             evaluation.failed[name] = f"{type(error).__name__}: {error}"
             is_known = isinstance(error, ValueError | UserError | OSError)
@@ -117,11 +153,7 @@ def evaluate(
                 known = {what: value for what, value in score._asdict().items() if value is not None}
                 evaluation.scores[key] = known | {"evaluator": name}
             evaluation.made["seconds"][name] = round(time.perf_counter() - began, 2)
-        replace_text(folder / NAME, _json(evaluation.record()))
-    _keep_in_run(run.path / NAME, evaluation)
-    if len(evaluation.failed) == len(evaluators):
-        raise UserError("\n".join(f"evaluator.{name}: {reason}" for name, reason in evaluation.failed.items()))
-    return evaluation
+        evaluation.write()
 
 
 def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,15 +192,23 @@ def _keep_in_run(file: Path, evaluation: Evaluation) -> None:
         for name, score in evaluation.scores.items()
     }
     named = {score.get("call") for score in scores.values() if isinstance(score, dict)}
-    calls = {name: made for name, made in calls.items() if name in named} | {call: evaluation.made}
+    asked = {"asked": evaluation.asked, "failed": evaluation.failed}
+    calls = {name: made for name, made in calls.items() if name in named} | {call: evaluation.made | asked}
     try:
-        replace_text(file, _json({"scores": scores, "calls": calls}))
+        write_json(file, {"scores": scores, "calls": calls})
     except OSError as error:
         _LOG.warning("%s; the numbers are in %s alone", disk_problem(error) or error, evaluation.folder / NAME)
 
 
-def _json(content: Any) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+def write_json(file: Path, content: Any) -> None:
+    """Replace a JSON file as a whole."""
+    replace_text(file, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def show_score(score: Mapping[str, Any]) -> str:
+    """A score with its standard error, where it has one."""
+    value, se = score["value"], score.get("se")
+    return number(value) if se is None else with_error(value, se)
 
 
 def tell(evaluation: Evaluation) -> None:
@@ -180,10 +220,8 @@ def tell(evaluation: Evaluation) -> None:
     for title, justify in (("score", "left"), ("value ± s.e.", "right"), ("n", "right"), ("", "left")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for name, score in evaluation.scores.items():
-        value, se, n = score["value"], score.get("se"), score.get("n")
-        better = {"lower": "↓", "higher": "↑"}.get(score.get("better", ""), "")
-        shown = number(value) if se is None else with_error(value, se)
-        table.add_row(name, shown, f"{n:,}" if n else "", better)
+        n = score.get("n")
+        table.add_row(name, show_score(score), f"{n:,}" if n else "", ARROWS.get(score.get("better", ""), ""))
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     console.print(table)
@@ -193,10 +231,12 @@ def tell(evaluation: Evaluation) -> None:
     for name, path in evaluation.pictures.items():
         print(f"{name:<20} {path}")
     print(f"{'kept':<20} {Path(evaluation.made['run']) / NAME}, {evaluation.folder / NAME}")
+    for line in evaluation.dashboard:
+        print(f"dashboard   {line}")
 
 
-def log_evaluation(run: LoadedRun, evaluation: Evaluation) -> list[str]:
-    """Log what was found as a run of type ``evaluate`` in the run's group; returns where to look."""
+def log_evaluation(run: LoadedRun, evaluation: Evaluation) -> None:
+    """Log what was found as a run of type ``evaluate`` in the run's group."""
     logger: Logger = run.parts["logger"]
     logger.start(beside(run.directory, run.config, run.step, evaluation.folder, "evaluate"))
     row: dict[str, Value] = {SCORE(name): score["value"] for name, score in evaluation.scores.items()}
@@ -204,4 +244,4 @@ def log_evaluation(run: LoadedRun, evaluation: Evaluation) -> list[str]:
     logger.log(row | {SCORE(name): Picture(path) for name, path in evaluation.pictures.items()}, run.step)
     logger.summary({PROTOCOL(name): text for name, text in evaluation.protocols.items()})
     logger.finish(int(bool(evaluation.failed)))
-    return logger.hint()
+    evaluation.dashboard = logger.hint()

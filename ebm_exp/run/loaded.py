@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ebm_exp.config.build import Parts
 from ebm_exp.config.device import choose_device
 from ebm_exp.config.errors import UNFIT, UserError, unfit
+from ebm_exp.config.no_run import refuse_no_run
 from ebm_exp.config.run_config import read_run_config
 from ebm_exp.config.trust import ANY, OURS, Allowed, allowed_by
 from ebm_exp.energy import Energy
@@ -34,7 +35,7 @@ class LoadedRun:
         path: the run directory.
         config: the run's resolved config, possibly with replaced parts.
         weights: ``ema`` (averaged) or ``online``.
-        checkpoint: ``latest``, ``best`` or a step that was kept.
+        checkpoint: ``latest``, ``best``, ``diverged`` (the step that showed it) or a step that was kept.
         allowed: what of the config may be built.
         trained_by: the config as the run has it; null: ``config``.
         needs_data: refuse a run whose data set is not there; else its shape and labels are known without.
@@ -54,7 +55,7 @@ class LoadedRun:
         path: str | Path,
         config: dict[str, Any],
         weights: Literal["ema", "online"] = "ema",
-        checkpoint: Literal["latest", "best"] | int = "latest",
+        checkpoint: Literal["latest", "best", "diverged"] | int = "latest",
         allowed: Allowed = OURS,
         trained_by: Mapping[str, Any] | None = None,
         needs_data: bool = False,
@@ -142,10 +143,10 @@ def load_run(
     """
     from ebm_exp.config.validate import validate
 
+    path = Path(path).expanduser()
     allowed = ANY if trust else allowed_by(path, key=key)
     config = read_run_config(path, trust, key).values | {"device": str(choose_device(device))}
-    validate(config, allowed)
-    return LoadedRun(path, config, allowed=allowed, key=key, **choices)
+    return LoadedRun(path, validate(config, allowed, config), allowed=allowed, key=key, **choices)
 
 
 def load_initial_weights(energy: nn.Module, run: str) -> None:
@@ -154,9 +155,10 @@ def load_initial_weights(energy: nn.Module, run: str) -> None:
     Raises:
         UserError: when there is no checkpoint or it does not fit.
     """
-    if not Path(run).is_dir():
-        raise UserError(f"init_from: {run} is not a run directory")
-    averaged: Mapping[str, Any] = read_state(RunDirectory(run), key="init_from")["ema"]["energy"]
+    directory = RunDirectory(run)
+    if not directory.checkpoint_steps():
+        refuse_no_run(run, "init_from")
+    averaged: Mapping[str, Any] = read_state(directory, key="init_from")["ema"]["energy"]
     try:
         energy.load_state_dict(averaged)
     except UNFIT as error:

@@ -16,10 +16,22 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         file.write(json.dumps(plain, allow_nan=False) + "\n")
 
 
-def truncate_after(path: Path, step: int) -> None:
-    """Drop rows of later steps and a torn last line: what a run lost when it was killed after its last checkpoint."""
-    if path.exists():
-        replace_text(path, "".join(line + "\n" for line, row in read_rows(path) if row["step"] <= step))
+def truncate_after(path: Path, step: int, n: int | None = None) -> None:
+    """Drop what a run wrote after its last checkpoint: rows of later steps, and a torn last line.
+
+    Args:
+        path: the file, if it is there.
+        step: of the checkpoint.
+        n: of this step so many rows stay, the first ones; None: all.
+    """
+    if not path.exists():
+        return
+    kept, seen = [], 0
+    for line, row in read_rows(path):
+        seen += row["step"] == step
+        if row["step"] < step or (row["step"] == step and (n is None or seen <= n)):
+            kept.append(line + "\n")
+    replace_text(path, "".join(kept))
 
 
 def read_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:

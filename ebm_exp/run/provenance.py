@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.files import replacing
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import typed
 
@@ -19,10 +20,14 @@ _OFF = {"core.fsmonitor": "false", "core.hooksPath": os.devnull, "core.sshComman
 
 
 def describe(directory: RunDirectory) -> dict[str, Any]:
-    """For summary.json: ``pid``, ``host``, ``started``, ``command`` and ``code``, see ``describe_code``."""
+    """For summary.json: ``describe_process``, and ``code``, see ``describe_code``."""
+    return describe_process() | {"code": describe_code(directory)}
+
+
+def describe_process() -> dict[str, Any]:
+    """``pid``, ``host``, ``started`` and ``command`` of this process."""
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    process = {"pid": os.getpid(), "host": socket.gethostname(), "started": started, "command": shlex.join(typed())}
-    return process | {"code": describe_code(directory)}
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": started, "command": shlex.join(typed())}
 
 
 def describe_code(directory: RunDirectory) -> dict[str, Any] | None:
@@ -54,7 +59,8 @@ def _keep(directory: RunDirectory, diff: bytes) -> str:
         return f"{len(diff):,} bytes, not kept"
     file = directory.diff(hashlib.sha256(diff).hexdigest()[:12])
     try:
-        file.write_bytes(diff)
+        with replacing(file) as kept:
+            kept.write(diff)
     except OSError as error:  # no reason not to train
         return f"{len(diff):,} bytes, not kept ({error.strerror})"
     return file.name

@@ -1,7 +1,7 @@
 """summary.json of a run in training: what it is, where it stands, and how it ended."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ebm_exp.guard.rule import Symptom
@@ -28,19 +28,32 @@ class Summary:
         self.metrics: dict[str, float] = self.before.get("metrics", {})
         self.symptoms: list[dict[str, Any]] = list(self.before.get("symptoms", []))
         self._facts: dict[str, Any] = {}
+        self._where: dict[str, Any] = {}
 
-    def begin(self, facts: Mapping[str, Any], step: int) -> None:
-        """Say that the run is in training, from a step on, and what it is."""
-        self._facts = dict(facts)
-        self._directory.write_summary(self._content("running") | {"step": step})
+    def begin(self, facts: Mapping[str, Any], step: int, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Say that the run is in training, from a step on, and what it is.
+
+        Args:
+            facts: what it is.
+            step: so many are taken.
+            rows: of metrics, up to there: what the file said of later ones is dropped, what it lost is found again.
+        """
+        self._facts, self._where = dict(facts), {"step": step, "best": self.before.get("best")}
+        written = {key: _number(value) for row in rows for key, value in row.items() if key != "step"}
+        self.metrics = written or self.metrics
+        self._write()
 
     def update(self, step: int, best: Mapping[str, Any] | None) -> None:
         """Say where the run stands."""
-        self._directory.write_summary(self._content("running") | {"step": step, "best": best})
+        self._where = {"step": step, "best": best}
+        self._write()
 
     def add_symptom(self, symptom: Symptom) -> None:
-        """Take in what a guard found, for the next time that the file is written."""
-        self.symptoms.append({"name": symptom.name, "step": symptom.step, "text": symptom.text})
+        """Say what a guard found; once, also when a run that was killed finds it again."""
+        said = {"name": symptom.name, "step": symptom.step, "text": symptom.text}
+        if said not in self.symptoms:
+            self.symptoms.append(said)
+            self._write()
 
     def end(self, state: str, how: Mapping[str, Any]) -> dict[str, Any]:
         """Say how the run ended; where the disk takes nothing, a warning does.
@@ -55,7 +68,15 @@ class Summary:
             log.warning("summary.json could not be written (%s)", error)
         return content
 
+    def _write(self) -> None:
+        self._directory.write_summary(self._content("running") | self._where)
+
     def _content(self, state: str) -> dict[str, Any]:
         attempts = self.before.get("attempts", [])
         kept = {"metrics": self.metrics, "attempts": attempts, "symptoms": self.symptoms}
         return {"state": state, **self._facts, **kept}
+
+
+def _number(value: Any) -> Any:
+    """A value of a row, in which numbers that are not finite are texts."""
+    return float(value) if value in ("nan", "inf", "-inf") else value

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from ebm_exp.config.override import pairs
-from ebm_exp.files import read_mapping, replace_text
+from ebm_exp.files import read_mapping, replacing
 from ebm_exp.run.directory import DamagedError, RunDirectory
 
 _NAME = re.compile(r"[\w.-]{1,200}")  # of a lock: it is written in place
@@ -125,23 +125,19 @@ class SweepDirectory:
         """The jobs that have begun, by their number; of one whose files are torn no more than its number is known."""
         folders = self.path.iterdir() if self.path.is_dir() else ()
         numbers = sorted(int(folder.name) for folder in folders if folder.name.isdecimal())
-        return [job for job in map(self._read, numbers) if job is not None]
+        return [job for job in map(self.job, numbers) if job is not None]
 
-    def _read(self, number: int) -> Job | None:
+    def job(self, number: int) -> Job | None:
+        """One job; None when it has not begun."""
         try:
-            job = self.job(number)
+            job = self._read(number)
             if job is None or _is_whole(job):
                 return job
         except (OSError, ValueError, KeyError, TypeError, AttributeError):  # half of a file, or of another kind
             pass
         return Job(number, self.run(number), (), {}, "unreadable", {})
 
-    def job(self, number: int) -> Job | None:
-        """One job; None when it has not begun.
-
-        Raises:
-            DamagedError: when its files say nothing any more.
-        """
+    def _read(self, number: int) -> Job | None:
         run = self.run(number)
         file = run.path / "job.json"
         if not file.is_file():
@@ -194,4 +190,5 @@ def _is_whole(job: Job) -> bool:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    replace_text(path, json.dumps(content, indent=2, default=str) + "\n")
+    with replacing(path) as file:
+        file.write((json.dumps(content, indent=2, default=str) + "\n").encode("utf-8"))

@@ -10,9 +10,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue
 
 from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.override import key_of
 from ebm_exp.config.tree import look_up
 from ebm_exp.shell import typed
 from ebm_exp.sweep.directory import SweepDirectory
@@ -47,6 +49,10 @@ class Command:
     def parse(self, arguments: Sequence[str]) -> list[Override]:
         """The overrides of a command line."""
         return OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(list(arguments))
+
+    def has(self, key: str) -> bool:
+        """Whether its jobs are told a key."""
+        return any(key_of(each) == key for each in self.arguments)
 
     def compose(self, arguments: Sequence[str]) -> DictConfig:
         """The whole config of one job, Hydra's part included.
@@ -86,9 +92,10 @@ class Command:
         """The values that keys have, and the choices that groups have, where the sweep does not set them."""
         try:
             composed = self.compose(self.fixed)
-        except UserError:  # what is fixed fits no default choice: there is none to compare with
+            config = resolve(composed)
+        except (UserError, MissingMandatoryValue):  # no default, or what is fixed fits none: nothing to compare with
             return {}
-        config, choices = resolve(composed), composed.hydra.runtime.choices
+        choices = composed.hydra.runtime.choices
         return {key: choices[key] if key in choices else look_up(config, key) for key in keys}
 
     def find(self, jobs: Sequence[DictConfig], config: Mapping[str, Any], new: bool) -> tuple[SweepDirectory, bool]:
@@ -99,11 +106,38 @@ class Command:
             config: of one of them.
             new: ``sweep=new``.
         """
-        given = any(re.match(r"\+*hydra\.sweep\.dir=", line) for line in self.master.hydra.overrides.hydra)
+        return find(self._place(jobs), self.arguments, config, given=self._is_placed, new=new)
+
+    def begin(
+        self, jobs: Sequence[DictConfig], config: Mapping[str, Any], new: bool, record: Mapping[str, Any]
+    ) -> tuple[SweepDirectory, bool]:
+        """The directory of a sweep that was not there, with its record, and whether another process has begun it since.
+
+        Processes that begin sweeps of one name do so one after the other, also on machines that share the folder.
+
+        Args:
+            jobs: composed.
+            config: of one of them.
+            new: ``sweep=new``.
+            record: what sweep.json is to say.
+        """
+        place = self._place(jobs)
+        with SweepDirectory(place if self._is_placed else place.parent).lock("start"):
+            sweep, is_there = self.find(jobs, config, new)
+            if not is_there:
+                sweep.write_record(record)
+        return sweep, is_there
+
+    @property
+    def _is_placed(self) -> bool:
+        """Whether the directory was typed."""
+        return any(re.match(r"\+*hydra\.sweep\.dir=", line) for line in self.master.hydra.overrides.hydra)
+
+    def _place(self, jobs: Sequence[DictConfig]) -> Path:
+        """Where a new sweep would lie."""
         folders = list(dict.fromkeys(Path(str(job.hydra.sweep.dir)) for job in jobs))
         names = list(dict.fromkeys(folder.parent.name for folder in folders))
-        wanted = folders[0]
-        if len(names) > 1 and not given:
-            name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
-            wanted = wanted.parent.parent / name / wanted.name
-        return find(wanted, self.arguments, config, given=given, new=new)
+        if len(names) == 1 or self._is_placed:
+            return folders[0]
+        name = "+".join(names) if len("+".join(names)) <= 60 else f"{names[0]}+{len(names) - 1}_more"
+        return folders[0].parent.parent / name / folders[0].name

@@ -104,7 +104,7 @@ def _prepare(sweep: SweepDirectory, number: int, config: Mapping[str, Any]) -> t
     folder, job = sweep.run(number).path, sweep.job(number)
     if job is None:
         _clear(folder)
-    elif differences(job.config, config) or job.state in ("failed", "diverged"):
+    elif job.state in ("failed", "diverged", "unreadable") or differences(job.config, config):
         _set_aside(folder)
     elif job.state in ("finished", "pruned"):
         return job.best, False

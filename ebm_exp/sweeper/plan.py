@@ -137,8 +137,10 @@ def find(
         sweep = SweepDirectory(wanted)
         record = sweep.record()
         if not record:
-            if wanted.is_dir() and any(wanted.iterdir()):
-                raise UserError(f"hydra.sweep.dir: {wanted} holds other files")
+            others = {path.name for path in wanted.iterdir()} - {".locks"} if wanted.is_dir() else set()
+            if others:
+                what = "a sweep.json that cannot be read" if sweep.file.name in others else "other files"
+                raise UserError(f"hydra.sweep.dir: {wanted} holds {what}")
             return sweep, False
         if not is_same(record, arguments):
             theirs = " ".join(record.get("overrides", []))
@@ -151,6 +153,8 @@ def find(
         return sweep, True
     if not new and wanted.parent.is_dir():
         found = [SweepDirectory(path) for path in sorted(wanted.parent.iterdir(), reverse=True)]
+        for each in (each for each in found if each.file.exists() and not each.record()):
+            print(f"sweep   {each.file} cannot be read and is passed over", flush=True)
         same = [sweep for sweep in found if is_same(sweep.record(), arguments)]
         for sweep in same:
             _refuse_links(sweep, config)

@@ -45,8 +45,9 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     Raises:
         UserError: with a line for each wrong key.
     """
+    from ebm_exp.config.cast import coerce
     from ebm_exp.config.signature import arguments
-    from ebm_exp.config.validate import check_arguments, coerce
+    from ebm_exp.config.validate import check_arguments
 
     given, errors = {key: value for key, value in values.items() if value is not None}, list[str]()
     check_arguments("hydra.sweeper.", Settings, given, errors)

@@ -27,7 +27,7 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
         UserError: for what no trial could be run with, before the first one.
         SystemExit: 1 if too many trials failed, 128 + the signal that stopped it.
     """
-    from ebm_exp.trainer.build import check
+    from ebm_exp.trainer.build import check, check_metric
 
     settings = settings_of(values)
     given = {key_of(each) for each in command.arguments}
@@ -36,27 +36,27 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
     space = Space.parse(params, settings.when)
     composed = command.compose(command.fixed)
     config = resolve(composed)
-    check(config)
+    config = check(config)
     new, _ = wishes(config)
     sweep, is_there = command.find([composed], config, new)
-    metrics = list(settings.metrics) or [config["optimized_metric"]]
+    metrics: list[str | None] = [*settings.metrics] or [check_metric(config, command.has("optimized_metric"))]
     directions = _directions(config, metrics, settings.directions)
     described = {"params": params, "when": settings.when}
     if not is_there:
-        record = command.describe("search", config, space.keys, metrics, directions, space=described)
-    else:
-        record = sweep.record()
-        for what, same in {
-            "another space": record["space"] == described,
-            "for another metric": (record["metrics"], record["directions"]) == (metrics, directions),
-        }.items():
-            if not same:
-                raise UserError(f"sweep: {sweep.path} searches {what}; sweep=new begins another search")
+        record = command.describe(
+            "search", config, space.keys, metrics, directions, space=described, pruner=settings.pruner
+        )
+        sweep, is_there = command.begin([composed], config, new, record)
+    record = sweep.record()
+    for what, same in {
+        "another space": record["space"] == described,
+        "for another metric": (record["metrics"], record["directions"]) == (metrics, directions),
+    }.items():
+        if not same:
+            raise UserError(f"sweep: {sweep.path} searches {what}; sweep=new begins another search")
     # What its jobs read of it is what was typed.
     record |= {"kind": "search", "keys": space.keys, "pruner": settings.pruner}
     record |= {"n": settings.n_trials, "complete": False}
-    if not is_there:
-        sweep.write_record(record)
     tell_start(command, sweep, is_there, settings.n_trials, "trials")
     first = _first(space, record["defaults"], is_there) if settings.enqueue_default else None
     search = Search(sweep, space, directions, settings, first)
@@ -104,7 +104,7 @@ def _plan(sweep: SweepDirectory, command: Command, trial: Trial) -> Planned | No
     config: dict[str, Any] = {}
     try:
         config = resolve(command.compose(arguments))
-        check(config)
+        config = check(config)
     except UserError as error:
         sweep.claim(trial.number, trial.overrides, config)
         sweep.run(trial.number).write_summary({"state": "failed", "reason": "; ".join(str(error).splitlines())})
@@ -120,7 +120,7 @@ def _directions(config: Mapping[str, Any], metrics: Sequence[str | None], given:
     """
     from ebm_exp.config.build import Parts
     from ebm_exp.config.trust import ANY
-    from ebm_exp.trainer.build import check_metric
+    from ebm_exp.trainer.build import choose_metric
 
     wanted = [metric for metric in metrics if metric is not None]
     if len(wanted) < len(metrics):
@@ -128,7 +128,7 @@ def _directions(config: Mapping[str, Any], metrics: Sequence[str | None], given:
     evaluators = Parts(config, allowed=ANY)["evaluator"].values()
     known = {SCORE(name): kind.better for each in evaluators for name, kind in each.gives().items()}
     for metric in (each for each in wanted if each not in given):
-        check_metric(metric, evaluators)
+        choose_metric(metric, evaluators)
         if metric not in known:
             raise UserError(f"hydra.sweeper.directions: must say lower or higher for {metric}")
     return {metric: given.get(metric) or known[metric] for metric in wanted}

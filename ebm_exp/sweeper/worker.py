@@ -24,8 +24,10 @@ from ebm_exp.sweep.results import line, read, table
 from ebm_exp.sweeper import job as one_job
 from ebm_exp.sweeper.command import Command
 from ebm_exp.sweeper.plan import Planned, moved, place
+from ebm_exp.trainer.stop import say
 
 _LOOK_EVERY = 0.2  # seconds
+_AT_ONCE = getattr(signal, "SIGUSR1", signal.SIGTERM)  # which a job counts beside the SIGTERM that came before
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 _UNBOUNDED = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
 
@@ -54,7 +56,8 @@ class Worker:
         self.is_basic = name == _BASIC
         self.at_once = 1 if self.is_basic else _at_once(settings)
         self.batch = self.at_once if self.is_basic or name == _UNBOUNDED else None
-        self.signal: int | None = None
+        self.signal: int | None = None  # the one that came first
+        self._n_signals = 0
         self.has_launched = False
         self._tell = partial(line, n=n, keys=keys)
         self._out = sys.stdout  # jobs of this process redirect it
@@ -88,27 +91,38 @@ class Worker:
             self._look()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self.is_basic or self.signal is not None:  # while a job trains in this process, the signal is the trainer's
+        if self.is_basic:  # while a job trains in this process, the signal is the trainer's
             raise SystemExit(128 + number)
-        self.signal = number
-        one_job.stop(self.sweep, self.name)
-        self._forward()
+        self._n_signals += 1
+        if self._n_signals == 1:
+            self.signal = number
+            say("stopping: jobs end after their step; once more: at once")
+            one_job.stop(self.sweep, self.name)
+            self._forward(signal.SIGTERM)
+        elif self._n_signals > 2 or not self._forward(_AT_ONCE):
+            raise SystemExit(128 + number)
 
-    def _forward(self) -> None:
-        """Tell the running jobs of this machine to stop; outside of training they do not hear it yet."""
-        for number in sorted(self._seen) if self.signal is not None else ():
+    def _forward(self, what: int) -> int:
+        """Send a signal to the running jobs of this machine; returns how many there are.
+
+        Outside of training they do not hear SIGTERM yet, and in training only once: so it may be repeated.
+        """
+        n = 0
+        for number in sorted(self._seen):
             pid, host = self.sweep.process(number)
             if pid is not None and host == socket.gethostname() and self.sweep.is_locked(str(number)):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
+                    os.kill(pid, what)
+                    n += 1
+        return n
 
     def _watch(self) -> None:
         ticks = 0
         while not self._over.wait(_LOOK_EVERY):
             self._look()
             ticks += 1
-            if ticks % 5 == 0:
-                self._forward()
+            if ticks % 5 == 0 and self.signal is not None:
+                self._forward(signal.SIGTERM)
 
     def _look(self) -> None:
         """Print a line for each job that has ended since the last look."""

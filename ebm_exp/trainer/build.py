@@ -1,5 +1,6 @@
 """An experiment from its config: every part of a training, built and checked before the first step."""
 
+import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.evaluator import Evaluator
 from ebm_exp.metrics import SCORE
 from ebm_exp.trainer.experiment import Experiment
+
+log = logging.getLogger(__name__)
 
 
 def check_data(dataset: Dataset, began_with: Mapping[str, Any]) -> None:
@@ -32,19 +35,31 @@ def check_data(dataset: Dataset, began_with: Mapping[str, Any]) -> None:
         )
 
 
-def check_metric(metric: str | None, evaluators: Collection[Evaluator]) -> None:
-    """Refuse a metric of which no evaluator says which end is better; where one says nothing, nothing is refused.
+def choose_metric(metric: str | None, evaluators: Collection[Evaluator], typed: bool = True) -> str | None:
+    """The metric that is optimized: the one of the config, if an evaluator says which end of it is better.
+
+    Where that is gone, since another evaluator was chosen alone, its first score is taken instead, which a line says.
+    Where one says nothing of its scores before it runs, nothing is refused.
+
+    Args:
+        metric: of the config.
+        evaluators: of the experiment.
+        typed: the metric was typed, and no other is meant.
 
     Raises:
         UserError: with those there are.
     """
     known = [SCORE(name) for each in evaluators for name in each.gives()]
-    if metric is not None and known and all(each.gives() for each in evaluators) and metric not in known:
+    if metric is None or not known or not all(each.gives() for each in evaluators) or metric in known:
+        return metric
+    if typed or len(evaluators) > 1:
         meant = nearest(metric if "/" in metric else SCORE(metric), known)
         raise UserError(f"optimized_metric: {metric} is no score that can be optimized; {meant}")
+    log.warning("optimized_metric: %s, for the only evaluator gives no %s", known[0], metric)
+    return known[0]
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check(config: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse what can be known to be wrong before any data is read: of a sweep, before its first job begins.
 
     Its user typed it: it may name any class.
@@ -52,17 +67,34 @@ def check(config: Mapping[str, Any]) -> None:
     Args:
         config: resolved.
 
+    Returns:
+        The config cast, see ``validate``.
+
     Raises:
         UserError: naming the key.
     """
-    validate(config, ANY)
-    parts = Parts(config, allowed=ANY)
+    cast = validate(config, ANY)
+    parts = Parts(cast, allowed=ANY)
     for name in ("trainer", "logger"):
         parts[name]
+    return cast
+
+
+def check_metric(config: Mapping[str, Any], typed: bool) -> str | None:
+    """The metric that a training of this config optimizes, see ``choose_metric``; its evaluators read the data.
+
+    Raises:
+        UserError: when its evaluators cannot be built, or give no such score.
+    """
+    metric: str | None = config["optimized_metric"]
+    return metric and choose_metric(metric, Parts(config, allowed=ANY)["evaluator"].values(), typed)
 
 
 def build(
-    config: Mapping[str, Any], state: Mapping[str, Any] | None = None, allowed: Allowed = OURS
+    config: Mapping[str, Any],
+    state: Mapping[str, Any] | None = None,
+    allowed: Allowed = OURS,
+    metric_typed: bool = True,
 ) -> tuple[Parts, Experiment]:
     """The parts of a training, with the states of a checkpoint, and the experiment they make.
 
@@ -70,6 +102,7 @@ def build(
         config: resolved and validated.
         state: of a checkpoint; None: a new run.
         allowed: what may be built.
+        metric_typed: the optimized metric was typed, and no other is meant.
 
     Raises:
         UserError: when a part refuses its values, or the batch does not fit data or objective.
@@ -82,7 +115,8 @@ def build(
         most = dataset.n_train
         raise UserError(f"trainer: batch_size must be at most {most}, the training points, got {batch_size}")
     experiment = Experiment.of(parts)
-    check_metric(experiment.optimized_metric, experiment.evaluators.values())
+    metric = choose_metric(experiment.optimized_metric, experiment.evaluators.values(), metric_typed)
+    experiment = experiment._replace(optimized_metric=metric, config={**config, "optimized_metric": metric})
     try:
         experiment.objective.check(experiment)
     except ValueError as error:

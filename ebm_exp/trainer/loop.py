@@ -43,6 +43,7 @@ class Loop:
         step: so many are taken.
         elapsed: seconds of training, those of earlier sessions included.
         best: the best evaluation so far.
+        saved: step of the newest checkpoint; 0: there is none.
         unevaluated: the scores of this step are to come.
     """
 
@@ -55,12 +56,11 @@ class Loop:
         self.meter = Meter(experiment.engine.device)
         self.update = Update(experiment, self.ema, self.meter, trainer.accumulate_steps, trainer.gradient_norm_clip)
         self.observer = Observer(experiment, record.directory, self.ema.energy, trainer.image_samples)
-        self.step = 0
+        self.step = self.saved = 0
         self.elapsed = 0.0
         self.best: Best | None = None
         self.unevaluated = False
         self._loss: Loss | None = None  # of the last step; None before the first of this session
-        self._saved = 0  # step of the newest checkpoint
         self._logged = 0, 0.0  # step and clock of the last row
 
     def run(self, progress: Progress, stop: StopRequest, step_done: Callable[[], None] | None) -> Outcome:
@@ -94,12 +94,16 @@ class Loop:
             if self._is_due(trainer.image_every_steps, ended):
                 self.record.logger.log(stop.unless(functools.partial(self._draw, last=ended)) or {}, self.step)
             self.record.logger.commit()
-            if stop.requested and self._saved != self.step:
-                self._save()
+            if stop.requested:
+                self._keep_last()
             if ended or stop.requested:
                 whole = ended and not (stop.requested and self.unevaluated)
                 return Outcome("finished" if whole else "stopped", self.best)
-            self._loss = self.update(self.step)
+            loss = self.update(self.step, functools.partial(stop.unless, signals=2))
+            if loss is None:  # nothing of it is taken in: this is still the end of the step before
+                self._keep_last()
+                return Outcome("stopped", self.best)
+            self._loss = loss
             self.step += 1
             if step_done is not None:
                 step_done()
@@ -177,11 +181,18 @@ class Loop:
         if bad is not None:
             self.record.write(self.step, self.meter.read()[0], keep=False)
             self._diverge(NonFiniteError(*bad))
+        self.record.sync()
         checkpoint.save(self.record.directory.checkpoint(self.step), self.state_dict())
         kept = {self.best["step"]} if self.best else set()
         checkpoint.prune(self.record.directory, self.trainer.keep_checkpoints, kept)
         self.record.summary.update(self.step, self.best)
-        self._saved = self.step
+        self.saved = self.step
+
+    def _keep_last(self) -> None:
+        """Save the last step, if it is not saved and there was one."""
+        if self.saved != self.step:
+            self.update.set_rates(self.step - 1)  # as it left them
+            self._save()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs beside its config."""
@@ -191,6 +202,7 @@ class Loop:
             "elapsed": self.elapsed,
             "best": self.best,
             "unevaluated": self.unevaluated,
+            "rows": self.record.count_rows(self.step),
             "wandb_id": self.record.logger.id,
             "parts": self.experiment.state_dict(),
             "ema": self.ema.state_dict(),
@@ -199,7 +211,7 @@ class Loop:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint, whose states the parts of the experiment have taken over already."""
-        self.step = self._saved = state["step"]
+        self.step = self.saved = state["step"]
         self.elapsed = state["elapsed"]
         self.best = state["best"]
         self.unevaluated = state["unevaluated"]

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
+from ebm_exp.files import replace_text, replacing
+
 
 @contextmanager
 def profiler(run_dir: Path, n_steps: int, say: Callable[[str], None]) -> Iterator[Callable[[], None] | None]:
@@ -21,9 +23,10 @@ def profiler(run_dir: Path, n_steps: int, say: Callable[[str], None]) -> Iterato
     by = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
 
     def write(recorded: Any) -> None:
-        recorded.export_chrome_trace(str(run_dir / "profile.json"))
+        with replacing(run_dir / "profile.json") as trace:
+            recorded.export_chrome_trace(trace.name)
         table = recorded.key_averages().table(sort_by=by, row_limit=15, max_name_column_width=45)
-        (run_dir / "profile.txt").write_text(table, encoding="utf-8")
+        replace_text(run_dir / "profile.txt", table)
         say(table)
 
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_available()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ebm_exp.files import sync
 from ebm_exp.guard import Symptom
 from ebm_exp.logger import Files, Logger
 from ebm_exp.metrics import BEST
@@ -28,26 +29,37 @@ class Record:
         self.directory = directory
         self.logger = logger
         self.summary = Summary(directory)
+        self._last = 0, 0  # the step of the last row, and how many rows it has
 
     def begin(
-        self, config: Mapping[str, Any], facts: Mapping[str, Any], *, step: int, group: str | None, wandb_id: str | None
+        self,
+        config: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        *,
+        step: int,
+        n_rows: int | None,
+        group: str | None,
+        wandb_id: str | None,
     ) -> None:
-        """Open all of it, to go on after a step: rows of later ones are dropped.
+        """Open all of it, to go on from a checkpoint: what was written after it is dropped.
 
         Args:
             config: of the run, resolved.
             facts: what there is to say of it beside its config.
             step: so many are taken.
+            n_rows: the last of them had so many rows then; None: nobody counted.
             group: the sweep it belongs to; None: a single run.
             wandb_id: its W&B run so far.
         """
-        truncate_after(self.directory.metrics_file, step)
+        truncate_after(self.directory.metrics_file, step, n_rows)
+        rows = self.directory.metrics()
+        self._last = step, sum(row["step"] == step for row in rows)
         before = self.summary.before
         # Of a single run: what is drawn from it joins it there.
         group = group or before.get("group") or "/".join(self.directory.path.parts[-2:])
         self.logger.start(about(self.directory, config, group, facts), wandb_id or before.get("wandb_id"))
         own = {"wandb_id": self.logger.id, "group": group}
-        self.summary.begin(own | provenance.describe(self.directory) | dict(facts), step)
+        self.summary.begin(own | provenance.describe(self.directory) | dict(facts), step, rows)
 
     def repeat(self, step: int) -> None:
         """Tell the logger the rows of a step once more: it waits for the rest of them."""
@@ -68,7 +80,16 @@ class Record:
         if keep:
             self.summary.metrics |= row
         append_row(self.directory.metrics_file, {"step": step} | row)
+        self._last = step, self.count_rows(step) + 1
         self.logger.log(row, step)
+
+    def count_rows(self, step: int) -> int:
+        """How many rows the last step that has some has, if it is this one; else 0."""
+        return self._last[1] if self._last[0] == step else 0
+
+    def sync(self) -> None:
+        """Force the rows to the disk: a checkpoint that counts on them follows."""
+        sync(self.directory.metrics_file)
 
     def tell(self, symptom: Symptom) -> None:
         """What a guard found in a training that goes on."""

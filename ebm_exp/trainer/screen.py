@@ -75,7 +75,8 @@ def tell_where(
     """
     state, best, run_dir = outcome.state, outcome.best, directory.path
     here = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
-    print(f"\n{state} at step {step:,} after {seconds:.0f} s")
+    why = f"; {outcome.reason}" if state == "stopped" and outcome.reason else ""
+    print(f"\n{state} at step {step:,} after {seconds:.0f} s{why}")
     for label, at in (({"best image": best["step"]} if best else {}) | {"last image": step}).items():
         if directory.image("step", at).is_file():
             print(f"{label}     {here / 'samples' / directory.image('step', at).name}")
@@ -84,7 +85,9 @@ def tell_where(
     print(f"run directory  {here}")
     print(f"draw samples   {command('sample')} {override('run', here)}")
     resume = override("resume", here)
-    if state in ("stopped", "pruned"):
+    if not step:
+        print("go on          from the start: no step is saved")
+    elif state in ("stopped", "pruned"):
         print(f"go on          {command('train')} {resume}")
     elif step < max_steps:  # the clock ended it
         print(f"go on          {command('train')} {resume} trainer.max_minutes={2 * seconds / 60:.3g}")

@@ -18,7 +18,7 @@ from ebm_exp.trainer.profile import profiler
 from ebm_exp.trainer.record import Record
 from ebm_exp.trainer.screen import collect_facts, outline, tell_where
 from ebm_exp.trainer.settings import Trainer
-from ebm_exp.trainer.stop import StopRequest
+from ebm_exp.trainer.stop import Interrupt, StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,10 @@ class Session:
                     progress.print(line)
                 with profiler(directory.path, self.trainer.profile_steps, progress.print) as step_done:
                     outcome = loop.run(progress, stop, step_done)._replace(signal=stop.signal)
+        except Interrupt:
+            where = f"the newest checkpoint is of step {loop.saved:,}" if loop.saved else "there is no checkpoint yet"
+            outcome = Outcome("stopped", loop.best, f"left within a step; {where}", stop.signal)
+            loop.step = loop.saved
         except DivergedError as error:
             symptom = error.symptom
             outcome = Outcome("diverged", loop.best, symptom.text, stop.signal, symptom)
@@ -90,8 +94,8 @@ class Session:
             raise
         finally:
             state, why = ("failed", reason) if outcome is None else (outcome.state, outcome.reason)
-            where = {"step": loop.step, "minutes": round(loop.elapsed / 60, 3), "best": loop.best}
-            self.record.end(state, found | {"reason": why} | where)
+            reached = {"step": loop.step, "minutes": round(loop.elapsed / 60, 3), "best": loop.best}
+            self.record.end(state, found | {"reason": why} | reached)
         if outcome.state == "diverged":
             print(f"diverged: {outcome.reason}; see {directory.path}", file=sys.stderr)
             return outcome
@@ -109,8 +113,15 @@ class Session:
     def _begin(self) -> dict[str, Any]:
         """Open the record; returns what it was told of the run beside its config."""
         facts = collect_facts(self.experiment)
-        wandb_id = None if self.state is None else self.state.get("wandb_id")
-        self.record.begin(self.experiment.config, facts, step=self.loop.step, group=self.group, wandb_id=wandb_id)
+        state = self.state or {}
+        self.record.begin(
+            self.experiment.config,
+            facts,
+            step=self.loop.step,
+            n_rows=state.get("rows"),
+            group=self.group,
+            wandb_id=state.get("wandb_id"),
+        )
         if self.loop.unevaluated:  # the row of this step waits for its scores
             self.record.repeat(self.loop.step)
         return facts

@@ -1,5 +1,7 @@
 """Stopping a training from outside without losing a step."""
 
+import contextlib
+import os
 import signal
 from collections.abc import Callable
 from types import FrameType
@@ -9,40 +11,43 @@ Result = TypeVar("Result")
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+_ANYTHING = 3  # so many signals leave whatever is under way
 
 
-class _Interrupt(BaseException):
-    """Leaves what may be left at once."""
+class Interrupt(BaseException):
+    """Leaves what is under way at once."""
 
 
 class StopRequest:
-    """A signal asks for a stop after the running step, a second one stops at once.
+    """A signal asks for a stop after the running step, a second one to leave it, a third to leave anything.
 
-    Ctrl-C, a closed terminal, and what schedulers send: SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU.
+    Ctrl-C, a closed terminal, and what schedulers send: SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU. One that this process
+    ignored before counts once: who started it repeats what it asks for.
     """
 
     def __init__(self) -> None:
-        self.signal: int | None = None  # the one that came
-        self._may_interrupt = False
-        self._before: dict[signal.Signals, Any] = {}
+        self.signal: int | None = None  # the one that came first
+        self._n = 0  # so many came
+        self._leaving_at = _ANYTHING
+        self._before: dict[int, Any] = {}
 
     @property
     def requested(self) -> bool:
         """Whether one has come."""
         return self.signal is not None
 
-    def unless(self, work: Callable[[], Result]) -> Result | None:
-        """What work returns; None when a stop was asked for, before it or within it: it is left at once then."""
-        if self.requested:
-            return None
+    def unless(self, work: Callable[[], Result], signals: int = 1) -> Result | None:
+        """What work returns; None when so many signals came, before it or within it: it is left at once then."""
         try:
-            self._may_interrupt = True
+            self._leaving_at = signals
+            if self._n >= signals:
+                return None
             result = work()
-            self._may_interrupt = False
-        except _Interrupt:
+            self._leaving_at = _ANYTHING
+        except Interrupt:
             return None
         finally:
-            self._may_interrupt = False
+            self._leaving_at = _ANYTHING
         return result
 
     def __enter__(self) -> Self:
@@ -57,8 +62,23 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        self._restore()
-        if self._may_interrupt:
-            self._may_interrupt = False
-            raise _Interrupt
+        repeated = self._before[number] is signal.SIG_IGN
+        if self._n and repeated:
+            return
+        self._n += 1
+        if self.signal is None:
+            self.signal = number
+            if not repeated:  # else the process that passes it on says so
+                say("stopping after this step; once more: at once")
+        if self._n >= _ANYTHING:
+            self._restore()
+        if self._n >= self._leaving_at:
+            self._leaving_at = _ANYTHING
+            raise Interrupt
+
+
+def say(line: str) -> None:
+    """Print a line from a signal's handler, which may have come in the middle of another."""
+    clear = b"\r\x1b[K" if os.isatty(2) else b""  # of ^C, and of a live line, which is drawn anew below
+    with contextlib.suppress(OSError):
+        os.write(2, clear + line.encode() + b"\n")

@@ -1,6 +1,8 @@
 """One optimizer step of an experiment."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +16,13 @@ from ebm_exp.random import generator, seed_global
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.types import Points
+
+Gather = Callable[[], tuple[Any, Any]]
+Unless = Callable[[Gather], tuple[Any, Any] | None]
+
+
+def _always(gather: Gather) -> tuple[Any, Any]:
+    return gather()
 
 
 class Update:
@@ -50,17 +59,26 @@ class Update:
             pure=objective.pure and not drops,  # dropout reads torch's global generators
         )
 
-    def __call__(self, step: int) -> Loss:
-        """Take optimizer step ``step`` (from 0); returns the loss of its last part."""
+    def __call__(self, step: int, unless: Unless = _always) -> Loss | None:
+        """Take optimizer step ``step`` (from 0); returns the loss of its last part.
+
+        Args:
+            step: so many were taken before.
+            unless: calls what gathers for the loss, before the step has changed anything. Where it returns None
+                instead, the step is left, and so does this.
+        """
         ex, params = self.experiment, self.work.params
         self.set_rates(step)
         batch = ex.batch(step)
         ex.energy.train()
         ex.objective.train()
-        loss, gradients = self._differentiate(batch, step, 0)
-        for i in range(1, self.accumulate_steps):
-            loss, more = self._differentiate(batch, step, i)
-            gradients = [_add(sum_, each) for sum_, each in zip(gradients, more, strict=True)]
+        gradients: list[Tensor | None] = []
+        for i in range(self.accumulate_steps):
+            part = self._differentiate(batch, step, i, _always if i else unless)
+            if part is None:
+                return None
+            loss, more = part
+            gradients = [_add(sum_, each) for sum_, each in zip(gradients, more, strict=True)] if i else more
         for p, gradient in zip(params, gradients, strict=True):
             p.grad = gradient
         if ex.guard.due(step + 1):
@@ -78,8 +96,10 @@ class Update:
         for group in self.experiment.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
 
-    def _differentiate(self, batch: Points, step: int, i: int) -> tuple[Loss, list[Tensor | None]]:
-        """The loss of part ``i`` of the batch, and its share of the gradients."""
+    def _differentiate(
+        self, batch: Points, step: int, i: int, unless: Unless
+    ) -> tuple[Loss, list[Tensor | None]] | None:
+        """The loss of part ``i`` of the batch, and its share of the gradients; None where it is left."""
         ex, device = self.experiment, self.experiment.engine.device
         noise = ex.stream.at_step(device, step)
         if i:
@@ -90,7 +110,10 @@ class Update:
         # Dropout reads torch's global generators: it too shall draw the same numbers when a run is repeated.
         with seed_global("dropout", noise.initial_seed(), device=device):
             with ex.engine.autocast():
-                given, kept = ex.objective.gather(ex.energy, part, step, noise)
+                gathered = unless(partial(ex.objective.gather, ex.energy, part, step, noise))
+            if gathered is None:
+                return None
+            given, kept = gathered
             loss, total, gradients = ex.engine.differentiate(self.work, given, noise, self.accumulate_steps)
             with ex.engine.autocast():
                 loss = ex.objective.settle(kept, loss)

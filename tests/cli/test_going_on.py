@@ -12,6 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from ebm_exp.cli.line import CommandLine
+from ebm_exp.cli.saved import find_start
+from ebm_exp.config.errors import UserError
+from ebm_exp.run import load_run
+from ebm_exp.run.about import checksum
 from tests.warm import SMALL, Warm, begins_with, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -92,21 +97,38 @@ def test_whatever_a_run_left_before_its_first_checkpoint_it_begins_anew(cli: Cli
     assert again.returncode == 0, again.stderr
 
 
-def test_a_kill_between_a_checkpoint_and_its_evaluation_leaves_no_trace(cli: Cli, tmp_path: Path) -> None:
-    run = tmp_path / "run"
+KILLED = """
+import os, signal
+from ebm_exp.run import checkpoint
+save, calls = checkpoint.save, []
+def counted(path, state):
+    calls.append(path)
+    BEFORE and len(calls) == 2 and os.kill(os.getpid(), signal.SIGKILL)
+    save(path, state)
+    len(calls) == 2 and os.kill(os.getpid(), signal.SIGKILL)
+checkpoint.save = counted
+"""
+
+
+def test_a_kill_about_the_checkpoint_after_an_evaluation_leaves_no_trace(cli: Cli, tmp_path: Path) -> None:
+    """The row of the scores stands already: once it is to stand, and in the summary."""
     small = [a for a in SMALL if not a.startswith("evaluator")]
-    score = ("evaluator=frechet", "evaluator.frechet.n_samples=50")
-    assert cli("train.py", *small, *score, f"hydra.run.dir={run}").returncode == 0
-    file = run / "checkpoints" / "step_00000003.pt"
-    whole = torch.load(file, weights_only=True)
-    torch.save(whole | {"unevaluated": True}, file)
-    done = cli("train.py", f"resume={run}")
-    assert done.returncode == 0, done.stderr
-    again = torch.load(file, weights_only=True)
-    assert not again["unevaluated"]
-    assert again["best"] == whole["best"]
-    for part in ("parts", "ema"):
-        torch.testing.assert_close(again[part], whole[part], rtol=0, atol=0)
+    command = ["train.py", *small, "evaluator=frechet", "evaluator.frechet.n_samples=50", "guard.on_divergence=warn"]
+    whole = tmp_path / "whole"
+    assert cli(*command, f"hydra.run.dir={whole}").returncode == 0
+    for before in (True, False):
+        run = tmp_path / f"run_{before}"
+        killing = begins_with(KILLED.replace("BEFORE", str(before)), tmp_path)
+        assert cli(killing, *command, f"hydra.run.dir={run}").returncode == -signal.SIGKILL
+        assert len(rows(run)) == len(rows(whole)) == 2
+        done = cli(*command, f"hydra.run.dir={run}", "resume=auto")
+        assert done.returncode == 0, done.stderr
+        assert rows(run) == rows(whole)
+        told, expected = summary(run), summary(whole)
+        assert told["best"] == expected["best"]
+        assert told["metrics"].keys() == expected["metrics"].keys()
+        for a, b in zip(states(run, 3), states(whole, 3), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 BOTH = """
@@ -189,6 +211,31 @@ def test_a_training_that_is_not_healthy_stops_and_says_why(cli: Cli, tmp_path: P
     kept = torch.load(run / "checkpoints" / "diverged.pt", weights_only=True)
     assert kept["batch"].shape == kept["points"]["negatives"].shape
     assert kept["state"]["step"] == said["step"]
+
+
+def test_what_diverged_before_its_first_checkpoint_can_be_looked_into(cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    few = [each for each in BLOWS_UP if "checkpoint_every" not in each]
+    assert cli("train.py", *few, f"hydra.run.dir={run}").returncode == 3
+    step = summary(run)["step"]
+    file = run / "checkpoints" / "diverged.pt"
+    told = f"{run} has no latest checkpoint; it diverged at step {step}, before its first; "
+    looks = "checkpoint=diverged looks into that step: "
+    for line, see in (
+        (CommandLine.read("sample", [f"run={run}"]), looks),
+        (CommandLine.read("train", [f"resume={run}"]), ""),
+    ):
+        with pytest.raises(UserError) as refused:  # before anything is composed
+            find_start(line)
+        assert str(refused.value) == f"{'run' if see else 'resume'}: {told}{see}{file}"
+    for script, more in (("sample.py", "n_samples=4"), ("evaluate.py", "evaluator=mmd")):
+        done = cli(script, f"run={run}", "checkpoint=diverged", more, f"output_dir={tmp_path}/{script}")
+        assert done.returncode == 0, done.stderr
+    made = json.loads((tmp_path / "sample.py" / "samples.json").read_text())
+    assert (made["step"], made["checkpoint"], made["sha256"]) == (step, "diverged.pt", checksum(file))
+    loaded = load_run(run, device="cpu", checkpoint="diverged")
+    kept = torch.load(file, weights_only=True)["state"]["ema"]["energy"]
+    torch.testing.assert_close(dict(loaded.energy.state_dict()), dict(kept), rtol=0, atol=0)
 
 
 def test_a_warning_lets_it_go_on(cli: Cli, tmp_path: Path) -> None:

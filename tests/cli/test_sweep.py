@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.warm import SMALL, Child, Warm, begins_with, environment
+from tests.warm import SMALL, Child, Warm, begins_beside, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TINY = (*SMALL[:4], "evaluator=mmd", "dataset.suggest.n_samples=16", "logger.mode=disabled", "device=cpu")
@@ -165,35 +165,41 @@ def test_the_readmes_own_search_as_printed(cli: Cli, tmp_path: Path) -> None:
     assert "2 finished" in done.stdout
 
 
-BOTH = """
-import os, pathlib, sys, time
-other = os.fork()
-if other == 0:
-    for number, name in ((1, "other"), (2, "errors")):
-        os.dup2(os.open(f"{HERE}/{name}", os.O_WRONLY | os.O_CREAT), number)
-else:
-    import atexit
-    atexit.register(lambda: pathlib.Path(f"{HERE}/code").write_text(str(os.waitpid(other, 0)[1])))
-    while not pathlib.Path(f"{HERE}/s/0/job.json").exists():
-        time.sleep(0.01)
-"""
-
-
-def test_a_second_worker_joins(cli: Cli, whole: Path, tmp_path: Path) -> None:
-    """Two terminals with the same command: each job is done once, and both know of all."""
-    sweep = tmp_path / "s"
-    command = ["train.py", "-m", *GRID, "trainer.max_steps=150", f"hydra.sweep.dir={sweep}"]
-    done = cli(begins_with(BOTH.replace("{HERE}", str(tmp_path)), tmp_path), *command)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "code").read_text() == "0", (tmp_path / "errors").read_text()
-    mine, theirs = (
-        [line for line in text.splitlines() if line.startswith("[")]
-        for text in (done.stdout, (tmp_path / "other").read_text())
-    )
-    assert mine
-    assert theirs
-    assert len({line[:5] for line in mine + theirs}) == 4
+def test_two_terminals_are_one_sweep(cli: Cli, whole: Path, tmp_path: Path) -> None:
+    """The same command twice at once, its folder not typed: each job is done once, and both know of all."""
+    script = tmp_path / "here.py"
+    script.write_text(f"import os\nos.chdir({str(tmp_path)!r})\nfrom ebm_exp.cli.commands import train\ntrain()\n")
+    done = cli(begins_beside(tmp_path, 0), str(script), "-m", *GRID, "trainer.max_steps=150")
+    assert (done.returncode, (tmp_path / "code").read_text()) == (0, "0"), done.stderr
+    said = [done.stdout, (tmp_path / "other").read_text()]
+    assert sorted(re.findall(r"\((new|goes on),", " ".join(text.splitlines()[0] for text in said))) == [
+        "goes on",
+        "new",
+    ]
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/[!.]*")
+    told = [line for text in said for line in text.splitlines() if line.startswith("[")]
+    assert len({line[:5] for line in told}) == 4
     assert [rows(sweep / str(i)) for i in range(4)] == [rows(whole / str(i)) for i in range(4)]
+
+
+def test_a_torn_file_of_one_costs_no_other(cli: Cli, tmp_path: Path) -> None:
+    """An empty record of another sweep is passed over; a torn one of a job, too, and what is there of it is kept."""
+    script, multirun = tmp_path / "here.py", tmp_path / "outputs" / "multirun" / "digits"
+    script.write_text(f"import os\nos.chdir({str(tmp_path)!r})\nfrom ebm_exp.cli.commands import train\ntrain()\n")
+    (multirun / "2020-01-01_00-00-00").mkdir(parents=True)
+    (multirun / "2020-01-01_00-00-00" / "sweep.json").touch()
+    command = (str(script), "-m", "seed=1,2,3", *SMALL, "optimized_metric=null")
+    assert "2020-01-01_00-00-00/sweep.json cannot be read and is passed over" in cli(*command).stdout
+    (sweep,) = multirun.glob("202[1-9]*")
+    before = contents(sweep / "0")
+    (sweep / "1" / "job.json").write_text('{"number": 1, "over')
+    (sweep / "2" / "summary.json").write_text("")
+    done = cli(*command)
+    assert done.returncode == 0, done.stderr
+    assert "job 1 cannot be read, is kept beside it and done anew" in done.stdout
+    assert contents(sweep / "0") == before
+    assert [state(sweep / str(i)) for i in range(3)] == ["finished"] * 3
+    assert (sweep / "1.old" / "checkpoints" / "step_00000003.pt").is_file()
 
 
 def test_a_job_whose_config_was_edited_is_named_and_done_anew(cli: Cli, tmp_path: Path) -> None:
@@ -224,14 +230,38 @@ def test_what_is_wrong_in_the_last_job_is_said_before_the_first_begins(cli: Cli,
         ("trainer.accumulate_steps=1,3", "trainer: accumulate_steps must divide batch_size, 16, got 3"),
         ("energy=mlp,mpl", "energy: there is no 'mpl'"),
         ("sampler.stepsize=1,2", "sampler.stepsize: unknown key; nearest is step_size"),
+        ("sampler.step_size=2.0,2", "sampler.step_size=2.0 and sampler.step_size=2 are one and the same job"),
         ("sampler.step_size=interval(1,2)", "sampler.step_size: an interval needs a search"),
         ("sweep=old", "sweep: must be auto or new, got 'old'"),
+        (
+            "optimized_metric=eval/mdm2",
+            "optimized_metric: eval/mdm2 is no score that can be optimized; nearest is eval/mmd2",
+        ),
     ):
         refused = cli("train.py", "-m", "seed=1,2", *TINY[1:], last, f"hydra.sweep.dir={sweep}")
         assert refused.returncode == 2, (last, refused.stderr)
         assert refused.stderr.startswith(line), refused.stderr
         assert len(refused.stderr.splitlines()) <= 3
         assert not sweep.exists()
+
+
+def test_a_key_without_a_default_and_an_evaluator_with_a_score_of_its_own(cli: Cli, tmp_path: Path) -> None:
+    """``dataset.path`` has no default to compare with; the data set suggests a metric that the evaluator has not."""
+    for name in ("a", "b"):
+        rows = (f"{i % 7 / 10},{i % 5 / 10}" for i in range(40))
+        (tmp_path / f"{name}.csv").write_text("x,y\n" + "\n".join(rows))
+    words = (
+        f"dataset.path={tmp_path}/a.csv,{tmp_path}/b.csv",
+        "dataset=table",
+        *SMALL,
+        "evaluator=frechet",
+        "evaluator.frechet.n_samples=16",
+    )
+    done = cli("train.py", "-m", *words, f"hydra.sweep.dir={tmp_path}/s")
+    assert done.returncode == 0, done.stderr
+    assert "optimized_metric: eval/frechet_pixels, for the only evaluator gives no eval/mmd2" in done.stderr
+    assert "eval/frechet_pixels (lower is better)" in done.stdout
+    assert "2 finished" in done.stdout
 
 
 def test_a_folder_of_another_command_is_refused_untouched(cli: Cli, whole: Path, tmp_path: Path) -> None:
@@ -290,10 +320,10 @@ def test_without_a_directory_the_same_command_finds_its_sweep(warm: Warm, tmp_pa
 
     first = run()
     assert first.returncode == 0, first.stderr
-    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/[!.]*")
     assert sweep.parent.name == "digits+synthetic"
     assert "goes on, 2 of 2" in run().stdout
     assert "goes on, 2 of 2" in run("logger.name=other").stdout
     assert "(new, 2 jobs)" in run("sweep=new").stdout
     assert "(new, 2 jobs)" in run("seed=3").stdout
-    assert len(list((tmp_path / "outputs" / "multirun").glob("*/*"))) == 3
+    assert len(list((tmp_path / "outputs" / "multirun").glob("*/[!.]*"))) == 3

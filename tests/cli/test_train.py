@@ -87,6 +87,7 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
         ("trainer.max_steps=-5", ["trainer.max_steps", "> 0"]),
         ("trainer.batch_size=5000", ["trainer: batch_size", "1797"]),
         ("sampler.step_size=[", ["sampler.step_size"]),
+        ("trainer.batch_size=true", ["trainer.batch_size: must be a whole number, got True"]),
         ("seed=0,1", ["seed=0,1: is several values", "add -m", "seed=[0,1]", "seed='0,1'"]),
     ],
 )
@@ -105,7 +106,7 @@ def test_bad_input_is_two_lines_and_exit_code_2(cli: Cli, tmp_path: Path, argume
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(cli: Cli, tmp_path: Path) -> None:
     written = []
-    same = {"a": [], "b": [], "deterministic": ["deterministic=true"]}
+    same = {"a": [], "b": ["seed=0.0"], "deterministic": ["deterministic=true"]}
     for name, more in (same | {"other": ["seed=1"]}).items():
         run, more = tmp_path / name, [*more, "logger.mode=disabled"]
         score = ("evaluator=frechet", "evaluator.frechet.n_samples=50", "trainer.evaluate_every_steps=3")

@@ -7,6 +7,7 @@ import pytest
 
 from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import ANY
 from ebm_exp.config.validate import validate
 from ebm_exp.dataset import Domain
@@ -84,8 +85,61 @@ def test_a_required_key_is_named() -> None:
         validate(TOP | {"sampler": {"_target_": "ebm_exp.sampler.Langevin", "n_steps": 3}})
 
 
-def test_good_values_pass() -> None:
-    validate(sampler(noise_std=None, gradient_clamp=0.1))
+def test_good_values_pass_and_stay() -> None:
+    good = sampler(noise_std=None, gradient_clamp=0.1)
+    assert validate(good) == good
+
+
+ADAM = {"_target_": "torch.optim.Adam", "lr": 0.1}
+MLP = {"_target_": "ebm_exp.energy.MLP"}
+IGEBM = {"_target_": "ebm_exp.energy.IGEBM"}
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "cast"),
+    [
+        (TOP | {"seed": 1.0}, "seed", 1),
+        (TOP | {"seed": "01"}, "seed", 1),
+        (TOP | {"trust": "no", "deterministic": 1}, "trust", False),
+        (sampler(n_steps=3e0), "sampler.n_steps", 3),
+        (sampler(step_size=2), "sampler.step_size", 2.0),
+        (sampler(step_size="2"), "sampler.step_size", 2.0),
+        (TOP | {"energy": MLP | {"widths": [8.0, "9"]}}, "energy.widths", [8, 9]),
+        (TOP | {"energy": IGEBM | {"skip_kernel": 3.0}}, "energy.skip_kernel", 3),
+        (TOP | {"optimizer": ADAM | {"betas": [0, "0.9"]}}, "optimizer.betas", [0.0, 0.9]),
+        (TOP | {"x": {"_target_": "ebm_exp.sampler.Annealed", "n_steps": 1, "kernel": LANGEVIN | {"n_steps": 2.0}}},
+         "x.kernel.n_steps", 2),
+    ],
+)  # fmt: skip
+def test_a_value_is_cast_where_it_is_checked(config: dict[str, Any], key: str, cast: Any) -> None:
+    found = look_up(validate(config, ANY), key)
+    assert repr(found) == repr(cast)  # 1 is equal to 1.0, and to True
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (TOP | {"seed": True}, "seed: must be a whole number, got True"),
+        (sampler(step_size=False), "sampler.step_size: must be a number, got False"),
+        (sampler(noise_std=True), "sampler.noise_std: must be a number, got True"),
+        (TOP | {"energy": MLP | {"widths": [8, True]}}, "energy.widths[1]: must be a whole number, got [8, True]"),
+        (TOP | {"energy": IGEBM | {"skip_kernel": True}}, "energy.skip_kernel: must be one of 1 or 3, got True"),
+        (TOP | {"optimizer": ADAM | {"lr": True}}, "optimizer.lr: must be a number, got True"),
+        (TOP | {"name": True}, "name: must be text, got True"),
+        (TOP | {"deterministic": 2}, "deterministic: must be true or false"),
+    ],
+)
+def test_true_is_no_number_and_no_text(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        validate(config, ANY)
+    assert str(error.value).startswith(message)
+
+
+def test_a_run_that_trained_with_true_for_one_is_read() -> None:
+    run = TOP | {"seed": True, "energy": MLP | {"widths": [8, True]}}
+    assert repr(validate(run, ANY, run)["energy"]["widths"]) == "[8, 1]"
+    with pytest.raises(UserError, match="seed: must be a whole number, got False"):
+        validate(run | {"seed": False}, ANY, run)  # that was typed now
 
 
 class Shared(TypedDict, total=False):

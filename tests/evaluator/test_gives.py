@@ -9,7 +9,7 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.evaluator import Evaluator, Model, Score
 from ebm_exp.evaluator.base import Direction
 from ebm_exp.evaluator.features import Pixels
-from ebm_exp.trainer.build import build, check_metric
+from ebm_exp.trainer.build import build, choose_metric
 from tests.config.test_conf import CHOICES, composed
 
 SMALL = ("energy.widths=[8]", "sampler.n_steps=2", "sampling.n_steps=10", "optimized_metric=null", "device=cpu")
@@ -108,10 +108,10 @@ GRID, SILENT = Says(nll="lower", kl="lower"), Says()
 )
 def test_another_metric_is_refused(metric: str | None, evaluators: list[Evaluator], said: str | None) -> None:
     if said is None:
-        check_metric(metric, evaluators)
+        choose_metric(metric, evaluators)
     else:
         with pytest.raises(UserError, match=said):
-            check_metric(metric, evaluators)
+            choose_metric(metric, evaluators)
 
 
 def test_agreement_of_classes_needs_an_energy_of_classes() -> None:

@@ -212,5 +212,5 @@ def test_the_keys_are_those_a_trainer_saves(tmp_path: Path) -> None:
     run.create()
     Session(parts["trainer"], experiment, run, parts["logger"]).run()
     saved = load(run.checkpoint(2))
-    assert set(saved) == {"format", "unevaluated", "meter", *KEYS}
+    assert set(saved) == {"format", "unevaluated", "rows", "meter", *KEYS}
     assert set(saved["parts"]) == {"energy", "objective", "buffer", "optimizer", "sampler", "guard"}

@@ -1,0 +1,92 @@
+"""Several evaluated runs as a table on the screen: settings, values ± s.e., means over seeds, and what failed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ebm_exp.run.comparison import SEED, Comparison, Entry, mean_over
+from ebm_exp.run.evaluation import ARROWS, show_score
+from ebm_exp.text import brief, short_keys
+
+
+def tell_comparison(comparison: Comparison) -> None:
+    """The table of runs, that of means over seeds, and what there is to know of both."""
+    entries, names, groups = comparison.entries, comparison.names(), comparison.groups()
+    keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
+    shown, labels, facts = [short_keys(keys)[key] for key in keys], _labels(entries), _facts(entries)
+    better = {name: score.get("better", "") for entry in entries for name, score in entry.scores.items()}
+    heads = [f"{name} {ARROWS.get(better[name], '')}".strip() for name in names]
+    rows = [
+        [label, *_settings(entry, keys), *(column[i] for column in facts.values())]
+        for i, (label, entry) in enumerate(zip(labels, entries, strict=True))
+    ]
+    _print_table(
+        ["run", *shown, *facts], rows, heads, [[entry.scores.get(name) for name in names] for entry in entries]
+    )
+    if groups:
+        rows = [[f"{len(group)} seeds", *_settings(group[0], keys)] for group in groups]
+        means = [[mean_over(group, name) for name in names] for group in groups]
+        _print_table(["mean over", *shown], rows, heads, means)
+    print()
+    if "data" in facts:
+        print("the runs were evaluated on different data: their numbers do not compare across data sets")
+    if comparison.left_out:
+        print(f"left out: {', '.join(f'{n} {state}' for state, n in comparison.left_out.items())} of the sweep's jobs")
+    for label, entry in zip(labels, entries, strict=True):
+        failed = {} if entry.evaluation is None else entry.evaluation.failed
+        for name, reason in ({"": entry.reason} if entry.reason else failed).items():
+            print(f"{' '.join(filter(None, (label, name)))} failed: {reason}")
+    print(f"kept        {comparison.file}, and in each run")
+    hints = [hint for entry in entries if entry.evaluation is not None for hint in entry.evaluation.dashboard]
+    for hint in dict.fromkeys(hints):
+        print(f"dashboard   {hint}")
+
+
+def _labels(entries: Sequence[Entry]) -> list[str]:
+    """Runs of one folder by their name, which is a job's number; others by the end of their path."""
+    paths = [entry.run.resolve() for entry in entries]
+    n = 1 if len({path.parent for path in paths}) == 1 else 2
+    return ["/".join(path.parts[-n:]) for path in paths]
+
+
+def _facts(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Seed, step and data of each, where they differ."""
+    columns = {
+        SEED: [str(entry.config.get(SEED)) for entry in entries],
+        "step": [f"{entry.made('step'):,}" if entry.scores else "" for entry in entries],
+        "data": [entry.data for entry in entries],
+    }
+    return {name: column for name, column in columns.items() if len({*column} - {""}) > 1}
+
+
+def _settings(entry: Entry, keys: Sequence[str]) -> list[str]:
+    values = [entry.settings.get(key) for key in keys]
+    return ["" if value is None else brief(str(value)) for value in values]
+
+
+def _print_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], names: Sequence[str], scores: Sequence[Sequence[Any]]
+) -> None:
+    """Rows with their scores; those that a line of the terminal has no room for stand in further tables below."""
+    console, first = Console(highlight=False, soft_wrap=True, markup=False, emoji=False), 0
+    wide = console.options.update(width=10_000)
+    if not console.is_terminal:
+        console.width = 10_000  # a file has room
+    while True:
+        for last in range(len(names), first, -1) or [first]:
+            table = Table(box=None, pad_edge=False, header_style="bold")
+            for title in head:
+                table.add_column(title)
+            for title in names[first:last]:
+                table.add_column(title, justify="right")
+            for row, found in zip(rows, scores, strict=True):
+                table.add_row(*row, *("—" if each is None else show_score(each) for each in found[first:last]))
+            if console.measure(table, options=wide).maximum <= console.width:
+                break
+        console.print()
+        console.print(table)
+        first = last
+        if first >= len(names):
+            break
