@@ -171,7 +171,7 @@ def told(sweep: SweepDirectory, best: dict[int, list[float]], other: dict[int, l
 
 
 def test_settings_that_seeds_do_not_tell_apart_are_called_so(sweep: SweepDirectory) -> None:
-    """2.4 standard errors: by the normal distribution a difference, by that of three seeds each (2.8 are needed) none."""
+    """2.4 standard errors: enough for a normal distribution; for three seeds each it takes 2.8."""
     said = told(sweep, {1: [9, 1.0], 2: [9, 1.1], 3: [9, 1.2]}, {1: [9, 1.2], 2: [9, 1.3], 3: [9, 1.4]})
     assert "not told apart (0.20 ± 0.23) from the next, step_size=2" in said
     assert "may be chance; more seeds would tell" in said
