@@ -40,7 +40,7 @@ class Evaluation:
     Attributes:
         folder: of the call's files.
         made: what all its numbers have in common.
-        scores: by name: ``value``, ``se``, ``n``, ``better``, ``evaluator``.
+        scores: by name: ``value``, ``se``, ``n``, ``better``, ``unit``, ``verdict``, ``refuted``, ``evaluator``.
         protocols: by evaluator.
         pictures: by title.
         failed: what an evaluator died of, by evaluator.
@@ -114,7 +114,7 @@ def evaluate(
         else:
             evaluation.protocols[name] = evaluator.protocol
             for key, score in found.items():
-                known = {what: value for what, value in score._asdict().items() if value is not None}
+                known = {what: value for what, value in score._asdict().items() if value not in (None, False)}
                 evaluation.scores[key] = known | {"evaluator": name}
             evaluation.made["seconds"][name] = round(time.perf_counter() - began, 2)
         replace_text(folder / NAME, _json(evaluation.record()))
@@ -177,13 +177,14 @@ def tell(evaluation: Evaluation) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("score", "left"), ("value ± s.e.", "right"), ("n", "right"), ("", "left")):
+    heads = (("score", "left"), ("value ± s.e.", "right"), ("unit", "left"), ("n", "right"), ("", "left"), ("", "left"))
+    for title, justify in heads:
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for name, score in evaluation.scores.items():
         value, se, n = score["value"], score.get("se"), score.get("n")
         better = {"lower": "↓", "higher": "↑"}.get(score.get("better", ""), "")
         shown = number(value) if se is None else with_error(value, se)
-        table.add_row(name, shown, f"{n:,}" if n else "", better)
+        table.add_row(name, shown, score.get("unit", ""), f"{n:,}" if n else "", better, score.get("verdict", ""))
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     console.print(table)

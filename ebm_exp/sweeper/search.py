@@ -133,7 +133,7 @@ class Search:
                 self.study.tell(number, values, skip_if_finished=True)
             else:
                 wrong = next(metric for metric, value in scores.items() if value is None)
-                self._fail(trial, f"{wrong} is not there, or not finite")
+                self._fail(trial, f"{wrong} is not there, not finite, or refuted by its own evidence")
         else:
             self._fail(trial, job.reason or job.state)
 

@@ -52,7 +52,7 @@ class Pruner:
         trial = self._study.get_trials(deepcopy=False)[self.number]
         if len(self.metrics) > 1 or trial.state != TrialState.RUNNING:
             return False
-        if score is None or not math.isfinite(score.value):
+        if score is None or score.refuted or not math.isfinite(score.value):
             return False
         self._storage.set_trial_intermediate_value(trial._trial_id, step, score.value)
         return bool(self._pruner.prune(self._study, self._storage.get_trial(trial._trial_id)))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from ebm_exp.config.run_config import FORMAT
-from ebm_exp.evaluator import Score, as_row
+from ebm_exp.evaluator import Score, as_row, refuted
 from ebm_exp.guard import DivergedError, Meter, NonFiniteError, Symptom
 from ebm_exp.guard.scores import Judged
 from ebm_exp.logger.console import Progress
@@ -134,6 +134,9 @@ class Loop:
         """Write, judge and save the scores of this step."""
         self.record.write(self.step, as_row(scores), keep=True)
         self.record.logger.summary(self.observer.bests(scores))
+        self.record.summary.refuted = refuted(scores)
+        for verdict in dict.fromkeys(self.record.summary.refuted.values()):
+            log.warning("step %d: %s; no score of it is taken as the best", self.step, verdict)
         self.best = best_of(self.best, self.experiment.optimized_metric, scores, self.step)
         self.unevaluated = False
         symptom = self.experiment.guard.judge(self.step, scores, self._score_points)

@@ -131,13 +131,17 @@ class Observer:
         return Table(("sample", "energy", *(() if y is None else ("label",))), rows)
 
     def bests(self, scores: Mapping[str, Score]) -> dict[str, float]:
-        """The best value so far of each score that has a direction, earlier sessions' included: ``best/<name>``."""
+        """The best value so far of each score that has a direction and holds: ``best/<name>``.
+
+        Earlier sessions are included, but for scores with a verdict, which their rows do not tell.
+        """
         rows = self.directory.metrics() if self._bests is None else []
         self._bests = self._bests or {}
         for name, score in scores.items():
-            if score.better is None:
+            if score.better is None or score.refuted:
                 continue
-            seen = [row.get(SCORE(name)) for row in rows] + [self._bests.get(BEST(name)), score.value]
+            before = [row.get(SCORE(name)) for row in rows] if score.verdict is None else []
+            seen = [*before, self._bests.get(BEST(name)), score.value]
             finite = [value for value in seen if isinstance(value, int | float) and math.isfinite(value)]
             if finite:
                 self._bests[BEST(name)] = min(finite) if score.better == "lower" else max(finite)
