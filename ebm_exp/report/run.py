@@ -101,9 +101,10 @@ def _evaluation(summary: Mapping[str, Any], found: read.Rows) -> Html:
         value, se = finite(last[name]), finite(last.get(metrics.error_of(name)))
         shown = last[name] if value is None else with_error(value, se) if se is not None else number(value)
         points = read.curve(found, name)
-        rows.append([name, shown, f"{points[-1][0]:.0f}" if points else ""])
+        doubt = read.child(summary, "refuted").get(name)
+        rows.append([name, shown, f"{points[-1][0]:.0f}" if points else "", str(doubt) if doubt else ""])
     protocol = [tag("li", tag("b", k), f": {v}") for k, v in read.child(summary, "protocol").items()]
-    shown = table(["metric", "last value ± s.e.", "at step"], rows, numeric=(1, 2)) if rows else None
+    shown = table(["metric", "last value ± s.e.", "at step", ""], rows, numeric=(1, 2)) if rows else None
     return section("Evaluation", shown, tag("ul", *protocol) if protocol else None)
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from ebm_exp.config.run_config import FORMAT
-from ebm_exp.evaluator import Score, as_row
+from ebm_exp.evaluator import Score, as_row, refuted
 from ebm_exp.guard import DivergedError, Meter, NonFiniteError, Symptom
+from ebm_exp.guard.scores import Judged
 from ebm_exp.logger.console import Progress
 from ebm_exp.metrics import ENERGY_GAP, LEARNING_RATE, LOSS, MINUTES, STEPS_PER_S
 from ebm_exp.objective.base import Loss
@@ -137,15 +138,18 @@ class Loop:
         """Write, judge and save the scores of this step."""
         self.record.write(self.step, as_row(scores), keep=True)
         self.record.logger.summary(self.observer.bests(scores))
+        self.record.summary.refuted = refuted(scores)
+        for verdict in dict.fromkeys(self.record.summary.refuted.values()):
+            log.warning("step %d: %s; no score of it is taken as the best", self.step, verdict)
         self.best = best_of(self.best, self.experiment.optimized_metric, scores, self.step)
         self.unevaluated = False
-        symptom = self.experiment.guard.judge(self.step, scores, self._score_starts)
+        symptom = self.experiment.guard.judge(self.step, scores, self._score_points)
         if symptom is not None:
             self._handle(symptom, {})
         self._save()
 
-    def _score_starts(self) -> dict[str, Score]:
-        return self._survive("scores of where samples begin", self.observer.score_starts)
+    def _score_points(self, which: Judged) -> dict[str, Score]:
+        return self._survive(f"scores of {which}", functools.partial(self.observer.score_points, which))
 
     def _draw(self, last: bool) -> dict[str, Any]:
         assert self._loss is not None  # images are due after a step alone
@@ -161,6 +165,7 @@ class Loop:
 
     def _handle(self, symptom: Symptom, row: dict[str, float]) -> None:
         """Say what the guard found, or end."""
+        symptom = divergence.explain(symptom, self.experiment)
         if self.experiment.guard.on_divergence != "warn":
             self.record.write(self.step, row, keep=False)
             self._diverge(DivergedError(symptom))
@@ -170,7 +175,7 @@ class Loop:
     def _diverge(self, error: DivergedError) -> NoReturn:
         """Keep what shows it, and end the training as diverged."""
         if isinstance(error, NonFiniteError):
-            error.symptom = divergence.judge_data(error.symptom, self.experiment)
+            error.symptom = divergence.explain(error.symptom, self.experiment)
         divergence.keep(self.record.directory, error.symptom, self.experiment, self._loss, self.state_dict())
         raise error
 
