@@ -77,6 +77,7 @@ class Loop:
         trainer, began = self.trainer, time.perf_counter() - self.elapsed
         limit = float("inf") if trainer.max_minutes is None else 60 * trainer.max_minutes
         self._logged = self.step, time.perf_counter()
+        progress.tick(self.step)
         while True:
             self.elapsed = time.perf_counter() - began
             ended = self.step >= trainer.max_steps or self.elapsed >= limit
@@ -105,6 +106,7 @@ class Loop:
                 return Outcome("stopped", self.best)
             self._loss = loss
             self.step += 1
+            progress.tick(self.step)
             if step_done is not None:
                 step_done()
 
