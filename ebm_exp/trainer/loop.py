@@ -185,9 +185,9 @@ class Loop:
             self._diverge(NonFiniteError(*bad))
         self.record.sync()
         checkpoint.save(self.record.directory.checkpoint(self.step), self.state_dict())
+        self.record.summary.update(self.step, self.best)  # before a checkpoint goes that was the best until now
         kept = {self.best["step"]} if self.best else set()
         checkpoint.prune(self.record.directory, self.trainer.keep_checkpoints, kept)
-        self.record.summary.update(self.step, self.best)
         self.saved = self.step
 
     def _keep_last(self) -> None:
