@@ -60,6 +60,7 @@ def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
 
 def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory") -> "Outcome":
     """Train; where a guard rolls back, again."""
+    from ebm_exp.config.device import keep_precision
     from ebm_exp.run import attempt
     from ebm_exp.run.checkpoint import read_state
     from ebm_exp.trainer.build import check_data
@@ -68,7 +69,7 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory")
 
     state = read_state(directory, key="resume") if config["resume"] else None
     if state is not None:
-        config = attempt.in_force(directory, config)
+        config = keep_precision(attempt.in_force(directory, config), directory.summary())
     parts, experiment = _build(config, state, launch)
     if state is None:
         directory.create()

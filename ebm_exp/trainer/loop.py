@@ -78,6 +78,7 @@ class Loop:
         trainer, began = self.trainer, time.perf_counter() - self.elapsed
         limit = float("inf") if trainer.max_minutes is None else 60 * trainer.max_minutes
         self._logged = self.step, time.perf_counter()
+        progress.tick(self.step)
         while True:
             self.elapsed = time.perf_counter() - began
             ended = self.step >= trainer.max_steps or self.elapsed >= limit
@@ -106,6 +107,7 @@ class Loop:
                 return Outcome("stopped", self.best)
             self._loss = loss
             self.step += 1
+            progress.tick(self.step)
             if step_done is not None:
                 step_done()
 
@@ -188,9 +190,9 @@ class Loop:
             self._diverge(NonFiniteError(*bad))
         self.record.sync()
         checkpoint.save(self.record.directory.checkpoint(self.step), self.state_dict())
+        self.record.summary.update(self.step, self.best)  # before a checkpoint goes that was the best until now
         kept = {self.best["step"]} if self.best else set()
         checkpoint.prune(self.record.directory, self.trainer.keep_checkpoints, kept)
-        self.record.summary.update(self.step, self.best)
         self.saved = self.step
 
     def _keep_last(self) -> None:
