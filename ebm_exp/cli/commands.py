@@ -73,10 +73,11 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory")
     parts, experiment = _build(config, state, launch)
     if state is None:
         directory.create()
+        attempt.write_cast(directory, config)
     else:
         if "data" in (began := directory.summary()):
             check_data(experiment.dataset, began["data"])
-        attempt.begin_if_asked(directory, config, state["step"])
+        attempt.take_in(directory, config, launch.saved, state["step"])
     while True:
         trainer, logger = parts["trainer"], parts["logger"]
         outcome = Session(trainer, experiment, directory, logger, state, launch.prune, launch.group).run()

@@ -214,6 +214,34 @@ def test_the_best_setting_is_kept_as_an_experiment(full: SweepDirectory) -> None
     assert "the default 5.20 ± 0.20" in " ".join(text.replace("#", "").split())
 
 
+def test_a_job_that_went_on_otherwise_is_told_and_kept(full: SweepDirectory) -> None:
+    job, evil = full.run(1), "gap\nrm: [-rf]"
+    asked = {"attempt": 0, "step": 1, "why": "asked for", "changed": {"trainer.max_steps": [2, 40], "seed": [1, 30]}}
+    guarded = {"attempt": 1, "step": 1, "why": evil, "changed": {"sampler.step_size": [0.5, 0.05]}}
+    job.write_summary(job.summary() | {"attempts": [asked, guarded]})
+    read = page(write_report(full.path))
+    assert "Job 1 went on otherwise from step 1: trainer.max_steps 2 → 40, seed 1 → 30 (asked for)." in read.text
+    assert (
+        "python train.py -m seed=31,32,33 trainer.max_steps=40 logger.mode=disabled sampler.step_size=0.5" in read.text
+    )
+    text = (full.path / "best.yaml").read_text()
+    assert "# job 1 went on otherwise from step 1: trainer.max_steps 2 → 40, seed 1 → 30 (asked for)\n" in text
+    assert "# job 1 went on otherwise from step 1: sampler.step_size 0.5 → 0.05 (gap rm: [-rf])\n" in text
+    assert yaml.safe_load(text) == {
+        "defaults": [{"override /energy": "conv"}],
+        "trainer": {"max_steps": 40},
+        "sampler": {"step_size": 0.5},
+    }
+    folder = job.path / ".hydra"
+    folder.mkdir()
+    (folder / "overrides.yaml").write_text("[]\n")
+    (folder / "hydra.yaml").write_text("hydra: {runtime: {choices: {energy: conv}}, mode: RUN}\n")
+    alone = page(write_report(job.path)).text
+    assert "Nothing was typed" not in alone
+    assert "python train.py -m seed=31,32,33 trainer.max_steps=40" in alone
+    assert "With the values that are in force now, from the first step on." in alone
+
+
 def test_higher_is_better_where_the_sweep_says_so(full: SweepDirectory) -> None:
     full.write_record(full.record() | {"directions": {METRIC: "higher"}})
     text = page(write_report(full.path)).text
