@@ -16,10 +16,9 @@ from ebm_exp.config.keys import GROUPS, names_run
 from ebm_exp.config.override import pairs
 from ebm_exp.config.tree import leaves, look_up
 from ebm_exp.files import read_mapping
-from ebm_exp.run import provenance
 from ebm_exp.run.about import read_composed
-from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.evaluation import Evaluation, write_json
+from ebm_exp.run.provenance import describe_process
 
 NAME = "evaluations.json"
 SEED = "seed"
@@ -74,7 +73,7 @@ class Comparison:
         folder: takes ``evaluations.json``.
         runs: directory and config of each, in the order they are evaluated.
         asked: what the command asked for.
-        left_out: jobs of a sweep that are not among them, by state.
+        left_out: what the command names and is not among them, by why.
 
     Attributes:
         entries: what came of each.
@@ -99,7 +98,7 @@ class Comparison:
         self.left_out = left_out
         self._state = "running"
         self._asked = {**asked, "runs": [str(run) for run, _ in runs], "left_out": left_out}
-        self._made = provenance.describe(RunDirectory(folder))
+        self._made = describe_process()
 
     @property
     def exit_code(self) -> int:

@@ -33,7 +33,7 @@ def tell_comparison(comparison: Comparison) -> None:
     if "data" in facts:
         print("the runs were evaluated on different data: their numbers do not compare across data sets")
     if comparison.left_out:
-        print(f"left out: {', '.join(f'{n} {state}' for state, n in comparison.left_out.items())} of the sweep's jobs")
+        print(f"left out: {', '.join(f'{n} {state}' for state, n in comparison.left_out.items())}")
     for label, entry in zip(labels, entries, strict=True):
         failed = {} if entry.evaluation is None else entry.evaluation.failed
         for name, reason in ({"": entry.reason} if entry.reason else failed).items():
