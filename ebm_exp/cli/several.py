@@ -62,7 +62,7 @@ def find_runs(line: CommandLine) -> Named | None:
     left_out = Counter[str]()
     paths = [path for each in named for path in _matching(each, left_out)]
     sweeps = [path for path in paths if is_sweep(path)]
-    if line.has("top") and line.value("top") is not None and not sweeps:
+    if line.value("top") is not None and not sweeps:
         raise UserError(f"top: is of a sweep's settings, and {override('run', given)} names no sweep")
     if listed is None and paths == named and not sweeps:
         refuse_no_run(given, several=True)
@@ -92,8 +92,7 @@ def _matching(path: Path, left_out: Counter[str]) -> list[Path]:
     found = [Path(each) for each in sorted(glob.glob(str(path)))]
     runs = [each for each in found if is_run(each) or is_sweep(each)]
     if not runs:
-        what = f"none of the {len(found)} paths that {path} stands for is" if found else f"{path} stands for no path,"
-        raise UserError(f"run: {what} a run directory" if found else f"run: {what} and so for no run")
+        raise UserError(f"run: {path} stands for {len(found)} paths, and none of them is a run directory")
     begun = [each for each in runs if is_sweep(each) or RunDirectory(each).checkpoint_steps()]
     left_out.update({"without a checkpoint": len(runs) - len(begun)} if len(runs) > len(begun) else {})
     return begun or runs
@@ -144,8 +143,6 @@ def evaluate_each(
     Raises:
         UserError: before the first begins, when one is no run, or does not take what was typed.
     """
-    from ebm_exp.run.side_by_side import tell_comparison
-
     starts = [find_start(line_of(line, run, i)) for i, run in enumerate(named.runs)]
     for start in starts:
         _check(start)
@@ -159,6 +156,8 @@ def evaluate_each(
                 call(_Attempt(each, comparison, i), start)
             except (Exception, SystemExit) as error:  # before the config got to it: a folder that cannot be written
                 comparison.fail(i, _reason(error))
+    from ebm_exp.run.side_by_side import tell_comparison
+
     tell_comparison(comparison)
     return comparison.exit_code
 

@@ -116,6 +116,9 @@ def test_tables_of_results_are_written_from_runs(cli: Cli, run: Path) -> None:
     value = kept(run)["scores"]["mmd2"]["value"]
     assert f"\n| mmd2 | {value:.4g} | 64 | ↓ |\n" in page
     assert str(run) not in page
+    calls = {name: call | {"failed": ["kid"]} for name, call in entry["calls"].items()}
+    assert "; kid failed.\n" in told("One", [entry | {"calls": calls}])
+    assert "failed" not in page
     assert "`python evaluate.py run=<run> evaluator=[mmd,ood] dataset.suggest.n_samples=64`" in page
     assert f"| mmd2 | {value:.4g} | {value:.4g} | 64 | ↓ |" in both
     assert re.search(r"^\| uniform \| \S+ ± \S+ \(\S+\) / ", both, re.MULTILINE)
