@@ -28,7 +28,7 @@ ENDED = frozenset({"finished", "pruned", "diverged", "failed", "stopped"})
 
 EMPTY: dict[str, Any] = {  # what is read of sweep.json: a list holds texts
     **{"kind": "", "name": "", "began": "", "n": 0, "complete": False},
-    **{"command": [], "arguments": [], "overrides": [], "keys": [], "metrics": []},
+    **{"command": [], "arguments": [], "overrides": [], "keys": [], "metrics": [], "seeds": []},
     **{"defaults": {}, "directions": {}, "space": {}, "pruner": {}},
 }
 

@@ -115,9 +115,13 @@ class Results(NamedTuple):
 
     @property
     def to_come(self) -> int:
-        """Jobs that have not begun; of a search, trials that are not complete."""
-        done = sum(self.counts.get(s, 0) for s in ("finished", "pruned")) if self.is_search else len(self.jobs)
-        return max(0, int(finite(self.record.get("n")) or 0) - done)
+        """Jobs that have not begun; of a search, trials that are not complete: its seeds together are one."""
+        n, n_seeds = int(finite(self.record.get("n")) or 0), max(1, len(self.record["seeds"]))
+        if not self.is_search:
+            return max(0, n - len(self.jobs))
+        tried = [setting.jobs for setting in self.settings] if n_seeds > 1 else [(job,) for job in self.jobs]
+        states = [Counter(job.state for job in jobs) for jobs in tried]
+        return max(0, n - sum(each["pruned"] > 0 or each["finished"] >= n_seeds for each in states))
 
 
 def read(sweep: SweepDirectory) -> Results:

@@ -174,7 +174,8 @@ def _refuse_links(sweep: SweepDirectory, config: Mapping[str, Any]) -> None:
 def is_complete(sweep: SweepDirectory) -> bool:
     """Whether nothing is left to run in a sweep but what failed."""
     ended = [job for job in sweep.jobs() if job.state in ("finished", "pruned", "diverged", "failed")]
-    return sweep.record().get("complete", False) or len(ended) >= sweep.record().get("n", 0)
+    record = sweep.record()
+    return record["complete"] or len(ended) >= record["n"] * max(1, len(record["seeds"]))
 
 
 def wishes(config: Mapping[str, Any]) -> tuple[bool, bool]:

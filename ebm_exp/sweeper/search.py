@@ -4,7 +4,8 @@ The journal lies in the sweep's folder, so several processes and machines work o
 a lock by a sampler that is seeded by its number: a search that was interrupted proposes what it would have proposed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -13,25 +14,33 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ebm_exp.sweep.directory import Job, SweepDirectory
-from ebm_exp.sweep.settings import score
+from ebm_exp.sweep.settings import SEED, score
 from ebm_exp.sweeper.job import worker_name
 from ebm_exp.sweeper.settings import Settings
 from ebm_exp.sweeper.space import Space
-from ebm_exp.sweeper.study import NAME, check_trial, make_pruner, make_sampler, reading, storage
+from ebm_exp.sweeper.study import NAME, check_trial, jobs_of, make_pruner, make_sampler, reading, storage
 
 _MAX_REPEATED, _MAX_ATTEMPTS = 50, 5
+_TO_COME = ("waiting", "killed", "stopped", "running")
 
 
 class Trial(NamedTuple):
     """What a trial is to be run with.
 
     Attributes:
-        number: names its folder.
+        number: of the proposal.
         overrides: its values.
+        seeds: it is repeated with, one job each; none: it is one job.
     """
 
     number: int
     overrides: tuple[str, ...]
+    seeds: tuple[str, ...] = ()
+
+    def jobs(self) -> list[tuple[int, tuple[str, ...]]]:
+        """The number and the overrides of each of its jobs."""
+        each = [(*self.overrides, f"{SEED}={seed}") for seed in self.seeds] or [self.overrides]
+        return list(zip(jobs_of(self.number, self.seeds), each, strict=True))
 
 
 class Search:
@@ -43,6 +52,7 @@ class Search:
         directions: ``lower`` or ``higher`` by metric.
         settings: of the search.
         defaults: values by key that the first trial gets; None: it is proposed too.
+        seeds: with which each trial is repeated, judged by its mean; none: a trial is one job.
 
     Raises:
         UserError: for an unknown sampler or pruner, or what it does not take; for a journal of another search.
@@ -55,11 +65,13 @@ class Search:
         directions: Mapping[str, str],
         settings: Settings,
         defaults: Mapping[str, Any] | None = None,
+        seeds: tuple[str, ...] = (),
     ) -> None:
         self.sweep = sweep
         self.space = space
         self.metrics = list(directions)
         self.settings = settings
+        self.seeds = seeds
         self.worker = f"worker-{worker_name()}"
         self.is_exhausted = False
         make_sampler(settings.sampler, settings.seed)  # refused before anything is written
@@ -118,29 +130,34 @@ class Search:
                     return taken
             return self._propose() if self.left() > len(running) - len(dead) else None
 
-    def tell(self, number: int, job: Job | None) -> None:
-        """Record how a trial's job ended; one that was stopped or killed is left for whoever comes next.
+    def tell(self, number: int) -> None:
+        """Record how a trial's jobs ended; where one was stopped or killed it is left for whoever comes next.
+
+        Several are judged by their mean; one that is pruned, or fails, ends the trial.
 
         Args:
             number: of the trial.
-            job: as it stands in its folder; None: it has not begun.
         """
-        trial = self._trial(number)
-        if job is None or job.state in ("waiting", "killed", "stopped", "running"):
-            was_stopped = job is not None and job.state == "stopped"  # by a user, not by what it does
-            self._note(trial, worker=None, **({"attempts": 0} if was_stopped else {}))
-        elif job.state == "pruned":
+        trial, jobs = self._trial(number), [self.sweep.job(each) for each in jobs_of(number, self.seeds)]
+        begun = [job for job in jobs if job is not None]
+        ill = [job for job in begun if job.state not in (*_TO_COME, "pruned", "finished")]
+        if any(job.state == "pruned" for job in begun):
             self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
-        elif job.state == "finished":
-            scores = {metric: score(job, metric, len(self.metrics) == 1) for metric in self.metrics}
-            values = [value for value in scores.values() if value is not None]
-            if len(values) == len(scores):
-                self.study.tell(number, values, skip_if_finished=True)
-            else:
-                wrong = next(metric for metric, value in scores.items() if value is None)
-                self._fail(trial, f"{wrong} is not there, or not finite")
+        elif ill:
+            self._fail(trial, ill[0].reason or ill[0].state)
+        elif len(begun) < len(jobs) or any(job.state in _TO_COME for job in begun):
+            was_stopped = any(job.state == "stopped" for job in begun)  # by a user, not by what it does
+            self._note(trial, worker=None, **({"attempts": 0} if was_stopped else {}))
         else:
-            self._fail(trial, job.reason or job.state)
+            self._tell_values(trial, begun)
+
+    def _tell_values(self, trial: FrozenTrial, jobs: Sequence[Job]) -> None:
+        scores = {metric: [score(job, metric, len(self.metrics) == 1) for job in jobs] for metric in self.metrics}
+        known = {metric: [each for each in values if each is not None] for metric, values in scores.items()}
+        if wrong := next((metric for metric, values in known.items() if len(values) < len(jobs)), None):
+            self._fail(trial, f"{wrong} is not there, or not finite")
+        else:
+            self.study.tell(trial.number, [fmean(values) for values in known.values()], skip_if_finished=True)
 
     def _propose(self) -> Trial | None:
         for _ in range(_MAX_REPEATED):
@@ -153,7 +170,7 @@ class Search:
             same = [each for each in trials if each.params == trial.params and _was_tried(each)]
             if not same:
                 self._note(self._trial(trial.number), worker=self.worker, overrides=list(overrides), attempts=1)
-                return Trial(trial.number, overrides)
+                return Trial(trial.number, overrides, self.seeds)
             self._note(self._trial(trial.number), repeated=same[0].number)
             self.study.tell(trial, state=TrialState.FAIL)
         self.is_exhausted = True
@@ -168,13 +185,15 @@ class Search:
             self._fail(trial, f"killed {_MAX_ATTEMPTS} times")
             return None
         self._note(trial, worker=self.worker, attempts=attempts)
-        return Trial(trial.number, self.space.overrides(trial.params))  # what the journal says of them is not read
+        overrides = self.space.overrides(trial.params)  # what the journal says of them is not read
+        return Trial(trial.number, overrides, self.seeds)
 
     def _is_dead(self, trial: FrozenTrial) -> bool:
         """Whether no process works on a running trial: we hold the lock, so none is just being proposed."""
         worker = trial.user_attrs.get("worker")
         alive = worker is not None and self.sweep.is_locked(worker)
-        return not alive and not self.sweep.is_locked(str(trial.number))
+        numbers = jobs_of(trial.number, self.seeds)
+        return not alive and not any(self.sweep.is_locked(str(number)) for number in numbers)
 
     def _fail(self, trial: FrozenTrial, reason: str, **more: Any) -> None:
         self._note(trial, reason=reason, **more)

@@ -92,6 +92,15 @@ class Space:
 
         return tuple(f"{self._typed[key]}={value}" for key, value in self._choose(take).items())
 
+    def example(self) -> tuple[str, ...]:
+        """The overrides of one trial: the first choices, the lowest numbers."""
+
+        def take(key: str, distribution: BaseDistribution) -> Any:
+            is_choice = isinstance(distribution, CategoricalDistribution)
+            return distribution.choices[0] if is_choice else distribution.low  # type: ignore[attr-defined]
+
+        return self.overrides(self._choose(take))
+
     def trial_of(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """Default values as those of a trial.
 

@@ -1,9 +1,11 @@
 """Optuna's study of a search: its journal, its parts by our names, and the pruner that a job asks."""
 
 import contextlib
+import copy
 import importlib.util
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import optuna
@@ -17,6 +19,7 @@ from ebm_exp.config.errors import UNFIT, UserError, nearest, unfit
 from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.space import Space
+from ebm_exp.text import finite
 
 NAME = "search"  # of the one study in a journal
 SAMPLERS = {
@@ -38,14 +41,17 @@ _NOTED: dict[str, Any] = {"attempts": int, "repeated": int, "reason": str, "work
 class Pruner:
     """Whether a trial ends early, asked in the process of its job with the scores of each evaluation.
 
+    Where a proposal is repeated with several seeds, by the mean of those that have got to the step.
+
     Args:
         sweep: the search's directory.
-        number: of the trial.
+        number: of the job.
     """
 
     def __init__(self, sweep: SweepDirectory, number: int) -> None:
         record = sweep.record()
-        self.metrics, self.number = record["metrics"], number
+        self.sweep, self.metrics, self.number = sweep, record["metrics"], number // max(1, len(record["seeds"]))
+        self.others = [each for each in jobs_of(self.number, record["seeds"]) if each != number]
         self._pruner, self._storage = make_pruner(record["pruner"]), storage(sweep)
         self._study = optuna.load_study(study_name=NAME, storage=self._storage, pruner=self._pruner)
 
@@ -57,8 +63,19 @@ class Pruner:
             return False
         if score is None or not math.isfinite(score.value):
             return False
-        self._storage.set_trial_intermediate_value(trial._trial_id, step, score.value)
-        return bool(self._pruner.prune(self._study, self._storage.get_trial(trial._trial_id)))
+        rows = [row for number in self.others for row in self.sweep.run(number).metrics() if row["step"] == step]
+        beside = [value for row in rows if (value := finite(row.get(self.metrics[0]))) is not None]
+        self._storage.set_trial_intermediate_value(trial._trial_id, step, fmean([score.value, *beside]))
+        trial = copy.deepcopy(self._storage.get_trial(trial._trial_id))
+        # Another seed may have got further, alone: at this step the others are compared.
+        trial.intermediate_values = {at: value for at, value in trial.intermediate_values.items() if at <= step}
+        return bool(self._pruner.prune(self._study, trial))
+
+
+def jobs_of(trial: int, seeds: Sequence[str]) -> range:
+    """The numbers of the jobs of a trial, one for each seed; without any the trial's own."""
+    n = max(1, len(seeds))
+    return range(trial * n, (trial + 1) * n)
 
 
 class _Lock(JournalFileOpenLock):

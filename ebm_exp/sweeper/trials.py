@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue
+
 from ebm_exp.config.compose import resolve
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.override import key_of
 from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import SweepDirectory
+from ebm_exp.sweep.settings import SEED
 from ebm_exp.sweeper.command import Command
 from ebm_exp.sweeper.plan import Planned, wishes
 from ebm_exp.sweeper.search import Search, Trial
@@ -33,41 +37,65 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
     given = {key_of(each) for each in command.arguments}
     params = [f"{key}={text}" for key, text in settings.params.items() if key not in given]
     params += command.varied
-    space = Space.parse(params, settings.when)
-    composed = command.compose(command.fixed)
-    config = resolve(composed)
+    seeds = _read_seeds(command, params)
+    space = Space.parse([each for each in params if key_of(each) != SEED], settings.when)
+    composed, config = _compose(command, space)
     config = check(config)
     new, _ = wishes(config)
     sweep, is_there = command.find([composed], config, new)
     metrics: list[str | None] = [*settings.metrics] or [check_metric(config, command.has("optimized_metric"))]
     directions = _directions(config, metrics, settings.directions)
     described = {"params": params, "when": settings.when}
+    keys = [*space.keys, *([SEED] if seeds else [])]
     if not is_there:
-        record = command.describe(
-            "search", config, space.keys, metrics, directions, space=described, pruner=settings.pruner
-        )
+        more = {"space": described, "seeds": seeds, "pruner": settings.pruner}
+        record = command.describe("search", config, keys, metrics, directions, **more)
         sweep, is_there = command.begin([composed], config, new, record)
     record = sweep.record()
     for what, same in {
-        "another space": record["space"] == described,
+        "another space": (record["space"], record["seeds"]) == (described, seeds),
         "for another metric": (record["metrics"], record["directions"]) == (metrics, directions),
     }.items():
         if not same:
             raise UserError(f"sweep: {sweep.path} searches {what}; sweep=new begins another search")
     # What its jobs read of it is what was typed.
-    record |= {"kind": "search", "keys": space.keys, "pruner": settings.pruner}
+    record |= {"kind": "search", "keys": keys, "seeds": seeds, "pruner": settings.pruner}
     record |= {"n": settings.n_trials, "complete": False}
-    tell_start(command, sweep, is_there, settings.n_trials, "trials")
+    n_seeds = max(1, len(seeds))
+    tell_start(command, sweep, is_there, settings.n_trials * n_seeds, "jobs" if seeds else "trials")
     first = _first(space, record["defaults"], is_there) if settings.enqueue_default else None
-    search = Search(sweep, space, directions, settings, first)
+    search = Search(sweep, space, directions, settings, first, tuple(seeds))
     sweep.write_record(record)
-    with at_work(command, sweep, settings.n_trials, "trials", search.left) as worker, search:
-        _work(worker, search, command, settings.at_once or worker.at_once)
+    with at_work(command, sweep, settings.n_trials * n_seeds, "trials", search.left) as worker, search:
+        _work(worker, search, command, settings.at_once or max(1, worker.at_once // n_seeds))
         if (why := search.why_none()) is not None:
             print(f"the search ends: {why}", flush=True)
     sweep.write_record(sweep.record() | {"complete": search.left() <= 0 or search.is_exhausted})
     if search.has_failed:
         raise SystemExit(1)
+
+
+def _read_seeds(command: Command, params: Sequence[str]) -> list[str]:
+    """The seeds that each proposal is repeated with, where several are given: a seed is no setting to be searched.
+
+    Raises:
+        UserError: for an interval of them.
+    """
+    for override in command.parse([each for each in params if key_of(each) == SEED]):
+        if not override.is_discrete_sweep():
+            raise UserError(f"{SEED}: repeats each proposal, so it takes values: {SEED}=0,1,2")
+        return list(dict.fromkeys(override.sweep_string_iterator()))
+    return []
+
+
+def _compose(command: Command, space: Space) -> tuple[DictConfig, dict[str, Any]]:
+    """A job of the search: the one that holds without it, or one of the space where a key of that has no default."""
+    composed = command.compose(command.fixed)
+    try:
+        return composed, resolve(composed)
+    except MissingMandatoryValue:
+        composed = command.compose([*command.fixed, *space.example()])
+        return composed, resolve(composed)
 
 
 def _first(space: Space, defaults: Mapping[str, Any], is_there: bool) -> dict[str, Any] | None:
@@ -87,29 +115,44 @@ def _work(worker: Worker, search: Search, command: Command, at_once: int) -> Non
             trials.append(trial)
         if not trials:
             return
-        planned = [job for trial in trials if (job := _plan(worker.sweep, command, trial)) is not None]
+        planned = [_plan(worker.sweep, command, trial) for trial in trials]
         try:
-            if planned:
-                worker.launch(planned)
+            _launch(worker, planned)
         finally:
             for trial in trials:
-                search.tell(trial.number, worker.sweep.job(trial.number))
+                search.tell(trial.number)
 
 
-def _plan(sweep: SweepDirectory, command: Command, trial: Trial) -> Planned | None:
-    """The job of a trial; None for one that is not allowed, whose summary says why."""
+def _launch(worker: Worker, planned: Sequence[Sequence[Planned]]) -> None:
+    """Run the jobs of trials; where they run one after the other, the first that is pruned or ill ends its trial."""
+    if not worker.is_basic:
+        if every := [job for jobs in planned for job in jobs]:
+            worker.launch(every)
+        return
+    for jobs in planned:
+        for job in jobs:
+            worker.launch([job])
+            if (done := worker.sweep.job(job.number)) is None or done.state != "finished":
+                break
+
+
+def _plan(sweep: SweepDirectory, command: Command, trial: Trial) -> list[Planned]:
+    """The jobs of a trial; none of one that is not allowed, whose first summary says why."""
     from ebm_exp.trainer.build import check
 
-    arguments = (*command.fixed, *trial.overrides)
-    config: dict[str, Any] = {}
-    try:
-        config = resolve(command.compose(arguments))
-        config = check(config)
-    except UserError as error:
-        sweep.claim(trial.number, trial.overrides, config)
-        sweep.run(trial.number).write_summary({"state": "failed", "reason": "; ".join(str(error).splitlines())})
-        return None
-    return Planned(trial.number, trial.overrides, arguments, config)
+    planned = []
+    for number, overrides in trial.jobs():
+        arguments = (*command.fixed, *overrides)
+        config: dict[str, Any] = {}
+        try:
+            config = resolve(command.compose(arguments))
+            config = check(config)
+        except UserError as error:
+            sweep.claim(number, overrides, config)
+            sweep.run(number).write_summary({"state": "failed", "reason": "; ".join(str(error).splitlines())})
+            return []
+        planned.append(Planned(number, overrides, arguments, config))
+    return planned
 
 
 def _directions(config: Mapping[str, Any], metrics: Sequence[str | None], given: Mapping[str, str]) -> dict[str, str]:

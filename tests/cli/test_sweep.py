@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 
+from ebm_exp.sweep.directory import SweepDirectory
+from ebm_exp.sweeper.study import NAME, storage
 from tests.warm import SMALL, Child, Warm, begins_beside, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -163,6 +166,23 @@ def test_the_readmes_own_search_as_printed(cli: Cli, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "[2/2] step_size=" in done.stdout
     assert "2 finished" in done.stdout
+
+
+def test_a_search_repeats_each_proposal_with_all_seeds(cli: Cli, tmp_path: Path) -> None:
+    """So the luckiest seed wins nothing: a proposal is as good as the mean."""
+    space = ("hydra/sweeper=search", "hydra.sweeper.n_trials=2", "optimizer.lr=interval(1e-4,1e-3)", "seed=0,1")
+    small = (*SMALL, "evaluator=mmd", "evaluator.mmd.n_samples=16")
+    done = cli("train.py", "-m", *space, *small, f"hydra.sweep.dir={tmp_path}/s")
+    assert done.returncode == 0, done.stderr
+    assert "[4/4] lr=" in done.stdout
+    assert done.stdout.splitlines()[-2] == "4 finished"
+    jobs = SweepDirectory(tmp_path / "s").jobs()
+    assert [job.values["seed"] for job in jobs] == ["0", "1", "0", "1"]
+    assert len({job.values["optimizer.lr"] for job in jobs}) == 2
+    told = optuna.load_study(study_name=NAME, storage=storage(SweepDirectory(tmp_path / "s"))).trials
+    assert [trial.value for trial in told] == [
+        pytest.approx((a.best["value"] + b.best["value"]) / 2) for a, b in (jobs[:2], jobs[2:])
+    ]
 
 
 def test_two_terminals_are_one_sweep(cli: Cli, whole: Path, tmp_path: Path) -> None:

@@ -114,6 +114,17 @@ def test_another_metric_is_refused(metric: str | None, evaluators: list[Evaluato
             choose_metric(metric, evaluators)
 
 
+def test_the_only_evaluator_brings_its_own_metric_unless_one_was_typed(caplog: pytest.LogCaptureFixture) -> None:
+    suggested = composed(*SMALL, *IMAGES, "evaluator=mmd")
+    with pytest.raises(UserError, match="optimized_metric: eval/frechet_pixels is no score"):
+        build(suggested)
+    _, experiment = build(suggested, metric_typed=False)
+    assert experiment.optimized_metric == experiment.config["optimized_metric"] == "eval/mmd2"
+    assert caplog.messages == ["optimized_metric: eval/mmd2, for the only evaluator gives no eval/frechet_pixels"]
+    with pytest.raises(UserError, match="optimized_metric: eval/x is no score"):
+        choose_metric("eval/x", [GRID, Says(mmd2="lower")], typed=False)  # of two, neither is the one
+
+
 def test_agreement_of_classes_needs_an_energy_of_classes() -> None:
     config = composed(*SMALL, *IMAGES, "evaluator=classifier") | {"optimized_metric": "eval/class_agreement"}
     with pytest.raises(UserError, match="optimized_metric: eval/class_agreement is no score"):

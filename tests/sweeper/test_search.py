@@ -28,18 +28,24 @@ def search_in(path: Path, texts: tuple[str, ...] = ("a=interval(0,1)",), **setti
     directions = settings.pop("directions", LOWER)
     if not sweep.record():
         pruner = settings.get("pruner", {"name": "median"})
-        sweep.write_record({"kind": "search", "metrics": list(directions), "pruner": pruner})
+        seeds = settings.get("seeds", ())
+        sweep.write_record({"kind": "search", "metrics": list(directions), "pruner": pruner, "seeds": list(seeds)})
+    seeds = settings.pop("seeds", ())
     space, first = Space.parse(texts, settings.pop("when", {})), settings.pop("defaults", None)
     chosen = {"n_trials": 6, "max_failed": 3, "sampler": {"name": "random"}} | settings
-    return Search(sweep, space, directions, Settings(**chosen), first)
+    return Search(sweep, space, directions, Settings(**chosen), first, seeds)
 
 
 def end(search: Search, trial: Trial, value: float | None = None, state: str = "finished", **summary: Any) -> None:
     """A job that ended, as its folder says."""
+    end_job(search, trial.number, value, state, **summary)
+    search.tell(trial.number)
+
+
+def end_job(search: Search, number: int, value: float | None = None, state: str = "finished", **summary: Any) -> None:
     best = None if value is None else {"metric": "eval/x", "value": value, "step": 1, "better": "lower"}
-    search.sweep.claim(trial.number, trial.overrides, {})
-    search.sweep.run(trial.number).write_summary({"state": state, "best": best} | summary)
-    search.tell(trial.number, search.sweep.job(trial.number))
+    search.sweep.claim(number, (), {})
+    search.sweep.run(number).write_summary({"state": state, "best": best} | summary)
 
 
 def states(search: Search) -> list[str]:
@@ -186,6 +192,44 @@ def test_pruning_by_what_other_trials_had_at_the_step(tmp_path: Path) -> None:
         end(search, bad, 9.0, state="pruned")
     assert search.study.trials[2].state == TrialState.PRUNED
     assert search.study.trials[2].intermediate_values == {5: 9.0, 10: 9.0}
+
+
+def test_seeds_repeat_a_proposal_and_their_mean_is_told(tmp_path: Path) -> None:
+    with search_in(tmp_path, seeds=("3", "4"), n_trials=3) as search:
+        first, second = search.next(), search.next()
+        assert second.jobs() == [(2, (*second.overrides, "seed=3")), (3, (*second.overrides, "seed=4"))]
+        end_job(search, 0, 0.25)
+        search.tell(first.number)  # killed between its seeds: it is left, and its second seed with it
+        assert search.next() == first
+        end_job(search, 1, 0.75)
+        search.tell(first.number)
+        end_job(search, 2, 0.5)
+        end_job(search, 3, state="diverged", reason="step 7: train/loss is not finite")
+        search.tell(second.number)
+    assert states(search) == ["COMPLETE", "FAIL"]
+    assert search.study.trials[0].value == 0.5
+
+
+def test_seeds_are_pruned_by_their_mean(tmp_path: Path) -> None:
+    """At a step that the first seed has passed, a second one is judged by the mean of the two at that step."""
+    pruner = {"name": "median", "n_startup_trials": 1}
+    with search_in(tmp_path, seeds=("0", "1"), pruner=pruner) as search:
+        for values in (((1.0, 0.9), (1.0, 0.9)), ((0.8, 0.1), (1.1, 2.5))):
+            trial = search.next()
+            for (number, _), seed in zip(trial.jobs(), values, strict=True):
+                search.sweep.claim(number, (), {})
+                pruned = []
+                for step, value in enumerate(seed, 1):
+                    with (search.sweep.run(number).metrics_file).open("a") as file:
+                        file.write(json.dumps({"step": step, "eval/x": value}) + "\n")
+                    pruned.append(Pruner(search.sweep, number)(step, {"x": Score(value)}))
+            steps = search.study.trials[trial.number].intermediate_values
+            if trial.number == 0:
+                end_job(search, 0, 0.9)
+                end_job(search, 1, 0.9)
+                search.tell(0)
+    assert steps == {1: pytest.approx(0.95), 2: pytest.approx(1.3)}
+    assert pruned == [False, True]
 
 
 def test_hyperband_prunes_in_brackets(tmp_path: Path) -> None:
