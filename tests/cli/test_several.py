@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ def plane(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def make_sweep(trained: Path, sweep: Path) -> Path:
-    """A sweep of two step sizes and two seeds as its files tell it: 2 and 3 are the better ones; 4 diverged."""
-    jobs = [(0.5, 1, 0.4), (0.5, 2, 0.3), (2.0, 1, 0.1), (2.0, 2, 0.2), (8.0, 1, None)]
+JOBS = ((0.5, 1, 0.4), (0.5, 2, 0.3), (2.0, 1, 0.1), (2.0, 2, 0.2), (8.0, 1, None))  # step size, seed, what it reached
+
+
+def make_sweep(trained: Path, sweep: Path, jobs: Sequence[tuple[float, int, float | None]] = JOBS) -> Path:
+    """A sweep of step sizes and seeds as its files tell it: 2 and 3 are the better jobs; 4 diverged."""
     for i, (step_size, seed, value) in enumerate(jobs):
         job = shutil.copytree(trained, sweep / str(i))
         config = yaml.safe_load((job / ".hydra" / "config.yaml").read_text())
