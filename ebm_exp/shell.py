@@ -6,8 +6,10 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 _PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
+_IS_TEXT = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_/][\w./+-]*", re.ASCII | re.IGNORECASE)  # to Hydra, bare
 _typed: list[str] = []
 
 
@@ -28,6 +30,19 @@ def override_list(key: str, values: Iterable[str]) -> str:
 def quoted(text: str) -> str:
     """A text as Hydra's quoted value."""
     return "'" + text.replace("'", "\\'") + "'"
+
+
+def value_text(value: Any) -> str:
+    """A value of a config as Hydra reads it behind a key's ``=``."""
+    if isinstance(value, dict | list):
+        inside = (
+            [f"{k}:{value_text(v)}" for k, v in value.items()] if isinstance(value, dict) else map(value_text, value)
+        )
+        return ("{%s}" if isinstance(value, dict) else "[%s]") % ",".join(inside)
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    text = str(value)
+    return text if not isinstance(value, str) or _IS_TEXT.fullmatch(text) else quoted(text)
 
 
 def command(name: str) -> str:

@@ -1,8 +1,10 @@
-"""The folder of a command, held by its process from before Hydra writes the first file in it until it ends.
+"""The folder of a command: a name that no other start has, or the one that was typed, held from before Hydra writes the
+first file in it until the process ends.
 
 So a second start in it, mistyped or meant, changes nothing of a run that is just beginning.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -21,7 +23,29 @@ _WRITTEN = (  # what a command would follow, or append to, in a folder that some
     *("train.log", "sample.log", "evaluate.log", "metrics.jsonl", "summary.json", "samples", "checkpoints"),
 )
 _STARTING = frozenset({".hydra", ".lock", "train.log", "sample.log", "evaluate.log"})  # before anything has begun
+_STARTS = Path("outputs/.starts")  # one empty folder for each start of the last minute
+_STALE = 60.0  # seconds
 _LOOK_EVERY, _TELL_AFTER = 0.1, 3.0  # seconds
+
+
+def claim_stamp() -> str:
+    """The time that names this start's directory, with a number behind it if another start has taken this second."""
+    _STARTS.mkdir(parents=True, exist_ok=True)
+    for started in _STARTS.iterdir():
+        try:
+            if time.time() - started.stat().st_mtime > _STALE:
+                started.rmdir()
+        except OSError:  # another start was quicker
+            continue
+    now, i = time.strftime("%Y-%m-%d_%H-%M-%S"), 0
+    while True:
+        stamp = f"{now}_{i}" if i else now
+        try:
+            os.mkdir(_STARTS / stamp)
+        except FileExistsError:
+            i += 1
+        else:
+            return stamp
 
 
 def claim(line: CommandLine, hydra: Any, anew: bool) -> AbstractContextManager[Any]:

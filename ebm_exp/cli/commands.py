@@ -60,6 +60,7 @@ def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
 
 def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory") -> "Outcome":
     """Train; where a guard rolls back, again."""
+    from ebm_exp.config.device import keep_precision
     from ebm_exp.run import attempt
     from ebm_exp.run.checkpoint import read_state
     from ebm_exp.trainer.build import check_data
@@ -68,14 +69,15 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory")
 
     state = read_state(directory, key="resume") if config["resume"] else None
     if state is not None:
-        config = attempt.in_force(directory, config)
+        config = keep_precision(attempt.in_force(directory, config), directory.summary())
     parts, experiment = _build(config, state, launch)
     if state is None:
         directory.create()
+        attempt.write_cast(directory, config)
     else:
         if "data" in (began := directory.summary()):
             check_data(experiment.dataset, began["data"])
-        attempt.begin_if_asked(directory, config, state["step"])
+        attempt.take_in(directory, config, launch.saved, state["step"])
     while True:
         trainer, logger = parts["trainer"], parts["logger"]
         outcome = Session(trainer, experiment, directory, logger, state, launch.prune, launch.group).run()

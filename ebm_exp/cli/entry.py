@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from ebm_exp.cli import process
 from ebm_exp.cli.checks import CHECKS
-from ebm_exp.cli.claim import claim, discard
+from ebm_exp.cli.claim import claim, claim_stamp, discard
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.mends import MENDS
 from ebm_exp.cli.saved import Start, find_start
@@ -90,7 +90,7 @@ def run_entry_point(main: Main, program: str, each: Main | None = None) -> None:
         named = None if each is None else find_runs(line)
         start = find_start(line if named is None else line_of(line, named.runs[0]))
         if not line.is_looking and not {"hydra.run.dir", "output_dir", "hydra.sweep.dir"} & start.line.keys:
-            os.environ["EBM_RUN_STAMP"] = process.claim_stamp()
+            os.environ["EBM_RUN_STAMP"] = claim_stamp()
         import hydra
 
         from ebm_exp.config.compose import install

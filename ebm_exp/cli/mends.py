@@ -12,8 +12,9 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import kind_of, may_change_on_resume
 from ebm_exp.config.override import Override
 from ebm_exp.config.run_config import refuse_links
+from ebm_exp.run.attempt import asked, changes
 from ebm_exp.run.directory import RunDirectory
-from ebm_exp.shell import quoted
+from ebm_exp.shell import quoted, value_text
 
 _HOME = re.compile(r"^(~[^',\[\]{}\s]*)$|(?<=[\[,])\s*(~[^',\[\]{}\s]*)")
 
@@ -70,7 +71,8 @@ def begin_or_go_on(line: CommandLine) -> CommandLine:
 
     It goes on if there is one that got to a checkpoint.
 
-    The rest of the command line must be the one that the run began with, but for what may change.
+    The rest of the command line must be the one that the run began with, or went on with, but for what may change. What
+    it does not say of a run's length and pace holds as when the run began.
 
     Raises:
         UserError: when no directory is named, or the run in it is another.
@@ -87,11 +89,16 @@ def begin_or_go_on(line: CommandLine) -> CommandLine:
         return line  # what else is there goes once the folder is claimed
     before = {_without_sign(each): each for each in _began_with(directory.path)}
     typed = {_without_sign(each): each for each in line.overrides}
+    changed = asked(changes(directory.summary()))
+    now = {each.key for each in typed.values() if each.key in changed and each.value == changed[each.key][1]}
     for ours, others, how in ((typed, before, "without"), (before, typed, "with")):
         for said, each in ours.items():
-            if said not in others and not may_change_on_resume(each.key):
+            if said not in others and not may_change_on_resume(each.key) and each.key not in now:
                 raise UserError(f"resume: {run} holds a run that began {how} {each}; another folder begins one")
-    same = [each.key for each in before.values() if not may_change_on_resume(each.key)]
+    same = [key for key in line.keys if not may_change_on_resume(key)]
+    for key, (value, _) in changed.items():  # the record may come from anywhere: of it count numbers alone
+        if key not in line.keys and kind_of(key) in ("length", "pace") and isinstance(value, int | float | None):
+            line = line.set(key, value_text(value))
     return line.without("hydra.run.dir", *same).set("resume", quoted(run))
 
 

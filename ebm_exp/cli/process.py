@@ -1,5 +1,5 @@
-"""The process of a command: it starts quickly, under a time that no other has, and where its reader goes away
-(``| head``) that costs no traceback and no run.
+"""The process of a command: it starts quickly, and where its reader goes away (``| head``) that costs no traceback and
+no run.
 """
 
 import gc
@@ -7,12 +7,7 @@ import io
 import os
 import signal
 import sys
-import time
-from pathlib import Path
 from typing import TextIO
-
-_CLAIMS = Path("outputs/.starts")  # one empty folder for each start of the last minute
-_STALE = 60.0  # seconds
 
 
 class _Output(io.FileIO):
@@ -61,26 +56,6 @@ def end(looking: bool) -> None:
     if looking:
         sys.stdout.flush()
         os._exit(0)
-
-
-def claim_stamp() -> str:
-    """The time that names this start's directory, with a number behind it if another start has taken this second."""
-    _CLAIMS.mkdir(parents=True, exist_ok=True)
-    for claim in _CLAIMS.iterdir():
-        try:
-            if time.time() - claim.stat().st_mtime > _STALE:
-                claim.rmdir()
-        except OSError:  # another start was quicker
-            continue
-    now, i = time.strftime("%Y-%m-%d_%H-%M-%S"), 0
-    while True:
-        stamp = f"{now}_{i}" if i else now
-        try:
-            os.mkdir(_CLAIMS / stamp)
-        except FileExistsError:
-            i += 1
-        else:
-            return stamp
 
 
 def _reopen(stream: TextIO) -> TextIO:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -20,6 +21,21 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda is not available here; use device=auto or device=cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def keep_precision(config: Mapping[str, Any], began: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a run with the precision that ``auto`` came to when it began, where that was on such a device.
+
+    Args:
+        config: resolved.
+        began: what its summary says: ``precision``, ``device``.
+    """
+    engine, said = config.get("engine") or {}, began.get("precision")
+    if engine.get("precision") != "auto" or said not in ("float32", "bf16"):
+        return dict(config)
+    if began.get("device") != describe_machine(choose_device(config["device"]), ())["device"]:
+        return dict(config)
+    return {**config, "engine": {**engine, "precision": said}}
 
 
 def one_thread(device: str) -> None:

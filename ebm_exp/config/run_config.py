@@ -4,7 +4,6 @@ Its YAML holds plain values alone (``plain.py``), it does not lead out of itself
 not followed. ``trust=true`` lifts that.
 """
 
-import json
 import os
 import re
 import stat
@@ -16,6 +15,7 @@ from ebm_exp.config import plain
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import side_effect
 from ebm_exp.config.no_run import refuse_call, refuse_no_run
+from ebm_exp.config.summary import SummaryError, read_summary
 from ebm_exp.config.tree import leaves, look_up
 
 FORMAT = 3  # of a run's config, summary and checkpoints; a run of another format cannot be read
@@ -135,11 +135,9 @@ def check_format(run: str | Path, key: str = "run") -> None:
     """
     file = Path(run) / "summary.json"
     try:
-        summary = json.loads(file.read_text(encoding="utf-8") or "{}") if file.is_file() else {}
-    except (ValueError, RecursionError, OSError) as error:
-        raise UserError(f"{key}: {file} cannot be read ({type(error).__name__}: {error})") from None
-    if not isinstance(summary, dict):
-        raise UserError(f"{key}: {file} is no summary of a run")
+        summary = read_summary(file)
+    except SummaryError as error:
+        raise UserError(f"{key}: {file} {error}") from None
     if summary and summary.get("format") != FORMAT:
         raise UserError(f"{key}: {run} has format {summary.get('format', 1)}, this version reads {FORMAT}")
 

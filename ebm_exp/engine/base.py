@@ -1,5 +1,6 @@
 """What every engine does: freeze energies, run chains on them, differentiate them and losses, in one precision."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,15 @@ import torch
 from torch import Tensor
 
 from ebm_exp.energy.base import Energy
+from ebm_exp.engine import probe
 from ebm_exp.engine.target import Target
 from ebm_exp.part import Part
 from ebm_exp.precision import autocast
 from ebm_exp.sampler.base import Sampler
 from ebm_exp.sampler.chain import Chain, Generators, Watch
 from ebm_exp.types import Batch, EnergyFn, Provided
+
+log = logging.getLogger(__name__)
 
 
 class Run(NamedTuple):
@@ -72,16 +76,21 @@ class Engine(Part, ABC):
         precision: ``bf16`` runs energies under autocast; parameters and points stay float32, and so do chains whose
             steps compare energies (all but Langevin's): bf16 rounds an energy by up to 1/256 of it, which can be many
             T, and a step size that adapts to such an acceptance goes to 0. ``auto`` takes it on CUDA devices that
-            compute in it.
+            compute in it, and on processors that are faster in it (``probe.py``); a run stays with what it came to.
     """
 
     def __init__(
         self, device: Provided[torch.device], precision: Literal["float32", "bf16", "auto"] = "float32"
     ) -> None:
         self.device = device
+        on_cpu = device.type == "cpu"
         if precision == "auto":
-            precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+            has_it = device.type == "cuda" and torch.cuda.is_bf16_supported()
+            precision = "bf16" if has_it or (on_cpu and probe.bf16_ratio() < probe.FASTER) else "float32"
         self.precision = precision
+        if precision == "bf16" and on_cpu and (ratio := probe.bf16_ratio()) > probe.SLOWER:
+            told = "engine.precision: bf16 takes %.1f times as long as float32 on this processor, which emulates it"
+            log.warning(told, ratio)
         self._targets: WeakKeyDictionary[Energy, Target] = WeakKeyDictionary()
 
     def autocast(self) -> torch.autocast:

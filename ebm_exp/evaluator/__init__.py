@@ -1,7 +1,7 @@
 """How good is a model? Each evaluator returns named scores."""
 
 from ebm_exp.evaluator.ais import AIS
-from ebm_exp.evaluator.base import Against, Direction, Evaluator, Kind, Model, Score, as_row
+from ebm_exp.evaluator.base import Against, Direction, Evaluator, Kind, Model, Score, as_row, refuted
 from ebm_exp.evaluator.chain_health import ChainHealth
 from ebm_exp.evaluator.classes import Classes
 from ebm_exp.evaluator.classifier import ClassShare
@@ -36,4 +36,5 @@ __all__ = [
     "Model",
     "Score",
     "as_row",
+    "refuted",
 ]

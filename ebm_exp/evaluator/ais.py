@@ -9,7 +9,8 @@ reached their target. For levels that are dequantized, log P(level) ≥ mean log
 """
 
 import math
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -19,24 +20,32 @@ from ebm_exp.energy.analytic import Analytic
 from ebm_exp.engine import Engine
 from ebm_exp.evaluator.annealing import Path, anneal, effective_size, log_mean, pilot, reverse
 from ebm_exp.evaluator.base import LOWER, Evaluator, Kind, Model, Score
+from ebm_exp.evaluator.baselines import fit_baselines
+from ebm_exp.evaluator.baselines import surprise as find_surprise
 from ebm_exp.random import generator
 from ebm_exp.sampler.base import Info, Sampler, State
 from ebm_exp.sampler.chain import run_chain, start_control
 from ebm_exp.sampler.diagnostics import mixing
 from ebm_exp.start import Start
+from ebm_exp.text import with_error
 from ebm_exp.types import Batch, Conditional, EnergyFn, From, NonNegative, NonNegativeInt, PositiveInt, Provided
 
 BLOCK = 2**12  # points whose energies are computed at once
 KEPT = 200  # steps of the long chains whose energies are kept
+SURE = 4.0  # standard errors, beyond which a gap or a drift is none of chance
+MATTERS = 0.1  # nats, and
+MIXED = 1.1  # R̂ up to which chains agree well enough for a likelihood
 
 
 class AIS(Evaluator):
     """``ais_log_z``, ``ais_nll`` and, for dequantized levels, ``ais_bpd``, from forward weights; ``…_reverse`` likewise
-    from reverse ones. ``ais_gap``: reverse less forward log Z. Nats, but for bits per dimension.
+    from reverse ones. ``ais_gap``: reverse less forward log Z. Nats per point of the box, but for bits per dimension.
+    ``ais_nll_independent`` and ``ais_nll_gaussian`` (``ais_bpd_…``) are those of ``baselines`` of the same points.
 
     The evidence: ``ais_ess``, the effective number of the forward chains; of the chains that reverse weights begin
     at, ``ais_r_hat`` of their energies (near 1: they agree with each other) and ``ais_drift``, how much their mean E/T
-    still moved from the second quarter of their length to the last, in nats, with its standard error.
+    still moved from the second quarter of their length to the last, in nats, with its standard error. The verdict on
+    it is ``ais_equilibrated``, 1 or 0; what is refuted is never the best of anything.
 
     Args:
         dataset: gives held-out points and the domain.
@@ -101,6 +110,7 @@ class AIS(Evaluator):
         self.n_chains = n_chains
         self.n_betas = n_betas
         self.n_equilibrate = n_equilibrate
+        self._baselines: dict[str, Start] = {}
 
     def _ways(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.n_equilibrate else ("",)
@@ -112,11 +122,13 @@ class AIS(Evaluator):
     @property
     def protocol(self) -> str:
         kernel, split = type(self.kernel).__name__, "test split" if self.dataset.holds_out else "training data"
+        domain = self.dataset.domain
         upper = f"reverse from {self.n_equilibrate:,} steps from data (an upper bound only if equilibrated)"
         return (
             f"{self.n_chains:,} chains, {self.n_betas:,} β × {self.kernel.n_steps} {kernel} from {self.start.name}, "
             f"{upper if self.n_equilibrate else 'forward only'}, {self.dataset.n_test:,} points of the {split}"
-            f"{', levels dequantized' if self.dataset.dequantize else ''}, T = {self.temperature:g}"
+            f"{', levels dequantized' if self.dataset.dequantize else ''}, T = {self.temperature:g}; density on "
+            f"[{domain.low:g}, {domain.high:g}]^{math.prod(domain.event_shape)}, as the network sees the data"
         )
 
     @torch.no_grad()
@@ -129,32 +141,44 @@ class AIS(Evaluator):
         schedule = pilot(self.kernel, path, begin, self.n_betas, generator(device, "ais", "pilot chains", seed))
         g = generator(device, "ais", "forward", seed)
         log_w = anneal(self.kernel, path, schedule, self.start.draw(self.n_chains, g).x, g).log_w
-        surprise = self._surprise(energy, seed)
+        x_test = self.dataset.held_out(generator(self.dataset.device, "ais", "held out", seed))
+        surprise = torch.cat([energy(block).double() for block in x_test.split(BLOCK)]) / self.temperature
         lower = log_mean(log_w)
-        scores = self._scores("", lower, surprise) | {"ais_ess": Score(effective_size(log_w), better=None)}
+        scores = self._scores("", lower, surprise)
+        evidence: dict[str, Score] = {}
         if self.n_equilibrate:
             x, evidence = self._equilibrate(model, energy, seed)
             g = generator(device, "ais", "reverse", seed)
             log_inverse = log_mean(anneal(self.kernel, path, reverse(schedule), x, g).log_w)
             upper = log_inverse._replace(value=-log_inverse.value)
-            gap = Score(upper.value - lower.value, math.hypot(upper.se or 0, lower.se or 0), better=None)
-            scores |= self._scores("_reverse", upper, surprise) | {"ais_gap": gap} | evidence
-        return scores
+            gap = Score(upper.value - lower.value, math.hypot(upper.se or 0, lower.se or 0), better=None, unit="nats")
+            scores |= self._scores("_reverse", upper, surprise)
+            evidence = {"ais_gap": gap} | evidence
+            evidence["ais_equilibrated"], verdict = judge(evidence)
+            scores = {name: score._replace(**verdict) for name, score in scores.items()}
+        scores |= self._score_baselines(x_test)
+        return scores | {"ais_ess": Score(effective_size(log_w), better=None)} | evidence
 
-    def _surprise(self, energy: EnergyFn, seed: int) -> Tensor:
-        """E/T of held-out points ``[n]``, float64."""
-        x = self.dataset.held_out(generator(self.dataset.device, "ais", "held out", seed))
-        return torch.cat([energy(block).double() for block in x.split(BLOCK)]) / self.temperature
+    def _score_baselines(self, x: Batch) -> dict[str, Score]:
+        """The likelihood of held-out points ``[n, *event]`` under densities without a network, which have no best."""
+        self._baselines = self._baselines or fit_baselines(self.dataset)
+        scores: dict[str, Score] = {}
+        certain = Score(0.0, 0.0)
+        for name, density in self._baselines.items():
+            found = self._scores(f"_{name}", certain, find_surprise(density, x, BLOCK))
+            scores |= {key: score._replace(better=None) for key, score in found.items() if "log_z" not in key}
+        return scores
 
     def _scores(self, way: str, log_z: Score, surprise: Tensor) -> dict[str, Score]:
         mean = Score.mean(surprise, "lower")
-        nll = mean._replace(value=mean.value + log_z.value, se=math.hypot(mean.se or 0, log_z.se or 0))
-        scores = {f"ais_log_z{way}": log_z, f"ais_nll{way}": nll}
+        value, se = mean.value + log_z.value, math.hypot(mean.se or 0, log_z.se or 0)
+        nll = mean._replace(value=value, se=se, unit="nats per point")
+        scores = {f"ais_log_z{way}": log_z._replace(unit="nats"), f"ais_nll{way}": nll}
         if self.dataset.dequantize:
             domain, d = self.dataset.domain, math.prod(self.dataset.event_shape)
             width, bits = (domain.high - domain.low) / self.dataset.n_levels, d * math.log(2)
             value, se = (nll.value - d * math.log(width)) / bits, (nll.se or 0) / bits
-            scores[f"ais_bpd{way}"] = nll._replace(value=value, se=se)
+            scores[f"ais_bpd{way}"] = nll._replace(value=value, se=se, unit="bits per dimension")
         return scores
 
     def _equilibrate(self, model: Model, energy: EnergyFn, seed: int) -> tuple[Batch, dict[str, Score]]:
@@ -178,7 +202,33 @@ class AIS(Evaluator):
         kept = torch.stack(trace)  # [steps, chains]
         quarter = len(kept) // 4
         moved = kept[3 * quarter :].mean(0) - kept[quarter : 2 * quarter].mean(0)
-        evidence = {"ais_drift": Score.mean(moved, None)}
+        evidence = {"ais_drift": Score.mean(moved, None)._replace(unit="nats")}
         if len(kept) >= 8:
             evidence["ais_r_hat"] = Score(mixing(kept[len(kept) // 2 :]).r_hat, better=None)
         return chain.x, evidence
+
+
+def judge(evidence: Mapping[str, Score]) -> tuple[Score, dict[str, Any]]:
+    """Whether the chains that reverse weights begin at had reached their target, and what that says of the scores.
+
+    They had not where the upper bound lies below the lower one, where chains do not agree, or where they still moved.
+
+    Returns:
+        ``ais_equilibrated``, and ``verdict`` and ``refuted`` of the scores.
+    """
+    gap, r_hat, drift = (evidence.get(f"ais_{name}") for name in ("gap", "r_hat", "drift"))
+    found: list[tuple[str, bool]] = []  # what is told, and whether it speaks against them
+    if gap is not None:
+        found.append((f"gap {with_error(gap.value, gap.se or 0.0)}", _is_large(-gap.value, gap.se)))
+    if r_hat is not None:
+        found.append((f"R̂ {r_hat.value:.2f}", not r_hat.value <= MIXED))
+    if drift is not None:
+        found.append((f"drift {with_error(drift.value, drift.se or 0.0)}", _is_large(abs(drift.value), drift.se)))
+    against = [told for told, is_against in found if is_against]
+    verdict = f"equilibrated: {'no' if against else 'yes'} ({', '.join(against or [told for told, _ in found])})"
+    return Score(float(not against), better=None, verdict=verdict), {"verdict": verdict, "refuted": bool(against)}
+
+
+def _is_large(nats: float, se: float | None) -> bool:
+    """Whether so many are more than chance, and matter; NaN is."""
+    return not nats <= max(MATTERS, SURE * (se or 0.0))

@@ -25,12 +25,18 @@ class Score(NamedTuple):
         se: its standard error, logged as ``<name>_se``; None: not known.
         better: ``lower`` or ``higher``; None: neither is, so it cannot be the optimized metric.
         n: of how many samples or points.
+        unit: what it is measured in; None: it has none.
+        verdict: what the evidence beside it says of it, in a few words; None: there is none.
+        refuted: the evidence speaks against it, so it is never the best.
     """
 
     value: float
     se: float | None = None
     better: Direction | None = "lower"
     n: int | None = None
+    unit: str | None = None
+    verdict: str | None = None
+    refuted: bool = False
 
     @classmethod
     def mean(cls, values: Tensor, better: Direction | None) -> Self:
@@ -161,6 +167,11 @@ def check_samples(samples: Batch, event_shape: tuple[int, ...]) -> None:
     """
     if len(samples) < 2 or tuple(samples.shape[1:]) != event_shape:
         raise ValueError(f"samples must be at least 2 of shape {event_shape}, got {tuple(samples.shape)}")
+
+
+def refuted(scores: Mapping[str, Score]) -> dict[str, str]:
+    """What speaks against scores, by their full names; of those that hold, nothing."""
+    return {SCORE(name): score.verdict or "refuted" for name, score in scores.items() if score.refuted}
 
 
 def as_row(scores: dict[str, Score]) -> dict[str, float]:

@@ -1,20 +1,37 @@
 """A guard beside a training: signals of every tenth step, means of windows, rules that they must keep.
 
+Beside the objective's signals it has one of its own, ``travel``: how far the weights are from where they began.
 Nothing here waits for the device: signals add up on it, and are read where the trainer reads its metrics anyway.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
+from ebm_exp.energy import Energy
 from ebm_exp.evaluator import Evaluator, Score
 from ebm_exp.guard.rule import Rule, Symptom, found
-from ebm_exp.guard.scores import SYMPTOMS, judge_scores
+from ebm_exp.guard.scores import SYMPTOMS, Nearest, ScorePoints, judge_scores
 from ebm_exp.metrics import SIGNAL
 from ebm_exp.part import Part
 from ebm_exp.types import From, NonNegativeInt, PositiveInt, Provided
+
+NOTHING_LEARNED = Rule(
+    name="nothing_learned",
+    signal="travel",
+    low=1e-4,
+    high=math.inf,
+    says="the weights have moved by {value} of their size: the energy tells data from its own samples as at the start",
+    causes=("a learning rate that is too low", "a loss whose gradient does not reach the weights"),
+    knobs=("a larger optimizer.lr", "a larger trainer.gradient_norm_clip", "fewer schedule.warmup_steps"),
+    remedy=(),
+    after=200,
+    better=0.0,  # what weights are off by rounding grows too
+)
+_N_WEIGHTS = 4096  # that are looked at
 
 
 class Guard(Part):
@@ -31,6 +48,7 @@ class Guard(Part):
         max_rollbacks: of a run.
         ignore: names of symptoms that are no reason to act.
         evaluators: of the experiment, which say what of their scores is a distance from the data.
+        energy: what is trained; None: its weights are not looked at.
 
     Raises:
         ValueError: when a window is no multiple, or a symptom that is to be ignored does not exist.
@@ -47,9 +65,11 @@ class Guard(Part):
         max_rollbacks: NonNegativeInt = 3,
         ignore: tuple[str, ...] = (),
         evaluators: Annotated[dict[str, Evaluator] | None, From("evaluator")] = None,
+        energy: Annotated[Energy | None, From("energy")] = None,
     ) -> None:
         if window_steps % every_steps:
             raise ValueError(f"window_steps: must be a multiple of every_steps, {every_steps}, got {window_steps}")
+        rules = (*rules, NOTHING_LEARNED)
         known = [*(rule.name for rule in rules), *SYMPTOMS]
         if unknown := [name for name in ignore if name not in (*known, "all")]:
             raise ValueError(f"ignore: there is no {unknown[0]}; of {', '.join([*known, 'all'])}")
@@ -63,6 +83,9 @@ class Guard(Part):
         self.every_steps = every_steps
         self.window_steps = window_steps
         self.n_windows = n_windows
+        self._weights = [] if energy is None else [p for p in energy.parameters() if p.requires_grad]
+        self._start: Tensor | None = None  # some of the weights, at the first look
+        self._nearest: Nearest = {}
         self._sum: Tensor | None = None  # of the window that is open
         self._count = 0
         self._names: list[str] = []
@@ -76,6 +99,9 @@ class Guard(Part):
     @torch.no_grad()
     def look(self, step: int, signals: Mapping[str, Tensor]) -> None:
         """Take in the signals of a step, scalars on the device, always the same ones."""
+        signals = dict(signals) | self._travel()
+        if not signals:
+            return
         values = self._stack(signals)
         self._sum = values if self._sum is None else self._sum + values
         self._count += 1
@@ -97,11 +123,9 @@ class Guard(Part):
                 symptom = symptom or of_rule
         return {SIGNAL(name): value for name, value in values.items()}, symptom
 
-    def judge(
-        self, step: int, scores: Mapping[str, Score], score_starts: Callable[[], Mapping[str, Score]]
-    ) -> Symptom | None:
+    def judge(self, step: int, scores: Mapping[str, Score], score_points: ScorePoints) -> Symptom | None:
         """The symptom that an evaluation shows, see ``judge_scores``."""
-        symptom = judge_scores(step, scores, self.distances, score_starts)
+        symptom = judge_scores(step, scores, self.distances, score_points, self._nearest)
         return None if symptom is None or symptom.name in self.ignored else symptom
 
     def _judge(self, rule: Rule, step: int, values: Mapping[str, float]) -> Symptom | None:
@@ -124,14 +148,40 @@ class Guard(Part):
             "count": self._count,
             "closed": [(step, dict(zip(self._names, mean, strict=True))) for step, mean in self._closed],
             "broken": self._broken,
+            "start": self._start,
+            "nearest": self._nearest,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with saved windows."""
+        if "start" not in state:  # of an older version: nobody knows how far the weights have come
+            self._weights = []
+        elif state["start"] is not None:
+            self._start = state["start"].to(self.device)
+        self._nearest = {name: (step, value) for name, (step, value) in state.get("nearest", {}).items()}
         self._count = state["count"]
         self._sum = self._stack(state["sum"]) if state["sum"] else None
         self._closed = [(step, self._stack(means)) for step, means in state["closed"]]
         self._broken = {name: [(step, value) for step, value in windows] for name, windows in state["broken"].items()}
+
+    def _travel(self) -> dict[str, Tensor]:
+        """``travel``: distance of the weights from where they began, as a share of their norm then."""
+        if not self._weights:
+            return {}
+        if self._start is None:
+            self._start = self._spread_weights()
+        moved = (self._spread_weights() - self._start).norm()
+        return {"travel": moved / self._start.norm().clamp(min=torch.finfo(torch.float32).tiny)}
+
+    @torch.no_grad()
+    def _spread_weights(self) -> Tensor:
+        """Some thousand of the weights ``[n]``, spread evenly over each tensor, whatever order it has in memory."""
+        most = max(1, _N_WEIGHTS // len(self._weights))
+        some = []
+        for p in self._weights:
+            n = min(most, p.numel())
+            some.append(p.as_strided((n,), (p.numel() // max(n, 1),), p.storage_offset()).to(self.device))
+        return torch.cat(some).float()
 
     def _stack(self, values: Mapping[str, Tensor]) -> Tensor:
         self._names = list(values)

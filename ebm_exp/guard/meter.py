@@ -7,18 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebm_exp.guard.rule import DivergedError, Rule, Symptom
+from ebm_exp.guard.rule import DivergedError, Symptom
 
-_NON_FINITE = Rule(
-    name="non_finite",
-    signal="",
-    low=-math.inf,
-    high=math.inf,
-    says="",
-    causes="a learning rate that is too high, or chains that left all data behind",
-    knobs=("optimizer.lr=…", "trainer.gradient_norm_clip=1", "a smaller sampler.step_size"),
-    remedy=("learning_rate", "clip"),
-)
+_CAUSES = ("a learning rate that is too high", ("sampler", "chains that left all data behind"))
+_KNOBS = ("a smaller optimizer.lr", "trainer.gradient_norm_clip<=1", "a smaller sampler.step_size")
 
 
 class NonFiniteError(DivergedError):
@@ -30,9 +22,8 @@ class NonFiniteError(DivergedError):
     """
 
     def __init__(self, step: int, metric: str) -> None:
-        rule = _NON_FINITE
-        text = f"step {step}: {metric} is not finite (NaN or infinite)"
-        super().__init__(Symptom("non_finite", step, f"{text}. {rule.advice()}", rule.remedy))
+        seen = f"step {step}: {metric} is not finite (NaN or infinite)"
+        super().__init__(Symptom("non_finite", step, seen, _CAUSES, _KNOBS, ("learning_rate", "clip")))
         self.args = step, metric  # so that the exception survives pickling between processes
         self.step, self.metric = step, metric
 

@@ -2,40 +2,81 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from typing import Literal
 
 from ebm_exp.evaluator import Score
-from ebm_exp.guard.rule import Symptom
+from ebm_exp.guard.rule import Cause, Symptom
 from ebm_exp.metrics import SCORE
 
-SYMPTOMS = ("score_not_finite", "worse_than_start")
+SYMPTOMS = ("score_not_finite", "worse_than_start", "samples_stuck")
 AFTER = 200  # steps; before them a network knows little
 FAR = 1.1  # times as far from the data as the points that samples began at
+HALFWAY = 0.5  # of the way from those points to the data; healthy recipes pass it within some hundred steps
+STILL = 1000  # steps in which samples came no nearer
+_NEARER = 0.9  # times a distance, and less, is nearer
+
+Judged = Literal["starts", "noise", "data"]  # where samples begin; uniform points of the box; held-out points
+ScorePoints = Callable[[Judged], Mapping[str, Score]]
+Nearest = dict[str, tuple[int, float]]  # by score: when samples last came nearer, and how near
+
+_CAUSES: tuple[Cause, ...] = (
+    ("buffer", "training chains that know nothing of those that begin at noise (a buffer without restarts)"),
+    "an energy that leads away from the data: too high a learning rate",
+)
+_STUCK: tuple[Cause, ...] = (
+    _CAUSES[0],
+    "an energy that is flat where samples begin",
+    "a learning rate that is too low",
+)
+_RESTARTS = ("buffer.reinit_probability>=0.05", "a larger buffer.size")
+_CALMER = ("a smaller optimizer.lr", *_RESTARTS)
 
 
 def judge_scores(
-    step: int, scores: Mapping[str, Score], distances: Collection[str], score_starts: Callable[[], Mapping[str, Score]]
+    step: int, scores: Mapping[str, Score], distances: Collection[str], score_points: ScorePoints, nearest: Nearest
 ) -> Symptom | None:
-    """The symptom that scores show: one that is no number, or samples that are worse than where they began.
+    """The symptom that scores show: one that is no number, samples that are worse than where they began, or stay there.
 
     Args:
         step: of the evaluation.
         scores: by name.
         distances: names of those that say how far samples are from the data.
-        score_starts: gives the scores of points where samples begin, unmoved; called when there is a distance.
+        score_points: gives the scores of other points in place of samples; called when there is a distance.
+        nearest: of earlier evaluations; this one is taken in.
     """
-    causes = "an energy that leads chains away from the data: too high a learning rate, or training chains that know "
-    causes += "nothing of those that begin at noise (a buffer without restarts)"
-    helps = "What helps: a smaller optimizer.lr, buffer.reinit_probability=0.05, a larger buffer.size."
     for name, score in scores.items():
         if math.isnan(score.value):
-            text = f"at step {step:,} {SCORE(name)} is NaN. Likely: {causes}. {helps}"
-            return Symptom("score_not_finite", step, text, ("learning_rate", "clip"))
+            seen = f"at step {step:,} {SCORE(name)} is NaN"
+            return Symptom("score_not_finite", step, seen, _CAUSES, _CALMER, ("learning_rate", "clip"))
     for name in [each for each in scores if each in distances and step > AFTER]:
-        start = score_starts().get(name)
-        if start is not None and scores[name].value > FAR * start.value > 0:
-            text = (
-                f"at step {step:,} samples are worse than the points they began at: {SCORE(name)} is "
-                f"{scores[name].value:.4g}, of those points {start.value:.4g}. Likely: {causes}. {helps}"
+        value, start = scores[name].value, score_points("starts").get(name)
+        since, near = nearest.get(name, (step, math.inf))
+        if value < _NEARER * near:
+            since = step
+            nearest[name] = step, value
+        if start is None or start.value <= 0:
+            continue
+        told = f"{SCORE(name)} is {value:.4g}, of those points {start.value:.4g}"
+        if value > FAR * start.value:
+            seen = f"at step {step:,} samples are worse than the points they began at: {told}"
+            return Symptom("worse_than_start", step, seen, _CAUSES, _CALMER, ("restarts", "learning_rate"))
+        if step - since >= STILL and value > HALFWAY * start.value and _begin_far(name, value, score_points):
+            seen = (
+                f"at step {step:,} samples are nearly as far from the data as the points they began at, and no nearer "
+                f"than at step {since:,}: {told}, of data {score_points('data')[name].value:.4g}"
             )
-            return Symptom("worse_than_start", step, text, ("restarts", "learning_rate"))
+            knobs = (*_RESTARTS, "more sampling.n_steps", "another optimizer.lr")
+            return Symptom("samples_stuck", step, seen, _STUCK, knobs, ("restarts",))
     return None
+
+
+def _begin_far(name: str, value: float, score_points: ScorePoints) -> bool:
+    """Whether samples that are not halfway to the data begin at points that know nothing of them, as noise does.
+
+    Chains from data, from a buffer or from a density that was fitted need not come nearer.
+    """
+    start, noise = score_points("starts").get(name), score_points("noise").get(name)
+    data = score_points("data").get(name)
+    if start is None or noise is None or data is None or start.value < HALFWAY * noise.value:
+        return False
+    return value - data.value > HALFWAY * (start.value - data.value)

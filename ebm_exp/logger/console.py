@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 _PLAIN_EVERY = 5.0  # seconds between lines when there is no terminal
+_SOON = 5.0  # seconds after the first step at which the next one tells the time to the end; a longer first one tells it
 
 
 def to_file(text: str, level: int = logging.INFO) -> None:
@@ -39,7 +40,9 @@ class Progress:
             console=self._console, transient=True, disable=not self._live,
         )  # fmt: skip
         self._task = self._bar.add_task("train", total=max_steps, text="")
-        self._first: tuple[int, float] | None = None
+        self._began: tuple[int, float] | None = None  # step and clock
+        self._first: tuple[int, float] | None = None  # likewise, after the first step: what is done once takes long
+        self._has_told = False  # the time to the end
         self._printed_at = -float("inf")
         self._unprinted = ""
 
@@ -53,6 +56,19 @@ class Progress:
             print(self._unprinted, flush=True)
             self._unprinted = ""
 
+    def tick(self, step: int) -> None:
+        """Take notice that so many steps are done, first before any: the time to the end is told soon after."""
+        if self._has_told:
+            return
+        now = time.perf_counter()
+        if self._began is None:
+            self._began = step, now
+            return
+        since = self._began if self._first is None else self._first
+        self._first = self._first or (step, now)
+        if now - since[1] >= _SOON:
+            self._show(step, self._pace(step, since, now), now)
+
     def update(self, step: int, loss: float | None, gap: float | None) -> None:
         """Show the numbers of a logged step."""
         now = time.perf_counter()
@@ -60,9 +76,17 @@ class Progress:
         if self._first is None:
             self._first = step, now
         elif step > self._first[0]:
-            rate = (step - self._first[0]) / (now - self._first[1])
-            text += [f"{rate:.1f} steps/s", f"{_clock((self.max_steps - step) / rate)} left"]
+            text += self._pace(step, self._first, now)
         text += [f"{name} {value:.4g}" for name, value in (("loss", loss), ("gap", gap)) if value is not None]
+        self._show(step, text, now)
+
+    def _pace(self, step: int, since: tuple[int, float], now: float) -> list[str]:
+        self._has_told = True
+        rate = (step - since[0]) / (now - since[1])
+        pace = f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / rate:.3g} s a step"
+        return [pace, f"{_clock((self.max_steps - step) / rate)} left"]
+
+    def _show(self, step: int, text: list[str], now: float) -> None:
         if self._live:
             self._bar.update(self._task, completed=step, text="  ".join(text))
             return

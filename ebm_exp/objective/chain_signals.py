@@ -10,6 +10,7 @@ from ebm_exp.guard.rule import Rule
 from ebm_exp.metrics import DISPLACEMENT
 from ebm_exp.objective.base import Loss
 
+_CALMER = ("a smaller sampler.step_size", "a smaller optimizer.lr")
 CHAIN_RULES = (  # the first that is broken is told: what says most of its cause comes first
     Rule(
         name="gradients_exploded",
@@ -17,8 +18,8 @@ CHAIN_RULES = (  # the first that is broken is told: what says most of its cause
         low=0.0,
         high=0.5,
         says="one step of a chain moves each component by {value} of the domain's width",
-        causes="steps too long for the energy, or gradients that nothing keeps small, at a learning rate too high",
-        knobs=("a smaller sampler.step_size", "a smaller optimizer.lr", "regularization=energy_l2"),
+        causes=("steps too long for the energy", "gradients that nothing keeps small, at a learning rate too high"),
+        knobs=(*_CALMER, "regularization=energy_l2"),
         remedy=("step_size", "learning_rate"),
     ),
     Rule(
@@ -27,8 +28,8 @@ CHAIN_RULES = (  # the first that is broken is told: what says most of its cause
         low=-math.inf,
         high=0.5,
         says="the share of components of chains at the boundary, or beyond it, is {value} above that of the data",
-        causes="steps too long for the energy, or one that is lowest outside of the data's range",
-        knobs=("a smaller sampler.step_size", "a smaller optimizer.lr", "a larger regularization.energy_l2.weight"),
+        causes=("steps too long for the energy", "one that is lowest outside of the data's range"),
+        knobs=(*_CALMER, "a larger regularization.energy_l2.weight", "regularization=energy_l2"),
         remedy=("step_size", "learning_rate"),
     ),
     Rule(
@@ -37,7 +38,7 @@ CHAIN_RULES = (  # the first that is broken is told: what says most of its cause
         low=0.1,
         high=1.0,
         says="the share of chains that move at all is {value}: what they begin with stays as it is",
-        causes="a Metropolis kernel that accepts nothing, its steps too long for the energy",
+        causes=("a Metropolis kernel that accepts nothing, its steps too long for the energy",),
         knobs=("a smaller sampler.step_size", "sampler=langevin", "a smaller optimizer.lr"),
         remedy=("step_size",),
     ),
@@ -47,8 +48,8 @@ CHAIN_RULES = (  # the first that is broken is told: what says most of its cause
         low=0.0,
         high=2.0,
         says="chains spread {value} times as wide (variance) as the data and the noise that they began at",
-        causes="steps too long for the energy, or an energy that changes faster than chains can follow",
-        knobs=("a smaller sampler.step_size", "a smaller optimizer.lr", "a larger regularization.energy_l2.weight"),
+        causes=("steps too long for the energy", "an energy that changes faster than chains can follow"),
+        knobs=(*_CALMER, "a larger regularization.energy_l2.weight", "regularization=energy_l2"),
         remedy=("learning_rate", "step_size", "more_l2"),
     ),
     Rule(
@@ -57,8 +58,11 @@ CHAIN_RULES = (  # the first that is broken is told: what says most of its cause
         low=0.0,
         high=2.0,
         says="the mean energies of data and chains lie {value} of their standard deviations apart",
-        causes="the energy changes faster than its chains can follow, or nothing keeps it small",
-        knobs=("a smaller optimizer.lr", "a larger regularization.energy_l2.weight", "more sampler.n_steps"),
+        causes=("the energy changes faster than its chains can follow", "nothing keeps it small"),
+        knobs=(
+            *("a smaller optimizer.lr", "a larger regularization.energy_l2.weight", "regularization=energy_l2"),
+            "more sampler.n_steps",
+        ),
         remedy=("learning_rate", "more_l2"),
     ),
     Rule(
@@ -67,8 +71,12 @@ CHAIN_RULES = (  # the first that is broken is told: what says most of its cause
         low=0.5,
         high=math.inf,
         says="chains are all alike: their variance is {value} of the data's",
-        causes="a buffer too small or without restarts, noise too weak for the steps, a learning rate too high",
-        knobs=("buffer.reinit_probability=0.05", "a larger buffer.size", "a larger sampler.noise_std"),
+        causes=(
+            ("buffer", "a buffer too small or without restarts"),
+            "noise too weak for the steps",
+            "a learning rate too high",
+        ),
+        knobs=("buffer.reinit_probability>=0.05", "a larger buffer.size", "a larger sampler.noise_std"),
         remedy=("restarts", "learning_rate"),
     ),
     Rule(
@@ -77,7 +85,7 @@ CHAIN_RULES = (  # the first that is broken is told: what says most of its cause
         low=0.05,
         high=math.inf,
         says="energies differ by {value} T, which holds no chain",
-        causes="a regularization that is too strong, a learning rate that is too low, or dead units in the network",
+        causes=("a regularization that is too strong", "a learning rate that is too low", "dead units in the network"),
         knobs=("a smaller regularization.energy_l2.weight", "another optimizer.lr"),
         remedy=("less_l2",),
         after=200,

@@ -26,7 +26,7 @@ from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
 from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
-from ebm_exp.objective.chance import CHANCE_RULES, against_chance
+from ebm_exp.objective.chance import CHANCE_RULES, against_chance, tell_easy
 from ebm_exp.random import normal_like
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.types import Batch, From, NonNegative, Points, Positive, PositiveInt, Probability, Provided
@@ -47,7 +47,14 @@ class Discrepancy(Objective):
     """
 
     gives = frozenset({"negative", "labels"})
-    rules = CHANCE_RULES
+    rules = (
+        *CHANCE_RULES,
+        tell_easy(
+            "what noise makes of a point",
+            ("noise that leads far away from all data",),
+            ("a smaller objective.scale", "a smaller objective.flip_probability", "more objective.n_negatives"),
+        ),
+    )
     name: str
 
     def __init__(

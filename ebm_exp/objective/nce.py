@@ -22,7 +22,7 @@ from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
 from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS, LOG_Z
 from ebm_exp.objective.base import Loss, Objective
-from ebm_exp.objective.chance import CHANCE_RULES, against_chance
+from ebm_exp.objective.chance import CHANCE_RULES, against_chance, tell_easy
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.start.base import Start
@@ -47,7 +47,17 @@ class NCE(Objective):
     """
 
     gives = frozenset({"negative", "labels"})
-    rules = CHANCE_RULES
+    rules = (
+        *CHANCE_RULES,
+        tell_easy(
+            "the noise",
+            ("noise that lies far from the data", "too many dimensions for noise of this kind"),
+            (
+                *("start@objective.start=mixture", "a smaller objective.start.variance_floor"),
+                *("more objective.start.n_components", "more objective.n_noise"),
+            ),
+        ),
+    )
     requires = "continuous"  # on two levels a density on the box means nothing
 
     def __init__(

@@ -1,9 +1,8 @@
 """What to do with the best setting: commands that go on from it, and an experiment that keeps it."""
 
-import re
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +13,35 @@ from ebm_exp.config.keys import belongs_to_experiment, belongs_to_sweep
 from ebm_exp.config.override import Override, key_of, pairs, value_in
 from ebm_exp.config.tree import leaves, look_up, set_at
 from ebm_exp.config.trust import CONF
-from ebm_exp.shell import config_dirs, override, quoted
+from ebm_exp.run import attempt
+from ebm_exp.shell import config_dirs, override, value_text
 from ebm_exp.sweep.directory import Job
 from ebm_exp.sweep.settings import SEED, Results, Setting
+from ebm_exp.text import finite
 
 _GONE = object()
 
 
 def train_again(results: Results, setting: Setting, n: int = 3) -> str:
     """The command that trains a setting with seeds that it has not had."""
-    fixed = [each for each in arguments(results) if not belongs_to_sweep(key_of(each))]
-    chosen = [each for each in setting.jobs[0].overrides if key_of(each) != SEED]
-    used = [str(job.values.get(SEED, job.config.get(SEED))) for job in results.jobs]
-    seeds = seeds_after([*used, *(value for key, value in pairs(arguments(results)) if key == SEED)], n)
-    rest = [each for each in fixed if key_of(each) != SEED]
+    words = [each for each in arguments(results) if not belongs_to_sweep(key_of(each))]
+    typed = attempt.typed_in_force([*words, *setting.jobs[0].overrides], went_on(best_job(results, setting)))
+    used = [job.config.get(SEED, job.values.get(SEED)) for job in results.jobs]
+    used += [seed for job in results.jobs for seed in attempt.asked(went_on(job)).get(SEED, ())]
+    seeds = seeds_after([*used, *(value for key, value in pairs(words) if key == SEED)], n)
+    rest = [each for each in typed if key_of(each) != SEED]
     own = [f"--config-dir={folder}" for folder in config_dirs(results.record["command"])]
-    return shlex.join([*program(results.record, "train"), *own, "-m", seeds, *rest, *chosen])
+    return shlex.join([*program(results.record, "train"), *own, "-m", seeds, *rest])
 
 
-def seeds_after(used: Sequence[str], n: int = 3) -> str:
+def went_on(job: Job) -> list[attempt.Change]:
+    """What a job went on with."""
+    return attempt.changes(job.summary)
+
+
+def seeds_after(used: Iterable[Any], n: int = 3) -> str:
     """``seed=4,5,6``: such as have not been used."""
-    first = max((int(seed) for seed in used if seed.isdecimal()), default=0) + 1
+    first = max((int(known) for seed in used if (known := finite(seed)) is not None), default=0) + 1
     return f"{SEED}={','.join(str(first + i) for i in range(n))}"
 
 
@@ -63,19 +70,8 @@ def _of_search(name: str, folders: Sequence[Path]) -> list[str]:
         return []
     defaults = [each for each in said.pop("defaults", []) if isinstance(each, dict)]
     chosen = [(key, value) for each in defaults for key, value in each.items() if key.startswith("override /")]
-    choices = [f"{key.removeprefix('override /')}={_text(value)}" for key, value in chosen if "hydra" not in key]
-    return [*choices, *(f"{key}={_text(value)}" for key, value in leaves(said) if not key.startswith("hydra."))]
-
-
-def _text(value: Any) -> str:
-    """A value as Hydra reads it."""
-    if isinstance(value, dict | list):
-        inside = [f"{k}:{_text(v)}" for k, v in value.items()] if isinstance(value, dict) else map(_text, value)
-        return ("{%s}" if isinstance(value, dict) else "[%s]") % ",".join(inside)
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    text = str(value)
-    return text if re.fullmatch(r"[\w./+-]+", text) else quoted(text)
+    choices = [f"{key.removeprefix('override /')}={value_text(value)}" for key, value in chosen if "hydra" not in key]
+    return [*choices, *(f"{key}={value_text(value)}" for key, value in leaves(said) if not key.startswith("hydra."))]
 
 
 def program(record: Mapping[str, Any], name: str) -> list[str]:
@@ -100,11 +96,13 @@ def best_job(results: Results, setting: Setting) -> Job:
 
 def experiment(results: Results, setting: Setting) -> str:
     """A setting as the YAML of an experiment, with what differs from the defaults alone."""
-    defaults, config = results.record["defaults"], setting.jobs[0].config
+    job, defaults = best_job(results, setting), results.record["defaults"]
+    config = job.config
+    now = {key: value for key, (_, value) in attempt.asked(went_on(job)).items()}
     groups: list[str] = []
     values: dict[str, Any] = {}
     removed: list[str] = []
-    for argument in (*arguments(results), *setting.jobs[0].overrides):
+    for argument in attempt.typed_in_force([*arguments(results), *job.overrides], went_on(job)):
         typed = Override.read(argument)
         key = typed.key
         if key == SEED or not belongs_to_experiment(key):
@@ -112,7 +110,7 @@ def experiment(results: Results, setting: Setting) -> str:
         if typed.deletes:
             removed.append(argument)
             continue
-        value, is_group = _value(config, key, typed.text or "")
+        value, is_group = (now[key], False) if key in now else _value(config, key, typed.text or "")
         if typed.text is None or (key in defaults and defaults[key] == value):
             continue
         if key == "experiment":
@@ -124,6 +122,9 @@ def experiment(results: Results, setting: Setting) -> str:
             set_at(values, key, value)
     lines = [f"# {line}" for line in textwrap.wrap(" ".join(_header(results, setting).split()), 116)]
     lines += [f"# and with {each} on the command line" for each in removed]
+    for each in setting.jobs:
+        said = (f"job {each.number} went on otherwise {change}" for change in went_on(each))
+        lines += [f"# {' '.join(line.split())}" for line in said]
     body = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     body = body if values else "" if groups else "# Nothing differs from the defaults.\n"
     return "\n".join(["# @package _global_", *lines, *(["defaults:", *groups] if groups else []), body])

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ebm_exp.metrics import is_score
+from ebm_exp.report.difference import compare
 from ebm_exp.report.page import Html, chip, code, folded, join, link, long_table, section, table, tag
 from ebm_exp.report.read import child, shape
 from ebm_exp.report.story import Story
@@ -74,8 +75,10 @@ def _at(axis: Scale, value: float) -> float:
 
 
 def _behind(story: Story, setting: Setting) -> str:
-    z = story.errors_between(story.ranked[0], setting)
-    return f"{z:.1f} s.e." if z is not None else ""
+    apart = compare(story, story.ranked[0], setting)
+    if apart.se is None:
+        return ""
+    return f"{apart}" if apart.is_told_apart else f"{apart}, not told apart"
 
 
 def _errors(story: Story) -> str:
@@ -83,7 +86,8 @@ def _errors(story: Story) -> str:
     single = " With one seed that is the error of one evaluation, without the spread of seeds."
     if not of or len(story.ranked) == 1:
         return ""
-    return "Behind the best: in standard errors of the difference." + (single if "evaluation" in of else "")
+    told = "Behind the best: the difference and its 95 % interval, by Student's t where seeds are few."
+    return told + (single if "evaluation" in of else "")
 
 
 def _marks(story: Story, setting: Setting) -> Html:

@@ -17,9 +17,10 @@ from ebm_exp.report.images import panels
 from ebm_exp.report.jobs import facts
 from ebm_exp.report.page import Html, chip, code, figure, folded, join, link, multiples, note, page, section, table, tag
 from ebm_exp.report.svg import Curve, lines
+from ebm_exp.run import attempt
 from ebm_exp.run.about import read_composed
 from ebm_exp.run.directory import RunDirectory
-from ebm_exp.shell import command, override
+from ebm_exp.shell import command, override, value_text
 from ebm_exp.text import duration, finite, number, with_error
 
 _IMAGES = 6
@@ -28,7 +29,9 @@ _IMAGES = 6
 def build(folder: Path) -> str:
     """The page of a run."""
     summary, found = read_mapping(folder / "summary.json"), read.rows(RunDirectory(folder))
-    choices, overrides, _ = read_composed(folder)
+    choices, typed, _ = read_composed(folder)
+    went_on = attempt.changes(summary)
+    overrides = attempt.typed_in_force(typed, went_on)
     state = str(summary.get("state") or "unknown")
     config = read.child(read_mapping(folder / "job.json"), "config")
     name = read.child(summary, "data").get("name") or config.get("name")
@@ -41,13 +44,13 @@ def build(folder: Path) -> str:
         f"{name or folder.name}: a run",
         about,
         _outcome(folder, state, summary),
-        _next_steps(folder, state, overrides),
+        _next_steps(folder, state, overrides, went_on),
         _evaluation(summary, found),
         _curves(state, summary, found),
         _samples(folder, summary),
         _others(folder),
-        _differences(folder, choices, overrides),
-        section("Where it comes from", code(shlex.join([*command("train").split(), *overrides])), facts(summary)),
+        _differences(folder, choices, overrides, went_on),
+        section("Where it comes from", code(shlex.join([*command("train").split(), *typed])), facts(summary)),
     )
 
 
@@ -80,7 +83,7 @@ def _outcome(folder: Path, state: str, summary: Mapping[str, Any]) -> Html:
     return section("How it ended", *parts)
 
 
-def _next_steps(folder: Path, state: str, overrides: Sequence[str]) -> Html:
+def _next_steps(folder: Path, state: str, overrides: Sequence[str], went_on: Sequence[attempt.Change]) -> Html:
     path, given = show_path(folder), dict(pairs(overrides))
     steps: list[Any] = []
     if state in ("stopped", "running"):
@@ -89,8 +92,10 @@ def _next_steps(folder: Path, state: str, overrides: Sequence[str]) -> Html:
         steps += [tag("h3", "Sample from it"), code(f"{command('sample')} {override('run', path)} n_samples=64")]
     if overrides or state == "finished":
         rest = [each for each in overrides if not re.match(r"seed=|hydra[./]|resume=", each)]
-        again = [*command("train").split(), "-m", seeds_after([given.get("seed", "0")]), *rest]
+        had = [str(each.before["seed"]) for each in went_on if "seed" in each.before]
+        again = [*command("train").split(), "-m", seeds_after([given.get("seed", "0"), *had]), *rest]
         steps += [tag("h3", "Train it with other seeds"), code(shlex.join(again))]
+        steps += [note("With the values that are in force now, from the first step on.")] if went_on else []
     return section("What to do with it", *steps)
 
 
@@ -101,9 +106,10 @@ def _evaluation(summary: Mapping[str, Any], found: read.Rows) -> Html:
         value, se = finite(last[name]), finite(last.get(metrics.error_of(name)))
         shown = last[name] if value is None else with_error(value, se) if se is not None else number(value)
         points = read.curve(found, name)
-        rows.append([name, shown, f"{points[-1][0]:.0f}" if points else ""])
+        doubt = read.child(summary, "refuted").get(name)
+        rows.append([name, shown, f"{points[-1][0]:.0f}" if points else "", str(doubt) if doubt else ""])
     protocol = [tag("li", tag("b", k), f": {v}") for k, v in read.child(summary, "protocol").items()]
-    shown = table(["metric", "last value ± s.e.", "at step"], rows, numeric=(1, 2)) if rows else None
+    shown = table(["metric", "last value ± s.e.", "at step", ""], rows, numeric=(1, 2)) if rows else None
     return section("Evaluation", shown, tag("ul", *protocol) if protocol else None)
 
 
@@ -153,10 +159,23 @@ def evenly(images: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Pat
     return [images[round(i * (len(images) - 1) / (most - 1))] for i in range(most)]
 
 
-def _differences(folder: Path, choices: Mapping[str, str], overrides: Sequence[str]) -> Html:
+def _went_on(changes: Sequence[attempt.Change]) -> list[list[Any]]:
+    return [
+        [f"{each.step:,}", key, value_text(each.before[key]), value_text(now), each.why]
+        for each in changes
+        for key, now in each.now.items()
+    ]
+
+
+def _differences(
+    folder: Path, choices: Mapping[str, str], overrides: Sequence[str], went_on: Sequence[attempt.Change]
+) -> Html:
     rows = [[key, value] for key, value in pairs(overrides)]
     parts: list[Any] = [table(["typed", "value"], rows)] if rows else []
-    if choices and not rows:
+    if went_on:
+        heads = ["from step", "key", "before", "then", "why"]
+        parts += [tag("h3", "It went on with other values"), table(heads, _went_on(went_on), numeric=(0,))]
+    if choices and not rows and not went_on:
         parts.append(tag("p", "Nothing was typed: this is the default run."))
     if choices:
         parts.append(folded("The choices of all groups", table(["group", "choice"], sorted(choices.items()))))

@@ -1,6 +1,5 @@
 """A sweep as its report tells it."""
 
-import math
 from typing import NamedTuple
 
 from ebm_exp.metrics import error_of
@@ -69,10 +68,3 @@ class Story(NamedTuple):
         step = job.best.get("step")
         told = [row.get(error_of(self.metric)) for row in self.rows.get(job.number, []) if row.get("step") == step]
         return next((value for value in map(finite, told) if value is not None), None), "evaluation"
-
-    def errors_between(self, one: Setting, other: Setting) -> float | None:
-        """By how many standard errors of their difference two means differ; None where an error is not known."""
-        (a, _), (b, _) = self.spread(one), self.spread(other)
-        if a is None or b is None or a == b == 0:
-            return None
-        return abs(one.means[self.metric].value - other.means[self.metric].value) / math.hypot(a, b)

@@ -7,6 +7,7 @@ from typing import Any
 from ebm_exp.report.page import Html, chip, folded, join, link, long_table, note, section, table, tag
 from ebm_exp.report.read import child
 from ebm_exp.report.story import Story
+from ebm_exp.run.attempt import changes
 from ebm_exp.sweep.directory import Job
 from ebm_exp.text import finite, number
 
@@ -51,6 +52,8 @@ def _notes(story: Story) -> Html | None:
             protocols = (tag("li", f"jobs {_numbers(n)}: {said}") for said, n in found.items())
             title = tag("b", f"The protocol of {name} differs, its values do not compare: ")
             lines.append(_warning(title, tag("ul", *protocols)))
+    for job in story.results.jobs:
+        lines += [_warning(f"Job {job.number} went on otherwise {each}.") for each in changes(job.summary)]
     lines += _of_training(story)
     versions = [what.removeprefix(_OF) for what in agrees if what.startswith(_OF)]
     agrees = [what for what in agrees if not what.startswith(_OF)]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ebm_exp.report.best import best_job, experiment, program, sample_from, show_path, train_again
+from ebm_exp.report.difference import compare, doubt_length
 from ebm_exp.report.page import Html, code, folded, join, note, section, table, tag
 from ebm_exp.report.story import Story
 from ebm_exp.sweep.settings import Setting
@@ -28,22 +29,21 @@ def _verdict(story: Story) -> Html:
     over = f" over {mean.n} seeds" if mean.n > 1 else ""
     said: list[Any] = [tag("b", story.label(best)), f" with {story.metric} {mean}{over} ({side} is better)"]
     if others:
-        said.append(f", {_difference(story, best, others[0])} the next")
+        said.append(f", {_relate(story, best, others[0])} the next")
         said += [f", {story.label(others[0])}"] if len(story.results.keys) < 3 else []
     default = story.default
     if best.is_default:
         said.append("; these are the values that hold without the sweep")
     elif default is not None and default.means:
         is_next = others and default is others[0]
-        said.append(", which is the default" if is_next else f", and {_difference(story, best, default)} the default")
+        said.append(", which is the default" if is_next else f", and {_relate(story, best, default)} the default")
     return tag("p", *said, ".", class_="verdict")
 
 
-def _difference(story: Story, one: Setting, other: Setting) -> str:
-    """``3.1 standard errors (0.42) ahead of``."""
-    z = story.errors_between(one, other)
-    apart = f"{abs(one.means[story.metric].value - other.means[story.metric].value):.3g}"
-    return f"{apart} ahead of" if z is None else f"{z:.1f} standard errors ({apart}) ahead of"
+def _relate(story: Story, one: Setting, other: Setting) -> str:
+    """``0.42 ± 0.31 ahead of``, or ``not told apart (0.42 ± 0.61) from``."""
+    apart = compare(story, one, other)
+    return f"not told apart ({apart}) from" if apart.is_told_apart is False else f"{apart} ahead of"
 
 
 def _cards(story: Story) -> Html:
@@ -78,14 +78,17 @@ def _caveats(story: Story) -> Html | None:
     """What the difference does not say."""
     best, *others = story.ranked
     said = []
-    z = story.errors_between(best, others[0]) if others else None
+    apart = compare(story, best, others[0]) if others else None
     single = any(each.means[story.metric].n == 1 for each in (best, *others[:1]))
-    if single and z is not None:
-        said.append("Errors are those of one evaluation: with one seed, how far seeds lie apart is not in them.")
+    if single and apart is not None and apart.se is not None:
+        said.append("± is the error of one evaluation: with one seed, how far seeds lie apart is not in it.")
     elif single and others:
         said.append("One seed each: how much of the difference is chance, these runs cannot say.")
-    elif z is not None and z < 2:
-        said.append(f"{z:.1f} standard errors may well be chance; more seeds would tell.")
+    elif apart is not None and apart.se is not None:
+        said.append("± of a difference is its 95 % interval, by Student's t where seeds are few.")
+    if apart is not None and apart.is_told_apart is False:
+        said.append("What is not told apart may be chance; more seeds would tell.")
+    said += doubt_length(story, best, next(iter(others), None))
     if len(story.ranked) > 3:
         said.append(f"The best of {len(story.ranked)} settings looks better than it is; new seeds say by how much.")
     return note(" ".join(said)) if said else None

@@ -14,6 +14,7 @@ from ebm_exp.config.keys import names_run
 from ebm_exp.config.override import Override, key_of
 from ebm_exp.files import read_mapping
 from ebm_exp.logger.base import About
+from ebm_exp.run import attempt
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.text import short_keys
 
@@ -33,8 +34,9 @@ def about(
         group: of the sweep it belongs to, as a rule a path, of which the last two parts count; None: the run alone.
         facts: what its record holds beside the config.
     """
-    path = directory.path
-    choices, overrides, multirun = read_composed(path)
+    path, went_on = directory.path, attempt.changes(read_mapping(directory.summary_file))
+    choices, typed, multirun = read_composed(path)
+    overrides = attempt.typed_in_force(typed, went_on)
     job, sweep = read_mapping(path / "job.json"), read_mapping(path.parent / "sweep.json")
     if job:
         swept = [each for each in job.get("overrides", []) if key_of(each) in sweep.get("keys", [key_of(each)])]
@@ -49,6 +51,8 @@ def about(
     if dataset:
         kept["dataset"] = {key: value for key, value in dataset.items() if key not in _TWINS}
     kept |= {"choices": choices, "overrides": overrides, "run_dir": str(path)} | dict(facts or {})
+    if went_on:
+        kept["went_on"] = [str(each) for each in went_on]
     if config.get("init_from"):
         kept["parent"] = origin(RunDirectory(config["init_from"]))
     return About(
@@ -80,7 +84,7 @@ def beside(directory: RunDirectory, config: Mapping[str, Any], step: int, folder
 
 
 def read_composed(run_dir: Path) -> tuple[dict[str, str], list[str], bool]:
-    """The choices of groups, the overrides that were typed, and whether one command started several runs.
+    """The choices of groups, the overrides that were typed when it began, and whether one command started several runs.
 
     All are empty for a run that no command composed.
     """

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import FORMAT
+from ebm_exp.config.summary import SummaryError, read_summary
 from ebm_exp.files import TEMPORARY, replace_text
 from ebm_exp.run.metrics import read_rows
 from ebm_exp.shell import override
@@ -100,14 +101,10 @@ class RunDirectory:
         Raises:
             DamagedError: when it is damaged.
         """
-        text = self.summary_file.read_text(encoding="utf-8", errors="replace") if self.summary_file.is_file() else ""
         try:
-            summary = json.loads(text) if text else {}
-        except (ValueError, RecursionError):
-            summary = None
-        if not isinstance(summary, dict):
-            raise DamagedError(f"{self.summary_file} is damaged; moved away, the run goes on without it")
-        return summary
+            return read_summary(self.summary_file)
+        except SummaryError:
+            raise DamagedError(f"{self.summary_file} is damaged; moved away, the run goes on without it") from None
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, in the order they were written; a step may have several. A torn line is none."""

@@ -43,7 +43,7 @@ class Evaluation:
     Attributes:
         folder: of the call's files.
         made: what all its numbers have in common.
-        scores: by name: ``value``, ``se``, ``n``, ``better``, ``evaluator``.
+        scores: by name: ``value``, ``se``, ``n``, ``better``, ``unit``, ``verdict``, ``refuted``, ``evaluator``.
         protocols: by evaluator.
         pictures: by title.
         failed: what an evaluator died of, by evaluator.
@@ -150,7 +150,9 @@ def _let_each_see(model: Model, domain: Domain, evaluators: Mapping[str, Evaluat
         else:
             evaluation.protocols[name] = evaluator.protocol
             for key, score in found.items():
-                known = {what: value for what, value in score._asdict().items() if value is not None}
+                known = {
+                    what: value for what, value in score._asdict().items() if value is not None and value is not False
+                }
                 evaluation.scores[key] = known | {"evaluator": name}
             evaluation.made["seconds"][name] = round(time.perf_counter() - began, 2)
         evaluation.write()
@@ -217,11 +219,13 @@ def tell(evaluation: Evaluation) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("score", "left"), ("value ± s.e.", "right"), ("n", "right"), ("", "left")):
+    heads = (("score", "left"), ("value ± s.e.", "right"), ("unit", "left"), ("n", "right"), ("", "left"), ("", "left"))
+    for title, justify in heads:
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for name, score in evaluation.scores.items():
-        n = score.get("n")
-        table.add_row(name, show_score(score), f"{n:,}" if n else "", ARROWS.get(score.get("better", ""), ""))
+        n, better = score.get("n"), ARROWS.get(score.get("better", ""), "")
+        about = (score.get("unit", ""), f"{n:,}" if n else "", better, score.get("verdict", ""))
+        table.add_row(name, show_score(score), *about)
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     console.print(table)

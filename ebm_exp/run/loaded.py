@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_exp.config.build import Parts
-from ebm_exp.config.device import choose_device
+from ebm_exp.config.device import choose_device, keep_precision
 from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.no_run import refuse_no_run
 from ebm_exp.config.run_config import read_run_config
@@ -62,8 +62,9 @@ class LoadedRun:
         key: str = "run",
         **given: Any,
     ) -> None:
-        self.directory, self.config = RunDirectory(path), config
+        self.directory = RunDirectory(path)
         state, summary = read_state(self.directory, checkpoint, key), self.directory.summary()
+        self.config = config = keep_precision(config, summary)
         averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
         kept = state["parts"] | averaged
         if trained_by is not None and trained_by.get("sampler") != config["sampler"]:

@@ -20,6 +20,7 @@ class Summary:
         before: what the file said before this start.
         metrics: the newest value of each number.
         symptoms: what a guard found and told, earlier starts included.
+        refuted: what speaks against scores of the newest evaluation, by their names.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
@@ -27,6 +28,7 @@ class Summary:
         self.before = directory.summary()
         self.metrics: dict[str, float] = self.before.get("metrics", {})
         self.symptoms: list[dict[str, Any]] = list(self.before.get("symptoms", []))
+        self.refuted: dict[str, str] = self.before.get("refuted", {})
         self._facts: dict[str, Any] = {}
         self._where: dict[str, Any] = {}
 
@@ -74,7 +76,7 @@ class Summary:
     def _content(self, state: str) -> dict[str, Any]:
         attempts = self.before.get("attempts", [])
         kept = {"metrics": self.metrics, "attempts": attempts, "symptoms": self.symptoms}
-        return {"state": state, **self._facts, **kept}
+        return {"state": state, **self._facts, **kept} | ({"refuted": self.refuted} if self.refuted else {})
 
 
 def _number(value: Any) -> Any:

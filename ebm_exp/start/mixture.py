@@ -132,7 +132,7 @@ def _fit(dataset: Dataset, n_components: int, bounded: bool, variance_floor: flo
     if key not in fits:
         from sklearn.mixture import GaussianMixture
 
-        points = _points(dataset)
+        points = fitted_points(dataset)
         if bounded:
             points = _unbound(points, dataset.domain)
         seed = derive_seed("proposal", dataset.name) % 2**32
@@ -141,7 +141,7 @@ def _fit(dataset: Dataset, n_components: int, bounded: bool, variance_floor: flo
     return fits[key]
 
 
-def _points(dataset: Dataset) -> Tensor:
+def fitted_points(dataset: Dataset) -> Tensor:
     """Training points ``[n, d]`` in float64; levels are dequantized, as often as it takes."""
     x = dataset.train(N_POINTS).flatten(1).double().cpu()
     if not dataset.dequantize:

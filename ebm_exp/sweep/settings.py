@@ -145,7 +145,7 @@ def read(sweep: SweepDirectory) -> Results:
 
 
 def score(job: Job, metric: str, alone: bool = True) -> float | None:
-    """What a job reached in a metric; None: nothing finite.
+    """What a job reached in a metric; None: nothing finite, or what its own evidence refutes.
 
     Args:
         job: the job.
@@ -156,7 +156,9 @@ def score(job: Job, metric: str, alone: bool = True) -> float | None:
     best = job.best
     if alone and best.get("metric", metric) == metric and "value" in best:
         return finite(best["value"])
-    last = job.summary.get("metrics")
+    last, refuted = job.summary.get("metrics"), job.summary.get("refuted")
+    if isinstance(refuted, Mapping) and metric in refuted:
+        return None
     return finite(last.get(metric)) if isinstance(last, Mapping) else None
 
 

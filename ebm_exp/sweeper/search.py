@@ -155,7 +155,7 @@ class Search:
         scores = {metric: [score(job, metric, len(self.metrics) == 1) for job in jobs] for metric in self.metrics}
         known = {metric: [each for each in values if each is not None] for metric, values in scores.items()}
         if wrong := next((metric for metric, values in known.items() if len(values) < len(jobs)), None):
-            self._fail(trial, f"{wrong} is not there, or not finite")
+            self._fail(trial, f"{wrong} is not there, not finite, or refuted by its own evidence")
         else:
             self.study.tell(trial.number, [fmean(values) for values in known.values()], skip_if_finished=True)
 

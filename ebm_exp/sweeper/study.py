@@ -61,7 +61,7 @@ class Pruner:
         trial = self._study.get_trials(deepcopy=False)[self.number]
         if len(self.metrics) > 1 or trial.state != TrialState.RUNNING:
             return False
-        if score is None or not math.isfinite(score.value):
+        if score is None or score.refuted or not math.isfinite(score.value):
             return False
         rows = [row for number in self.others for row in self.sweep.run(number).metrics() if row["step"] == step]
         beside = [value for row in rows if (value := finite(row.get(self.metrics[0]))) is not None]

@@ -7,11 +7,13 @@ import torch
 
 from ebm_exp.augmentation import Augmentation
 from ebm_exp.config.build import Parts
+from ebm_exp.config.tree import look_up
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
 from ebm_exp.evaluator import Evaluator
 from ebm_exp.guard import Guard
+from ebm_exp.guard.rule import ABSENT
 from ebm_exp.objective.base import Objective
 from ebm_exp.random import Stream
 from ebm_exp.sampling.base import Sampling
@@ -73,6 +75,12 @@ class Experiment(NamedTuple):
         """The training points of optimizer step ``step``, from 0: ``[batch_size, *event]``."""
         index = step if self.n_batches is None else step % self.n_batches
         return self.dataset.batch(index, self.batch_size, self.stream.seed, self.stream.rank, self.data_augmentation)
+
+    def setting(self, key: str) -> Any:
+        """The value at a dotted key of what the training depends on; ``ABSENT`` where it has no such part."""
+        part = key.partition(".")[0]
+        is_used = part not in ("sampler", "buffer", "noise") or hasattr(self.objective, part)
+        return look_up(self.config, key, ABSENT) if is_used else ABSENT
 
     def state_dict(self) -> dict[str, Any]:
         """The states of its parts, for a checkpoint."""

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from ebm_exp.config.run_config import FORMAT
-from ebm_exp.evaluator import Score, as_row
+from ebm_exp.evaluator import Score, as_row, refuted
 from ebm_exp.guard import DivergedError, Meter, NonFiniteError, Symptom
+from ebm_exp.guard.scores import Judged
 from ebm_exp.logger.console import Progress
 from ebm_exp.metrics import ENERGY_GAP, LEARNING_RATE, LOSS, MINUTES, STEPS_PER_S
 from ebm_exp.objective.base import Loss
@@ -77,6 +78,7 @@ class Loop:
         trainer, began = self.trainer, time.perf_counter() - self.elapsed
         limit = float("inf") if trainer.max_minutes is None else 60 * trainer.max_minutes
         self._logged = self.step, time.perf_counter()
+        progress.tick(self.step)
         while True:
             self.elapsed = time.perf_counter() - began
             ended = self.step >= trainer.max_steps or self.elapsed >= limit
@@ -105,6 +107,7 @@ class Loop:
                 return Outcome("stopped", self.best)
             self._loss = loss
             self.step += 1
+            progress.tick(self.step)
             if step_done is not None:
                 step_done()
 
@@ -137,15 +140,18 @@ class Loop:
         """Write, judge and save the scores of this step."""
         self.record.write(self.step, as_row(scores), keep=True)
         self.record.logger.summary(self.observer.bests(scores))
+        self.record.summary.refuted = refuted(scores)
+        for verdict in dict.fromkeys(self.record.summary.refuted.values()):
+            log.warning("step %d: %s; no score of it is taken as the best", self.step, verdict)
         self.best = best_of(self.best, self.experiment.optimized_metric, scores, self.step)
         self.unevaluated = False
-        symptom = self.experiment.guard.judge(self.step, scores, self._score_starts)
+        symptom = self.experiment.guard.judge(self.step, scores, self._score_points)
         if symptom is not None:
             self._handle(symptom, {})
         self._save()
 
-    def _score_starts(self) -> dict[str, Score]:
-        return self._survive("scores of where samples begin", self.observer.score_starts)
+    def _score_points(self, which: Judged) -> dict[str, Score]:
+        return self._survive(f"scores of {which}", functools.partial(self.observer.score_points, which))
 
     def _draw(self, last: bool) -> dict[str, Any]:
         assert self._loss is not None  # images are due after a step alone
@@ -161,6 +167,7 @@ class Loop:
 
     def _handle(self, symptom: Symptom, row: dict[str, float]) -> None:
         """Say what the guard found, or end."""
+        symptom = divergence.explain(symptom, self.experiment)
         if self.experiment.guard.on_divergence != "warn":
             self.record.write(self.step, row, keep=False)
             self._diverge(DivergedError(symptom))
@@ -170,7 +177,7 @@ class Loop:
     def _diverge(self, error: DivergedError) -> NoReturn:
         """Keep what shows it, and end the training as diverged."""
         if isinstance(error, NonFiniteError):
-            error.symptom = divergence.judge_data(error.symptom, self.experiment)
+            error.symptom = divergence.explain(error.symptom, self.experiment)
         divergence.keep(self.record.directory, error.symptom, self.experiment, self._loss, self.state_dict())
         raise error
 
@@ -183,9 +190,9 @@ class Loop:
             self._diverge(NonFiniteError(*bad))
         self.record.sync()
         checkpoint.save(self.record.directory.checkpoint(self.step), self.state_dict())
+        self.record.summary.update(self.step, self.best)  # before a checkpoint goes that was the best until now
         kept = {self.best["step"]} if self.best else set()
         checkpoint.prune(self.record.directory, self.trainer.keep_checkpoints, kept)
-        self.record.summary.update(self.step, self.best)
         self.saved = self.step
 
     def _keep_last(self) -> None:

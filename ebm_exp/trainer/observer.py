@@ -7,11 +7,13 @@ from typing import Any
 import torch
 
 from ebm_exp.evaluator import Model, Score
+from ebm_exp.guard.scores import Judged
 from ebm_exp.logger import Picture, Table
 from ebm_exp.logger.base import Value
 from ebm_exp.metrics import BEST, DENSITY, ENERGIES, SAMPLES, SCORE, TABLE
 from ebm_exp.objective.base import Loss
 from ebm_exp.plots import density_panels, energy_histogram, histograms, pixels, sample_panels
+from ebm_exp.random import generator
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.types import Points
@@ -36,7 +38,7 @@ class Observer:
         self.image_samples = image_samples
         self._data_due = True
         self._bests: dict[str, float] | None = None
-        self._start_scores: dict[str, Score] | None = None
+        self._judged: dict[Judged, dict[str, Score]] = {}
 
     def samples(self, n: int) -> Points:
         """n fresh samples, the same seed each time: images of one run can be compared."""
@@ -49,18 +51,31 @@ class Observer:
         model = Model(self.energy, ex.sampling, ex.stream, n)
         return {name: score for each in evaluators for name, score in each(model).items()}
 
-    def score_starts(self) -> dict[str, Score]:
-        """The scores of points where samples begin, unmoved; computed once."""
-        if self._start_scores is None:
-            ex, evaluators = self.experiment, self.experiment.evaluators.values()
-            judges = [each for each in evaluators if each.n_samples]
+    def score_points(self, which: Judged) -> dict[str, Score]:
+        """The distances from the data of other points in place of samples; computed once."""
+        if which not in self._judged:
+            ex = self.experiment
+            judges = [
+                each for each in ex.evaluators.values() if any(kind.is_distance for kind in each.gives().values())
+            ]
             n = max((each.n_samples for each in judges), default=0)
-            begin = ex.sampling.begins(self.energy, n, ex.stream) if judges else None
-            self._start_scores = {}
-            if begin is not None:
-                model = Model.of(self.energy, begin)
-                self._start_scores = {name: score for each in judges for name, score in each(model).items()}
-        return self._start_scores
+            points = self._points(which, n) if n else None
+            self._judged[which] = {}
+            if points is not None:
+                model = Model.of(self.energy, points)
+                self._judged[which] = {name: score for each in judges for name, score in each(model).items()}
+        return self._judged[which]
+
+    def _points(self, which: Judged, n: int) -> Points | None:
+        """n points, or as many as there are; None: samples begin nowhere."""
+        ex, dataset = self.experiment, self.experiment.dataset
+        if which == "starts":
+            return ex.sampling.begins(self.energy, n, ex.stream)
+        y = None if dataset.test_labels is None else dataset.test_labels[:n]
+        if which == "data":
+            return Points(dataset.test(n), y)
+        g = generator(dataset.device, "judge", "noise")
+        return Points(dataset.domain.uniform(n, g, dataset.device), None if y is None else dataset.random_labels(n, g))
 
     def draw(self, step: int, loss: Loss, last: bool) -> dict[str, Value]:
         """Write the images of this step; returns what loggers show of them, by metric name.
@@ -116,13 +131,17 @@ class Observer:
         return Table(("sample", "energy", *(() if y is None else ("label",))), rows)
 
     def bests(self, scores: Mapping[str, Score]) -> dict[str, float]:
-        """The best value so far of each score that has a direction, earlier sessions' included: ``best/<name>``."""
+        """The best value so far of each score that has a direction and holds: ``best/<name>``.
+
+        Earlier sessions are included, but for scores with a verdict, which their rows do not tell.
+        """
         rows = self.directory.metrics() if self._bests is None else []
         self._bests = self._bests or {}
         for name, score in scores.items():
-            if score.better is None:
+            if score.better is None or score.refuted:
                 continue
-            seen = [row.get(SCORE(name)) for row in rows] + [self._bests.get(BEST(name)), score.value]
+            before = [row.get(SCORE(name)) for row in rows] if score.verdict is None else []
+            seen = [*before, self._bests.get(BEST(name)), score.value]
             finite = [value for value in seen if isinstance(value, int | float) and math.isfinite(value)]
             if finite:
                 self._bests[BEST(name)] = min(finite) if score.better == "lower" else max(finite)

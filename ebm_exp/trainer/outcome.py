@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 def best_of(best: Best | None, metric: str | None, scores: Mapping[str, Score], step: int) -> Best | None:
     """The better of the best so far and the scores of this step, in the direction that the evaluator gives."""
     score = scores.get(SCORE.shorten(metric or ""))
-    if score is None or score.better is None or not math.isfinite(score.value):
+    if score is None or score.better is None or score.refuted or not math.isfinite(score.value):
         return best
     sign = 1 if score.better == "lower" else -1
     if best is not None and sign * score.value >= sign * best["value"]:

@@ -24,8 +24,7 @@ def rollback(
     symptom = outcome.symptom
     if symptom is None or not symptom.remedy or guard.on_divergence != "rollback":
         return None
-    tried = directory.summary().get("attempts", [])
-    if len(tried) >= guard.max_rollbacks:
+    if config.get("attempt", 0) >= guard.max_rollbacks:
         return None
     step = max((each for each in directory.checkpoint_steps() if each <= symptom.step), default=0)
     changed = changes(symptom.remedy, config)

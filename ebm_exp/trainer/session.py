@@ -14,6 +14,7 @@ from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.loop import Loop
 from ebm_exp.trainer.outcome import Outcome, Prune
+from ebm_exp.trainer.pace import tell_pace
 from ebm_exp.trainer.profile import profiler
 from ebm_exp.trainer.record import Record
 from ebm_exp.trainer.screen import collect_facts, outline, tell_where
@@ -76,6 +77,8 @@ class Session:
         try:
             with Progress(self.trainer.max_steps) as progress, stop:
                 for line in outline(self.experiment, directory, facts, loop.step, self.trainer.max_steps):
+                    progress.print(line)
+                for line in tell_pace(self.experiment, self.trainer, loop.update, loop.step):
                     progress.print(line)
                 with profiler(directory.path, self.trainer.profile_steps, progress.print) as step_done:
                     outcome = loop.run(progress, stop, step_done)._replace(signal=stop.signal)

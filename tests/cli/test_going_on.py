@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.saved import find_start
@@ -177,15 +179,24 @@ def test_a_run_goes_on_otherwise_and_says_so(cli: Cli, tmp_path: Path) -> None:
     for name, weight in before["energy"].items():
         torch.testing.assert_close(after["energy"][name], weight, rtol=0, atol=1e-6)
     assert after["buffer"]["_extra_state"] != before["buffer"]["_extra_state"]
-    (entry,) = summary(run)["attempts"]
-    assert entry == {
-        "attempt": 1,
-        "step": 20,
-        "why": "asked for",
-        "changed": {"optimizer.lr": [0.002, 1e-9], "seed": [0, 7]},
-    }
-    assert cli("train.py", f"resume={run}", "trainer.max_steps=60").returncode == 0  # under what is in force now
+    changed = {"seed": [0, 7], "optimizer.lr": [0.002, 1e-9], "trainer.max_steps": [20, 40]}
+    first = {"attempt": 1, "step": 20, "why": "asked for", "changed": changed}
+    assert summary(run)["attempts"] == [first]
+    command = [*small, "schedule=constant", f"hydra.run.dir={run}", "resume=auto", "trainer.max_steps=60"]
+    auto = cli("train.py", *command, "optimizer.lr=1e-9", "notes=why not")  # under what is in force now
+    assert auto.returncode == 0, auto.stderr
     assert rows(run)[-1]["train/lr"] == 1e-9
+    changed = {"notes": [None, "why not"], "trainer.max_steps": [40, 60]}
+    assert summary(run)["attempts"] == [first, {"attempt": 1, "step": 40, "why": "asked for", "changed": changed}]
+    as_begun = cli("train.py", *command[:-1])  # the length of then, which it has already
+    assert (as_begun.returncode, summary(run)["step"]) == (0, 60), as_begun.stderr
+    assert yaml.safe_load((run / ".hydra" / "config.yaml").read_text())["trainer"]["max_steps"] == 60
+    assert "began without optimizer.lr=1e-8" in cli("train.py", *command, "optimizer.lr=1e-8").stderr
+    page = " ".join(re.sub("<[^>]+>", " ", (run / "report.html").read_text()).split())
+    assert "20 optimizer.lr 0.002 1e-09 asked for" in page
+    assert "40 trainer.max_steps 40 60 asked for" in page
+    assert "seed=8,9,10" in page
+    assert "optimizer.lr=1e-09" in page.split("other seeds")[1].split("What differs")[0]
     assert (
         cli("train.py", *PLANE, "attempt=next").stderr == "attempt: next goes with resume=<run>, a new run has none\n"
     )

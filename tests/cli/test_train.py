@@ -115,6 +115,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(cli: Cli, tmp
         assert done.returncode == 0, done.stderr
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         written.append([{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows])
+        assert "\nseed: 1\n" if name == "other" else "\nseed: 0\n" in (run / ".hydra" / "config.yaml").read_text()
     assert "eval/frechet_pixels" in written[0][-1]
     assert written[0] == written[1] == written[2] != written[3]
 

@@ -6,14 +6,17 @@ import pytest
 import torch
 
 from ebm_exp.dataset import Dataset, Domain
-from ebm_exp.energy import MLP
+from ebm_exp.energy import MLP, Energy
 from ebm_exp.energy.analytic import Gaussian
 from ebm_exp.engine import Eager
-from ebm_exp.evaluator import AIS, Grid, Model
+from ebm_exp.evaluator import AIS, Grid, Model, Score
+from ebm_exp.evaluator.ais import judge
+from ebm_exp.evaluator.baselines import choose_floor
 from ebm_exp.random import Stream
 from ebm_exp.sampler import HMC
 from ebm_exp.sampling import Chains
 from ebm_exp.start import Data, Independent, Uniform
+from ebm_exp.trainer.outcome import best_of
 from ebm_exp.types import Points
 
 CPU = torch.device("cpu")
@@ -49,6 +52,71 @@ def test_a_known_density_from_both_sides() -> None:
     assert 500 < found["ais_ess"].value <= 2000
     assert "ais_r_hat" not in found  # its reverse weights begin at exact samples
     assert set(ais.gives()) == {"ais_nll", "ais_nll_reverse"}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "verdict"),
+    [
+        ({"gap": (-9.6, 0.6), "r_hat": (1.26, None)}, "no (gap -9.60 ± 0.60, R̂ 1.26)"),
+        ({"gap": (0.02, 0.01), "r_hat": (1.01, None), "drift": (-0.03, 0.02)}, "yes (gap"),
+        ({"gap": (9.6, 0.6), "r_hat": (1.0, None)}, "yes (gap 9.60 ± 0.60, R̂ 1.00)"),  # far apart, and true
+        ({"gap": (-0.05, 0.001)}, "yes (gap -0.0500 ± 0.0010)"),  # no chance, and no matter
+        ({"gap": (-9.6, 6.0)}, "yes (gap -9.6 ± 6.0)"),  # it may be chance
+        ({"gap": (0.0, 0.1), "drift": (3.0, 0.2)}, "no (drift 3.00 ± 0.20)"),
+        ({"gap": (math.nan, math.nan)}, "no (gap nan ± nan)"),
+    ],
+)
+def test_the_verdict_is_that_of_the_evidence(evidence: dict[str, tuple[float, float | None]], verdict: str) -> None:
+    score, said = judge({f"ais_{name}": Score(*each, better=None) for name, each in evidence.items()})
+    assert said["verdict"].startswith(f"equilibrated: {verdict}")
+    assert said["refuted"] == verdict.startswith("no") == (score.value == 0)
+
+
+def test_chains_that_stay_in_their_wells_refute_their_number() -> None:
+    """Two wells far apart, the data in one of them: the chains of reverse weights never see the other."""
+    ais = AIS(DATA, ENGINE, kernel(BOX, 0.1), Uniform(DATA), n_chains=200, n_betas=60, n_equilibrate=100)
+    found = scores(ais, Wells())
+    assert found["ais_gap"].value < -0.5
+    assert found["ais_equilibrated"].value == 0
+    nll = found["ais_nll_reverse"]
+    assert nll.refuted
+    assert nll.verdict is not None
+    assert nll.verdict.startswith("equilibrated: no (gap -")
+    assert nll.unit == "nats per point"
+    assert best_of(None, "eval/ais_nll_reverse", found, 1) is None
+
+
+class Wells(Energy):
+    """Two wells in a plane: a tenth of the mass where the data are, the rest far from it."""
+
+    def forward(self, x: torch.Tensor, **context: torch.Tensor) -> torch.Tensor:
+        near, far = x.square().sum(1), (x - 2.4).square().sum(1)
+        return -torch.logaddexp(math.log(0.1) - near / 0.1, math.log(0.9) - far / 0.1)
+
+
+def test_baselines_are_those_of_the_training_split() -> None:
+    """A Gaussian with a correlation of .9: one Gaussian has its entropy, independent normals the mutual part more."""
+    g = torch.Generator().manual_seed(1)
+    chol = torch.linalg.cholesky(torch.tensor([[0.25, 0.225], [0.225, 0.25]]))
+    x = (torch.randn(6000, 2, generator=g) @ chol.T).clamp(-3, 3)
+    data = Dataset(name="pair", domain=BOX, train=x[:3000], test=x[3000:])
+    ais = AIS(data, ENGINE, kernel(BOX), Uniform(data), n_chains=8, n_betas=4, n_equilibrate=0)
+    found = scores(ais, Gaussian((2,), 0.0, 0.5))
+    entropy = 1 + math.log(2 * math.pi) + float(chol.diagonal().log().sum())
+    mutual = -0.5 * math.log(1 - 0.9**2)
+    one, apart = found["ais_nll_gaussian"], found["ais_nll_independent"]
+    assert abs(one.value - entropy) < 4 * one.se + 1e-3
+    assert abs(apart.value - entropy - mutual) < 4 * apart.se + 1e-3
+    assert (one.better, one.unit, one.verdict) == (None, "nats per point", None)
+    assert choose_floor(data) <= 1e-3
+
+
+def test_a_floor_is_chosen_where_points_are_few_and_copies_of_a_point_stay_together() -> None:
+    """Twelve points in twenty dimensions: a Gaussian without a floor is infinitely sure of its own."""
+    box = Domain(-1, 1, (1, 4, 5))
+    levels = torch.randint(17, (12, 1, 4, 5), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    data = Dataset(name="few", domain=box, train=levels, test=levels[:4].clone(), n_levels=17, dequantize=True)
+    assert choose_floor(data) > 0.1
 
 
 def test_the_same_seed_gives_the_same_numbers() -> None:

@@ -115,7 +115,7 @@ def test_another_metric_is_refused(metric: str | None, evaluators: list[Evaluato
 
 
 def test_the_only_evaluator_brings_its_own_metric_unless_one_was_typed(caplog: pytest.LogCaptureFixture) -> None:
-    suggested = composed(*SMALL, *IMAGES, "evaluator=mmd")
+    suggested = composed(*SMALL, *IMAGES, "evaluator=mmd") | {"optimized_metric": "eval/frechet_pixels"}
     with pytest.raises(UserError, match="optimized_metric: eval/frechet_pixels is no score"):
         build(suggested)
     _, experiment = build(suggested, metric_typed=False)

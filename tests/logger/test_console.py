@@ -31,3 +31,28 @@ def test_the_live_line_leaves_printed_lines_whole(capsys: pytest.CaptureFixture[
         progress.print("warning   [brackets] " + "x" * 150)
     assert "warning   [brackets] " + "x" * 150 in capsys.readouterr().out
     assert (_clock(56.9), _clock(3599), _clock(3725)) == ("0:56", "59:59", "1:02:05")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (180.0, "step 1/100  180 s a step  4:57:00 left"),  # at once: the next step is minutes away
+        (2.0, "step 4/100  2 s a step  3:12 left"),
+        (0.25, "step 21/100  4.0 steps/s  0:19 left"),
+    ],
+)
+def test_the_time_to_the_end_stands_within_ten_seconds_of_the_first_step(
+    seconds: float, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr("ebm_exp.logger.console.time.perf_counter", lambda: clock)
+    with Progress(100) as progress:
+        for step in range(22):
+            progress.tick(step)
+            clock += seconds
+        progress.update(22, 0.5, None)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == told
+    assert len(lines) == 2
+    assert lines[1].startswith("step 22/100  ")
+    assert lines[1].endswith(" left  loss 0.5")

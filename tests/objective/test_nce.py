@@ -186,3 +186,15 @@ def test_its_numbers_follow_from_the_generator() -> None:
     nce, energy = objective(Mixture(DATA, 2), 1.0), Quadratic()
     losses = [float(nce(energy, Points(TRAIN[:64]), 0, generator("cpu", k)).total().detach()) for k in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize(("start", "said"), [("far", ["told_too_easily"]), ("uniform", [])])
+def test_noise_that_is_told_too_easily_is_a_symptom(start: str, said: list[str]) -> None:
+    """Noise a hundred times as wide as the data has a loss near 0 from the first step on, whatever the energy."""
+    x = 0.3 * torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    data = Dataset(name="points", domain=BOX, train=x, test=x)
+    noise = Uniform(data) if start == "uniform" else Mixture(data, 1, uniform_share=0.0, variance_floor=1e4)
+    objective = NCE(ENGINE, noise, {}, BOX)
+    loss = objective(Quadratic(), Points(x), 0, torch.Generator().manual_seed(0))
+    values = {name: float(value) for name, value in objective.signals(loss).items()}
+    assert [rule.name for rule in objective.rules if rule.broken_by(600, values)] == said

@@ -141,9 +141,10 @@ def test_a_sweep_is_told_in_the_order_a_reader_asks(full: SweepDirectory) -> Non
     places = [read.text.index(title) for title in titles]
     assert places == sorted(places)
     assert "step_size=0.5 energy=conv with eval/mmd2 1.10 ± 0.10 over 2 seeds (lower is better)" in read.text
-    # (3.1 − 1.1) / √(0.1² + 0.1²) and (5.2 − 1.1) / √(0.1² + 0.2²)
-    assert "14.1 standard errors (2) ahead of the next, step_size=0.5 energy=mlp" in read.text
-    assert "18.3 standard errors (4.1) ahead of the default" in read.text
+    # √(0.1² + 0.1²) times Student's t of 2 degrees of freedom, 4.303; √(0.1² + 0.2²) times that of 25/17, 6.2
+    assert "2.00 ± 0.61 ahead of the next, step_size=0.5 energy=mlp" in read.text
+    assert "4.1 ± 1.4 ahead of the default" in read.text
+    assert "95 % interval, by Student's t where seeds are few" in read.text
     assert "python train.py -m seed=3,4,5 trainer.max_steps=2 logger.mode=disabled sampler.step_size=0.5" in read.text
     assert f"python sample.py \"run='{full.path}/1'\" n_samples=64" in read.text
     assert "step 2: train/loss is not finite" in read.text
@@ -152,6 +153,53 @@ def test_a_sweep_is_told_in_the_order_a_reader_asks(full: SweepDirectory) -> Non
     assert "1 failed before the first step" in read.text
     assert "chain/acceptance" in read.text
     assert sum(link.startswith("data:image/png;base64,") for link in read.links) == 7  # data once; three of two each
+
+
+def told(sweep: SweepDirectory, best: dict[int, list[float]], other: dict[int, list[float]]) -> str:
+    """What is said where two settings have these curves, a list of scores for each seed, over 4,000 steps."""
+    number = 0
+    for size, curves in ((0.5, best), (2.0, other)):
+        for seed, scores in curves.items():
+            steps = [4000 * (i + 1) // len(scores) for i in range(len(scores))]
+            at = scores.index(min(scores))
+            top = {"metric": METRIC, "value": scores[at], "step": steps[at], "better": "lower"}
+            folder = add(sweep, number, size, "mlp", seed, None, best=top, step=4000)
+            rows = [{"step": step, METRIC: score} for step, score in zip(steps, scores, strict=True)]
+            (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            number += 1
+    return page(write_report(sweep.path)).text
+
+
+def test_settings_that_seeds_do_not_tell_apart_are_called_so(sweep: SweepDirectory) -> None:
+    """2.4 standard errors: enough for a normal distribution; for three seeds each it takes 2.8."""
+    said = told(sweep, {1: [9, 1.0], 2: [9, 1.1], 3: [9, 1.2]}, {1: [9, 1.2], 2: [9, 1.3], 3: [9, 1.4]})
+    assert "not told apart (0.20 ± 0.23) from the next, step_size=2" in said
+    assert "may be chance; more seeds would tell" in said
+    assert "0.20 ± 0.23, not told apart" in said
+
+
+@pytest.mark.parametrize(
+    ("best", "other", "sentence"),
+    [
+        ([5.0, 4.0, 3.0, 2.0], [5.0, 4.2, 3.5, 3.1], "of the best were still getting better, by 1 in the last quarter"),
+        ([5.0, 2.0, 2.0, 2.0], [5.0, 5.0, 4.0, 2.5], "of the next were still getting better, by 1.5 in the last"),
+        ([2.0, 4.0, 4.5, 4.6], [5.0, 4.9, 4.8, 4.7], "were best early, at step 1,000 of 4,000, and 4.6 at the end"),
+        ([5.0, 4.5, 4.0, 3.0], [4.9, 4.4, 3.9, 3.4], "cross, last at step 4,000: their order depends on the length"),
+        ([2.0], [3.0], "One evaluation each: whether scores have settled cannot be seen"),
+    ],
+)
+def test_curves_that_have_not_settled_or_cross_are_named(
+    sweep: SweepDirectory, best: list[float], other: list[float], sentence: str
+) -> None:
+    assert sentence in told(sweep, {1: best, 2: best}, {1: other, 2: other})
+
+
+def test_curves_that_have_settled_and_do_not_cross_raise_no_doubt(sweep: SweepDirectory) -> None:
+    flat, other = {1: [3.0, 2.1, 2.0, 2.0], 2: [3.0, 2.1, 2.1, 2.0]}, {1: [5.0, 3.1, 3.1, 3.1], 2: [5.0, 3.1, 3.0, 3.0]}
+    said = told(sweep, flat, other)
+    assert not [
+        each for each in ("getting better", "best early", "two cross", "One evaluation", "told apart") if each in said
+    ]
 
 
 def test_the_best_setting_is_kept_as_an_experiment(full: SweepDirectory) -> None:
@@ -164,6 +212,34 @@ def test_the_best_setting_is_kept_as_an_experiment(full: SweepDirectory) -> None
         "sampler": {"step_size": 0.5},
     }
     assert "the default 5.20 ± 0.20" in " ".join(text.replace("#", "").split())
+
+
+def test_a_job_that_went_on_otherwise_is_told_and_kept(full: SweepDirectory) -> None:
+    job, evil = full.run(1), "gap\nrm: [-rf]"
+    asked = {"attempt": 0, "step": 1, "why": "asked for", "changed": {"trainer.max_steps": [2, 40], "seed": [1, 30]}}
+    guarded = {"attempt": 1, "step": 1, "why": evil, "changed": {"sampler.step_size": [0.5, 0.05]}}
+    job.write_summary(job.summary() | {"attempts": [asked, guarded]})
+    read = page(write_report(full.path))
+    assert "Job 1 went on otherwise from step 1: trainer.max_steps 2 → 40, seed 1 → 30 (asked for)." in read.text
+    assert (
+        "python train.py -m seed=31,32,33 trainer.max_steps=40 logger.mode=disabled sampler.step_size=0.5" in read.text
+    )
+    text = (full.path / "best.yaml").read_text()
+    assert "# job 1 went on otherwise from step 1: trainer.max_steps 2 → 40, seed 1 → 30 (asked for)\n" in text
+    assert "# job 1 went on otherwise from step 1: sampler.step_size 0.5 → 0.05 (gap rm: [-rf])\n" in text
+    assert yaml.safe_load(text) == {
+        "defaults": [{"override /energy": "conv"}],
+        "trainer": {"max_steps": 40},
+        "sampler": {"step_size": 0.5},
+    }
+    folder = job.path / ".hydra"
+    folder.mkdir()
+    (folder / "overrides.yaml").write_text("[]\n")
+    (folder / "hydra.yaml").write_text("hydra: {runtime: {choices: {energy: conv}}, mode: RUN}\n")
+    alone = page(write_report(job.path)).text
+    assert "Nothing was typed" not in alone
+    assert "python train.py -m seed=31,32,33 trainer.max_steps=40" in alone
+    assert "With the values that are in force now, from the first step on." in alone
 
 
 def test_higher_is_better_where_the_sweep_says_so(full: SweepDirectory) -> None:

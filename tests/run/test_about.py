@@ -110,6 +110,20 @@ def test_the_config_has_choices_and_overrides_and_nothing_twice(tmp_path: Path) 
     assert about(directory, CONFIG | {"notes": "why"}).notes == "why"
 
 
+def test_what_a_run_went_on_with_stands_in_its_name_and_its_config(tmp_path: Path) -> None:
+    directory = run(tmp_path / "a", "trainer.max_steps=3000", "optimizer.lr=0.1")
+    asked = {"attempt": 0, "step": 9, "why": "asked for", "changed": {"trainer.max_steps": [3000, 1000]}}
+    guarded = {"attempt": 1, "step": 12, "why": "gap", "changed": {"optimizer.lr": [0.1, 0.05]}}
+    directory.write_summary({"attempts": [asked, guarded]})
+    told = about(directory, CONFIG)
+    assert told.name.endswith("/a max_steps=1000 lr=0.1")
+    config: dict[str, Any] = dict(told.config)
+    assert config["overrides"] == ["trainer.max_steps=1000", "optimizer.lr=0.1"]
+    assert config["went_on"] == [
+        "from step 9: trainer.max_steps 3000 → 1000 (asked for)", "from step 12: optimizer.lr 0.1 → 0.05 (gap)",
+    ]  # fmt: skip
+
+
 def test_where_a_run_began_is_recorded_with_a_checksum(tmp_path: Path) -> None:
     parent = run(tmp_path / "parent")
     for step in (5, 10):

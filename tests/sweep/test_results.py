@@ -98,6 +98,14 @@ def test_at_most_twelve_lines_of_the_given_width(tmp_path: Path) -> None:
     assert "26 finished, 4 failed, 70 to come" in table(read(sweep), 100)
 
 
+def test_what_its_own_evidence_refutes_is_no_score(sweep: SweepDirectory) -> None:
+    """The last value of a job is taken where it has no best, but not one that was refused to be it."""
+    refuted = {"eval/mmd2": "equilibrated: no (gap -9.6 ± 0.6)"}
+    add(sweep, 1, 1, "2", metrics={"eval/mmd2": 0.1}, refuted=refuted)
+    add(sweep, 3, 2, "2", metrics={"eval/mmd2": 0.2})
+    assert [score(job, "eval/mmd2") for job in read(sweep).jobs][:4] == [7.0, None, 7.5, 0.2]
+
+
 def test_a_search_counts_what_is_complete(tmp_path: Path) -> None:
     sweep = SweepDirectory(tmp_path)
     record(sweep, kind="search", n=3)

@@ -15,6 +15,7 @@ from tests.config.test_conf import composed
 
 TINY = ("energy.widths=[8]", "trainer.batch_size=8", "sampler.n_steps=2", "logger.mode=disabled", "evaluator=none")
 EVERY = ("trainer.max_steps=8", "trainer.evaluate_every_steps=2", "trainer.image_every_steps=100")
+NO = "equilibrated: no (gap)"
 
 
 class Told(Evaluator):
@@ -23,17 +24,21 @@ class Told(Evaluator):
     n_samples = 0
     protocol = "none"
 
-    def __init__(self, values: list[float], better: str | None) -> None:
-        self.values, self.better = iter(values), better
+    def __init__(self, values: list[float], better: str | None, refutes: float | None = None) -> None:
+        self.values, self.better, self.refutes = iter(values), better, refutes
 
     def __call__(self, model: Model) -> dict[str, Score]:
-        return {"told": Score(next(self.values), 0.5, self.better)}
+        value = next(self.values)
+        verdict = {"verdict": NO, "refuted": True} if value == self.refutes else {}
+        return {"told": Score(value, 0.5, self.better, **verdict)}
 
 
-def fit(tmp_path: Path, better: str | None, **more: object) -> tuple[Outcome, RunDirectory]:
+def fit(
+    tmp_path: Path, better: str | None, refutes: float | None = None, **more: object
+) -> tuple[Outcome, RunDirectory]:
     config = composed(*TINY, *EVERY, "optimized_metric=eval/told", "guard.on_divergence=warn")
     parts, experiment = build(config)
-    experiment = experiment._replace(evaluators={"told": Told([3.0, 1.0, math.nan, 2.0], better)})
+    experiment = experiment._replace(evaluators={"told": Told([3.0, 1.0, math.nan, 2.0], better, refutes)})
     run = RunDirectory(tmp_path / "run")
     run.create()
     return Session(parts["trainer"], experiment, run, parts["logger"], **more).run(), run
@@ -55,6 +60,18 @@ def test_a_score_without_a_direction_is_never_best(tmp_path: Path) -> None:
     assert fit(tmp_path, None)[0].best is None
     assert best_of(None, "eval/other", {"told": Score(1.0)}, 3) is None
     assert best_of(None, None, {"told": Score(1.0)}, 3) is None
+
+
+@pytest.mark.parametrize(("refutes", "best", "kept"), [(1.0, 2.0, {}), (2.0, 1.0, {"eval/told": NO})])
+def test_a_refuted_score_is_logged_and_never_best(
+    tmp_path: Path, refutes: float, best: float, kept: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    outcome, run = fit(tmp_path, "lower", refutes)
+    assert outcome.best is not None
+    assert outcome.best["value"] == best
+    assert [row["eval/told"] for row in run.metrics() if row.get("eval/told") == refutes] == [refutes]
+    assert run.summary().get("refuted", {}) == kept  # of the last evaluation
+    assert f"{NO}; no score of it is taken as the best" in caplog.text
 
 
 def test_a_callback_is_told_each_evaluation_and_may_prune(tmp_path: Path) -> None:

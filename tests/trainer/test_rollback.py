@@ -26,7 +26,7 @@ def test_it_goes_on_from_before_the_symptom(
         run.checkpoint(each).touch()
     monkeypatch.setattr(module, "read_state", lambda directory, at: {"step": at})
     guard = Guard((), torch.device("cpu"), on_divergence="rollback")
-    outcome = Outcome("diverged", symptom=Symptom("gap", step, "", ("learning_rate",)))
+    outcome = Outcome("diverged", symptom=Symptom("gap", step, "", remedy=("learning_rate",)))
     following = module.rollback(run, config, guard, outcome)
     assert following is not None
     assert (following[1] or {}).get("step") == begins

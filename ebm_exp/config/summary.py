@@ -1,0 +1,109 @@
+"""What summary.json may hold: it may come from anywhere, and is checked in one place, where it is read."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Len
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ebm_exp.files import opened
+
+Count = Annotated[int, Ge(0)]
+Id = Annotated[str, Len(1, 128)]
+
+
+class SummaryError(ValueError):
+    """What is wrong with a summary; the text says where."""
+
+
+class _Shape(BaseModel):
+    """A mapping that may hold more; a number is no text and true no number."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class _Best(_Shape):
+    metric: str | None = None
+    value: float
+    step: Count
+    better: str | None = None
+
+
+class _Attempt(_Shape):
+    attempt: Count
+    step: Count
+    why: str = ""
+    changed: dict[str, Annotated[list[Any], Len(2, 2)]]
+
+
+class _Symptom(_Shape):
+    name: str
+    step: Count
+    text: str
+
+
+class _Data(_Shape):
+    """As ``Dataset.facts`` gives it."""
+
+    name: str | None = None
+    low: float | None = None
+    high: float | None = None
+    event_shape: list[Annotated[int, Gt(0)]] | None = None
+    n_classes: Count | None = None
+    class_counts: list[Count] | None = None
+    n_train: Count | None = None
+    n_test: Count | None = None
+    fingerprint: str | None = None
+
+
+class _Summary(_Shape):
+    state: str | None = None
+    reason: str | None = None
+    step: Count | None = None
+    minutes: float | None = None
+    best: _Best | None = None
+    metrics: dict[str, float | str | None] | None = None
+    attempts: list[_Attempt] | None = None
+    symptoms: list[_Symptom] | None = None
+    temperature: Annotated[float, Ge(0)] | None = None
+    data: _Data | None = None
+    protocol: dict[str, str] | None = None
+    versions: dict[str, Any] | None = None
+    code: dict[str, Any] | None = None
+    wandb_id: Id | None = None
+    group: str | None = None
+    pid: Count | None = None
+    host: str | None = None
+    started: str | None = None
+
+
+def read_summary(file: Path) -> dict[str, Any]:
+    """The content of a summary.json; empty where there is none, or nothing in it yet.
+
+    Raises:
+        SummaryError: when it cannot be read, or holds something of another kind.
+    """
+    try:
+        with opened(file, follow=True) as there:
+            text = there.read().decode("utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SummaryError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    try:
+        content = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        raise SummaryError(f"cannot be read ({type(error).__name__}: {error})") from None
+    try:
+        _Summary.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SummaryError(
+            f"is no summary of a run ({where or 'it'}: {first['msg']}, got {first['input']!r:.60})"
+        ) from None
+    return {key: value for key, value in content.items() if value is not None or key not in _LATER}
+
+
+_LATER = ("metrics", "attempts", "symptoms", "data")  # null is none of it
