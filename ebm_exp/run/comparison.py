@@ -46,7 +46,7 @@ class Entry:
 
     @property
     def scores(self) -> dict[str, dict[str, Any]]:
-        """By name: ``value``, ``se``, ``n``, ``better``, ``evaluator``."""
+        """By name, as ``Evaluation`` has them."""
         return {} if self.evaluation is None else self.evaluation.scores
 
     def made(self, key: str) -> Any:
@@ -193,9 +193,12 @@ def _value(key: str, config: Mapping[str, Any], choices: Mapping[str, str]) -> A
 
 
 def mean_over(group: Sequence[Entry], name: str) -> dict[str, Any] | None:
-    """A score over the seeds of a setting: value, s.e. and the number of seeds; None where fewer than two have it."""
-    values = [entry.scores[name]["value"] for entry in group if name in entry.scores]
-    if len(values) < 2 or not all(map(math.isfinite, values)):
+    """A score over the seeds of a setting: value, s.e. and the number of seeds; None where fewer than two have it, or
+    one is refuted.
+    """
+    scores = [entry.scores[name] for entry in group if name in entry.scores]
+    values = [score["value"] for score in scores]
+    if len(values) < 2 or not all(map(math.isfinite, values)) or any(score.get("refuted") for score in scores):
         return None
     return {
         "value": statistics.fmean(values),
