@@ -114,7 +114,9 @@ def evaluate(
         else:
             evaluation.protocols[name] = evaluator.protocol
             for key, score in found.items():
-                known = {what: value for what, value in score._asdict().items() if value not in (None, False)}
+                known = {
+                    what: value for what, value in score._asdict().items() if value is not None and value is not False
+                }
                 evaluation.scores[key] = known | {"evaluator": name}
             evaluation.made["seconds"][name] = round(time.perf_counter() - began, 2)
         replace_text(folder / NAME, _json(evaluation.record()))
@@ -179,16 +181,21 @@ def tell(evaluation: Evaluation) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     heads = (("score", "left"), ("value ± s.e.", "right"), ("unit", "left"), ("n", "right"), ("", "left"), ("", "left"))
     for title, justify in heads:
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for name, score in evaluation.scores.items():
         value, se, n = score["value"], score.get("se"), score.get("n")
         better = {"lower": "↓", "higher": "↑"}.get(score.get("better", ""), "")
         shown = number(value) if se is None else with_error(value, se)
-        table.add_row(name, shown, score.get("unit", ""), f"{n:,}" if n else "", better, score.get("verdict", ""))
+        doubt = "refuted" if score.get("refuted") else ""
+        table.add_row(name, shown, score.get("unit", ""), f"{n:,}" if n else "", better, doubt)
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     console.print(table)
     print()
+    for name, verdict in dict.fromkeys(
+        (s["evaluator"], s["verdict"]) for s in evaluation.scores.values() if "verdict" in s
+    ):
+        print(f"{name:<20} {verdict}")
     for name, reason in evaluation.failed.items():
         print(f"{name} failed: {reason}")
     for name, path in evaluation.pictures.items():
