@@ -15,7 +15,7 @@ from typing import Any
 from ebm_exp.config.device import describe_machine
 from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.domain import Domain
-from ebm_exp.evaluator import Against, Evaluator, Model
+from ebm_exp.evaluator import Against, Evaluator, Model, Score
 from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.logger import Logger, Picture
 from ebm_exp.logger.base import Value
@@ -114,16 +114,18 @@ def evaluate(
         else:
             evaluation.protocols[name] = evaluator.protocol
             for key, score in found.items():
-                known = {
-                    what: value for what, value in score._asdict().items() if value is not None and value is not False
-                }
-                evaluation.scores[key] = known | {"evaluator": name}
+                evaluation.scores[key] = write_score(score) | {"evaluator": name}
             evaluation.made["seconds"][name] = round(time.perf_counter() - began, 2)
         replace_text(folder / NAME, _json(evaluation.record()))
     _keep_in_run(run.path / NAME, evaluation)
     if len(evaluation.failed) == len(evaluators):
         raise UserError("\n".join(f"evaluator.{name}: {reason}" for name, reason in evaluation.failed.items()))
     return evaluation
+
+
+def write_score(score: Score) -> dict[str, Any]:
+    """What is known of a score, by name."""
+    return {what: value for what, value in score._asdict().items() if value is not None and value is not False}
 
 
 def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
