@@ -31,6 +31,7 @@ from ebm_exp.text import number, with_error
 NAME = "evaluation.json"
 _LIBRARIES = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")
 _LOG = logging.getLogger(__name__)
+_WIDEST = 240  # characters of a line of the table: nothing of it is cut
 
 
 @dataclass
@@ -190,7 +191,7 @@ def tell(evaluation: Evaluation) -> None:
         shown = number(value) if se is None else with_error(value, se)
         doubt = "refuted" if score.get("refuted") else ""
         table.add_row(name, shown, score.get("unit", ""), f"{n:,}" if n else "", better, doubt)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=_WIDEST)
     console.print()
     console.print(table)
     print()
