@@ -16,6 +16,7 @@ from ebm_exp.run.directory import RunDirectory
 
 PLANE = ("dataset=two_moons", "energy=mlp", "evaluator=grid", "optimized_metric=eval/kl")
 DIGITS = ("dataset=digits", "energy=mlp", "evaluator=frechet")
+BLIND = ("evaluator=none", "optimized_metric=null")
 CONSTANT = "schedule=constant"
 SMALL_BUFFER = ("buffer.size=64", "buffer.reinit_probability=0")
 BLOWUPS: dict[str, tuple[str, ...]] = {
@@ -30,7 +31,7 @@ BLOWUPS: dict[str, tuple[str, ...]] = {
     "SGD, learning rate 10, no clip": (
         *(*PLANE, "optimizer=sgd", "optimizer.lr=10", "trainer.gradient_norm_clip=null"),
     ),
-    "a NaN in the data": ("dataset=table", "energy=mlp", "evaluator=none", "optimized_metric=null"),
+    "a NaN in the data": ("dataset=table", "energy=mlp", *BLIND),
     "no clip, learning rate .2, β₂ .999": (
         *(*PLANE, "trainer.gradient_norm_clip=null", "optimizer.lr=0.2", "optimizer.betas=[0.9,0.999]"),
     ),
@@ -40,6 +41,13 @@ BLOWUPS: dict[str, tuple[str, ...]] = {
     ),
     "L2 1,000": (*PLANE, "regularization.energy_l2.weight=1000"),
     "λ 2,000": (*DIGITS, "sampler.step_size=2000"),
+    "noise of NCE a hundred boxes wide": (
+        *("experiment=plane/nce", "objective.start.uniform_share=0", "objective.start.n_components=1"),
+        *("objective.start.variance_floor=10000", *BLIND),
+    ),
+    "learning rate 1e-12": (*DIGITS[:2], "optimizer.lr=1e-12", *BLIND),
+    "a flow, learning rate 1": ("experiment=flow/digits", "optimizer.lr=1", *BLIND),
+    "one row of 3,000 at 10⁶": ("dataset=table", "energy=mlp", *BLIND),
 }
 HEALTHY: dict[str, tuple[str, ...]] = {
     "digits": (),
@@ -52,6 +60,8 @@ HEALTHY: dict[str, tuple[str, ...]] = {
     "digits, conditional": ("energy.conditional=true",),
     "digits, short_run": ("objective=short_run",),
     "pcd/fashion_mnist_small": ("experiment=pcd/fashion_mnist_small",),
+    "plane/nce": ("experiment=plane/nce",),
+    "plane/energy_discrepancy": ("experiment=plane/energy_discrepancy",),
 }
 THREE_SEEDS = tuple(HEALTHY)[:5]
 TWO_THREADS = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -69,19 +79,23 @@ def train(overrides: tuple[str, ...], run_dir: Path, *more: str) -> dict[str, An
     return summary | {"code": done.returncode, "said": (done.stderr.strip().splitlines() or [""])[-1]}
 
 
-def of_data(folder: Path) -> tuple[str, ...]:
-    """A table of points with one NaN."""
+ODD_CELLS = {"a NaN in the data": "nan", "one row of 3,000 at 10⁶": "1000000"}
+
+
+def of_data(folder: Path, name: str) -> tuple[str, ...]:
+    """A table of points of which one has an odd cell."""
     g = torch.Generator().manual_seed(0)
-    x = 0.3 * torch.randn(2000, 2, generator=g)
+    x = 0.3 * torch.randn(3000, 2, generator=g)
     lines = ["a,b", *(f"{a:.4f},{b:.4f}" for a, b in x.tolist())]
-    lines[1000] = "nan,0.1"
-    (folder / "points.csv").write_text("\n".join(lines) + "\n")
-    return (f"dataset.path={folder / 'points.csv'}",)
+    lines[1000] = f"{ODD_CELLS[name]},0.1"
+    file = folder / f"{ODD_CELLS[name]}.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return (f"dataset.path={file}",)
 
 
 def blowup(name: str, folder: Path) -> dict[str, Any]:
     """What the guard says of one, and what rolling back makes of it."""
-    overrides = BLOWUPS[name] + (of_data(folder) if name == "a NaN in the data" else ())
+    overrides = BLOWUPS[name] + (of_data(folder, name) if name in ODD_CELLS else ())
     number = list(BLOWUPS).index(name)
     stopped = train(overrides, folder / f"{number}-stop")
     rolled = train(overrides, folder / f"{number}-rollback", "guard.on_divergence=rollback")

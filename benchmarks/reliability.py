@@ -20,7 +20,17 @@ from benchmarks.stopping import CHAOS, PHASES, RECIPES, SIGNALS, WAYS, beside_wa
 PAGE = ROOT / "docs" / "reliability.md"
 
 
-SHOWN = ("variance", "gap", "spread", "contrast", "outside", "leap", "moved", "unexplained")  # signals of healthy runs
+SHOWN = (
+    "variance",
+    "gap",
+    "spread",
+    "contrast",
+    "outside",
+    "leap",
+    "moved",
+    "unexplained",
+    "travel",
+)  # signals of healthy runs
 
 
 def blown(rows: dict[str, Any]) -> str:

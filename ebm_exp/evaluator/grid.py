@@ -72,12 +72,13 @@ class Grid(Evaluator):
         surprise = _energies(energy, x) / self.temperature + z
         coarse = log_z(energy, self.dataset, self.temperature, self.n // 2)
         scores = {
-            "log_z": Score(float(z), better=None),
-            "log_z_error": Score(float((z - coarse).abs() / 3), better=None),
-            "nll": Score.mean(surprise, "lower"),
+            "log_z": Score(float(z), better=None, unit="nats"),
+            "log_z_error": Score(float((z - coarse).abs() / 3), better=None, unit="nats"),
+            "nll": Score.mean(surprise, "lower")._replace(unit="nats per point"),
         }
         if self.dataset.has_density:
-            scores["kl"] = Score.mean(surprise + self.dataset.log_prob(x).double(), "lower")
+            kl = Score.mean(surprise + self.dataset.log_prob(x).double(), "lower")
+            scores["kl"] = kl._replace(unit="nats per point")
         return scores
 
 

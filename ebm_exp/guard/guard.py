@@ -139,6 +139,8 @@ class Guard(Part):
         windows.append((step, value))
         if len(windows) != self.n_windows:  # once: the next time after it was healthy again
             return None
+        if NOTHING_LEARNED in self.rules and values.get("travel", math.inf) < NOTHING_LEARNED.low:
+            rule, value = NOTHING_LEARNED, values["travel"]  # an energy that rests is not what makes chains ill
         return found(rule, windows[0][0] - self.window_steps, value)
 
     def state_dict(self) -> dict[str, Any]:

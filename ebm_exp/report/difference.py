@@ -80,15 +80,14 @@ def doubt_length(story: Story, best: Setting, other: Setting | None) -> list[str
     for name, curve in (("the best", mine), ("the next", theirs)):
         gained = _gained(curve, sign)
         if gained > 0 and (apart is None or 2 * gained > apart):
-            beside = "" if apart is None else f", where {number(apart)} lies between the two"
-            what = f"Scores of {name} were still getting better, by {number(gained)} in the last quarter of training"
+            beside = "" if apart is None else f", where {apart:.2g} lies between the two"
+            what = f"Scores of {name} were still getting better, by {gained:.2g} in the last quarter of training"
             said.append(f"{what}{beside}: longer training may change the order.")
     if len(early := _early(story, best)) > best.n / 2:
         steps = f"step {min(early):,.0f}" if len({*early}) == 1 else f"steps {min(early):,.0f} to {max(early):,.0f}"
-        last = number(mine[max(mine)])
         said.append(
-            f"The best's scores were best early, at {steps} of {max(mine):,.0f}, and {last} at the end: the order is "
-            "that of each job's best evaluation, picked with hindsight."
+            f"The best had its best scores early, at {steps} of {max(mine):,.0f}, and {number(mine[max(mine)])} at the "
+            "end: the order is that of each job's best evaluation, picked with hindsight."
         )
     crossed = _cross(mine, theirs)
     if crossed is not None:

@@ -74,7 +74,7 @@ def _card(story: Story, title: str, value: str, values: Mapping[str, str], kind:
     return tag("div", *head, tag("dl", *cells), class_=f"card {kind}".strip())
 
 
-def _caveats(story: Story) -> Html | None:
+def _caveats(story: Story) -> Html:
     """What the difference does not say."""
     best, *others = story.ranked
     said = []
@@ -88,10 +88,15 @@ def _caveats(story: Story) -> Html | None:
         said.append("± of a difference is its 95 % interval, by Student's t where seeds are few.")
     if apart is not None and apart.is_told_apart is False:
         said.append("What is not told apart may be chance; more seeds would tell.")
-    said += doubt_length(story, best, next(iter(others), None))
     if len(story.ranked) > 3:
         said.append(f"The best of {len(story.ranked)} settings looks better than it is; new seeds say by how much.")
-    return note(" ".join(said)) if said else None
+    doubts = doubt_length(story, best, next(iter(others), None))
+    if n := sum(job.is_ill for job in best.jobs):
+        doubts.insert(
+            0, f"{n} of the best's {len(best.jobs)} seeds failed or diverged: its mean is that of the others."
+        )
+    listed = tag("ul", *(tag("li", each, class_="warn") for each in doubts)) if doubts else None
+    return join([note(" ".join(said)) if said else None, listed])
 
 
 def _front(story: Story) -> Html:

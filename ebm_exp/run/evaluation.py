@@ -17,7 +17,7 @@ from typing import Any
 from ebm_exp.config.device import describe_machine
 from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.domain import Domain
-from ebm_exp.evaluator import Against, Evaluator, Model
+from ebm_exp.evaluator import Against, Evaluator, Model, Score
 from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.logger import Logger, Picture
 from ebm_exp.logger.base import Value
@@ -34,6 +34,7 @@ NAME = "evaluation.json"
 ARROWS = {"lower": "↓", "higher": "↑"}
 _LIBRARIES = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")
 _LOG = logging.getLogger(__name__)
+_WIDEST = 240  # characters of a line of the table: nothing of it is cut
 
 
 @dataclass
@@ -150,10 +151,14 @@ def _let_each_see(model: Model, domain: Domain, evaluators: Mapping[str, Evaluat
         else:
             evaluation.protocols[name] = evaluator.protocol
             for key, score in found.items():
-                known = {k: v for k, v in score._asdict().items() if v is not None and v is not False}
-                evaluation.scores[key] = known | {"evaluator": name}
+                evaluation.scores[key] = write_score(score) | {"evaluator": name}
             evaluation.made["seconds"][name] = round(time.perf_counter() - began, 2)
         evaluation.write()
+
+
+def write_score(score: Score) -> dict[str, Any]:
+    """What is known of a score, by name."""
+    return {what: value for what, value in score._asdict().items() if value is not None and value is not False}
 
 
 def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,15 +224,19 @@ def tell(evaluation: Evaluation) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     heads = (("score", "left"), ("value ± s.e.", "right"), ("unit", "left"), ("n", "right"), ("", "left"), ("", "left"))
     for title, justify in heads:
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for name, score in evaluation.scores.items():
         n, better = score.get("n"), ARROWS.get(score.get("better", ""), "")
-        about = (score.get("unit", ""), f"{n:,}" if n else "", better, score.get("verdict", ""))
-        table.add_row(name, show_score(score), *about)
-    console = Console(highlight=False, soft_wrap=True)
+        doubt = "refuted" if score.get("refuted") else ""
+        table.add_row(name, show_score(score), score.get("unit", ""), f"{n:,}" if n else "", better, doubt)
+    console = Console(highlight=False, soft_wrap=True, width=_WIDEST)
     console.print()
     console.print(table)
     print()
+    for name, verdict in dict.fromkeys(
+        (s["evaluator"], s["verdict"]) for s in evaluation.scores.values() if "verdict" in s
+    ):
+        print(f"{name:<20} {verdict}")
     for name, reason in evaluation.failed.items():
         print(f"{name} failed: {reason}")
     for name, path in evaluation.pictures.items():

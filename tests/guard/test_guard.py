@@ -248,6 +248,20 @@ def test_weights_that_stay_where_they_began_have_learned_nothing() -> None:
     assert learn(MLP((2,), (8,)), lambda step: 0.0, 150) == []  # too short to say
 
 
+def test_weights_that_rest_are_told_before_what_an_energy_that_changes_would_explain() -> None:
+    """The energies of data and noise may lie far apart in a network at random, before anything is learned."""
+    for moves, name in ((0.0, "nothing_learned"), (1e-3, "gap")):
+        energy = MLP((2,), (8,))
+        watching = guard(energy=energy)
+        for step in range(10, 101, 10):
+            watching.look(step, {"gap": torch.tensor(3.0)})
+            with torch.no_grad():
+                energy.head.weight.mul_(1 + moves)
+        symptom = watching.read()[1]
+        assert symptom is not None
+        assert (symptom.name, symptom.step) == (name, 0)
+
+
 def test_how_far_weights_came_is_known_after_a_resume_and_unknown_of_an_older_run() -> None:
     energy = MLP((2,), (8,))
     before = Guard((), torch.device("cpu"), energy=energy)
