@@ -21,6 +21,7 @@ from ebm_exp.config.errors import UserError, out_of_memory
 from ebm_exp.config.no_run import is_run, is_sweep, refuse_no_run
 from ebm_exp.config.run_config import refuse_links
 from ebm_exp.files import disk_problem
+from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import override, quoted
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Named:
     Attributes:
         runs: in the order they are evaluated, of a sweep the best settings first.
         sweep: the folder they are jobs of; None where they are not of one.
-        left_out: jobs of sweeps that have not finished, by state.
+        left_out: what is not among them: jobs of sweeps that have not finished, by state, and of what a pattern stands
+            for the runs without a checkpoint.
     """
 
     runs: tuple[Path, ...]
@@ -57,9 +59,10 @@ def find_runs(line: CommandLine) -> Named | None:
         return None
     listed = runs_in([each for each in line.overrides if each.key == "run"][-1])
     named = [Path(run) for run in listed or [given]]
-    paths = [path for each in named for path in _matching(each)]
+    left_out = Counter[str]()
+    paths = [path for each in named for path in _matching(each, left_out)]
     sweeps = [path for path in paths if is_sweep(path)]
-    if line.has("top") and line.value("top") is not None and not sweeps:
+    if line.value("top") is not None and not sweeps:
         raise UserError(f"top: is of a sweep's settings, and {override('run', given)} names no sweep")
     if listed is None and paths == named and not sweeps:
         refuse_no_run(given, several=True)
@@ -68,7 +71,7 @@ def find_runs(line: CommandLine) -> Named | None:
         raise UserError("run: several runs are evaluated one after the other, without -m")
     if line.has("hydra.run.dir"):
         raise UserError("hydra.run.dir: is of one run; of several output_dir=… takes what comes of them")
-    top, left_out = _read_top(line), Counter[str]()
+    top = _read_top(line)
     runs: list[Path] = []
     for path in paths:
         if path in sweeps:
@@ -82,16 +85,17 @@ def find_runs(line: CommandLine) -> Named | None:
     return Named(tuple({run.resolve(): run for run in runs}.values()), whole, dict(left_out))
 
 
-def _matching(path: Path) -> list[Path]:
+def _matching(path: Path, left_out: Counter[str]) -> list[Path]:
     """A path, or the runs and sweeps that a pattern of a shell stands for."""
     if path.exists() or not any(sign in str(path) for sign in "*?"):
         return [path]
     found = [Path(each) for each in sorted(glob.glob(str(path)))]
     runs = [each for each in found if is_run(each) or is_sweep(each)]
     if not runs:
-        what = f"none of the {len(found)} paths that {path} stands for is" if found else f"{path} stands for no path,"
-        raise UserError(f"run: {what} a run directory" if found else f"run: {what} and so for no run")
-    return runs
+        raise UserError(f"run: {path} stands for {len(found)} paths, and none of them is a run directory")
+    begun = [each for each in runs if is_sweep(each) or RunDirectory(each).checkpoint_steps()]
+    left_out.update({"without a checkpoint": len(runs) - len(begun)} if len(runs) > len(begun) else {})
+    return begun or runs
 
 
 def _read_top(line: CommandLine) -> int | None:
@@ -107,7 +111,7 @@ def _jobs(sweep: Path, top: int | None, left_out: Counter[str], trust: bool) -> 
     from ebm_exp.sweep.settings import read
 
     if not trust:
-        refuse_links(sweep, "run")
+        refuse_links(sweep, "run", "sweep")
     results = read(SweepDirectory(sweep))
     left_out.update({state: n for state, n in results.counts.items() if state != "finished"})
     if not results.finished:
@@ -139,8 +143,6 @@ def evaluate_each(
     Raises:
         UserError: before the first begins, when one is no run, or does not take what was typed.
     """
-    from ebm_exp.run.side_by_side import tell_comparison
-
     starts = [find_start(line_of(line, run, i)) for i, run in enumerate(named.runs)]
     for start in starts:
         _check(start)
@@ -154,6 +156,8 @@ def evaluate_each(
                 call(_Attempt(each, comparison, i), start)
             except (Exception, SystemExit) as error:  # before the config got to it: a folder that cannot be written
                 comparison.fail(i, _reason(error))
+    from ebm_exp.run.side_by_side import tell_comparison
+
     tell_comparison(comparison)
     return comparison.exit_code
 
@@ -223,7 +227,7 @@ def _check(start: Start) -> None:
     open_run(start.line, start.saved)
     try:
         config = resolve(compose(start.primary, map(str, start.line.overrides), start.line.config_dirs))
-        validate(config, start.allowed)
+        config = validate(config, start.allowed, start.saved)
         refuse_no_evaluator(config)
     except UserError as error:
         raise UserError(f"{error}\n(with the config of {start.line.value('run')})") from error

@@ -17,7 +17,7 @@ from ebm_exp.text import finite, number
 
 _OUTPUTS = Path("outputs")
 _CALLS = ("draws", "evaluations")  # folders of a run whose own folders hold a config, too
-_CHECKPOINT = re.compile(r"step_(\d+)\.pt")
+_CHECKPOINT = re.compile(r"(?:step_)?(\d+|diverged)\.pt")
 _WANDB = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(\w+)|wandb|latest-run")
 
 
@@ -85,8 +85,8 @@ def _describe(path: Path, key: str, several: bool) -> str:
 def _inside(path: Path, run: Path, key: str) -> str:
     step = _CHECKPOINT.fullmatch(path.name)
     if step is not None and path.is_file():
-        at = f" checkpoint={int(step[1])}" if key in ("run", "against") else ""
-        return f" but a checkpoint of one; type {override(key, run)}{at}"
+        which = f" checkpoint={step[1].lstrip('0') or 0}" if key == "run" else ""
+        return f" but a checkpoint of one; type {override(key, run)}{which}"
     return f" but a {'file' if path.is_file() else 'folder'} of one; type {override(key, run)}"
 
 

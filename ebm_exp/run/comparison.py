@@ -16,10 +16,9 @@ from ebm_exp.config.keys import GROUPS, names_run
 from ebm_exp.config.override import pairs
 from ebm_exp.config.tree import leaves, look_up
 from ebm_exp.files import read_mapping
-from ebm_exp.run import provenance
 from ebm_exp.run.about import read_composed
-from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.evaluation import Evaluation, write_json
+from ebm_exp.run.provenance import describe_process
 
 NAME = "evaluations.json"
 SEED = "seed"
@@ -47,7 +46,7 @@ class Entry:
 
     @property
     def scores(self) -> dict[str, dict[str, Any]]:
-        """By name: ``value``, ``se``, ``n``, ``better``, ``evaluator``."""
+        """By name, as ``Evaluation`` has them."""
         return {} if self.evaluation is None else self.evaluation.scores
 
     def made(self, key: str) -> Any:
@@ -74,7 +73,7 @@ class Comparison:
         folder: takes ``evaluations.json``.
         runs: directory and config of each, in the order they are evaluated.
         asked: what the command asked for.
-        left_out: jobs of a sweep that are not among them, by state.
+        left_out: what the command names and is not among them, by why.
 
     Attributes:
         entries: what came of each.
@@ -99,7 +98,7 @@ class Comparison:
         self.left_out = left_out
         self._state = "running"
         self._asked = {**asked, "runs": [str(run) for run, _ in runs], "left_out": left_out}
-        self._made = provenance.describe(RunDirectory(folder))
+        self._made = describe_process()
 
     @property
     def exit_code(self) -> int:
@@ -194,9 +193,12 @@ def _value(key: str, config: Mapping[str, Any], choices: Mapping[str, str]) -> A
 
 
 def mean_over(group: Sequence[Entry], name: str) -> dict[str, Any] | None:
-    """A score over the seeds of a setting: value, s.e. and the number of seeds; None where fewer than two have it."""
-    values = [entry.scores[name]["value"] for entry in group if name in entry.scores]
-    if len(values) < 2 or not all(map(math.isfinite, values)):
+    """A score over the seeds of a setting: value, s.e. and the number of seeds; None where fewer than two have it, or
+    one is refuted.
+    """
+    scores = [entry.scores[name] for entry in group if name in entry.scores]
+    values = [score["value"] for score in scores]
+    if len(values) < 2 or not all(map(math.isfinite, values)) or any(score.get("refuted") for score in scores):
         return None
     return {
         "value": statistics.fmean(values),

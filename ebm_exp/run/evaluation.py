@@ -150,9 +150,7 @@ def _let_each_see(model: Model, domain: Domain, evaluators: Mapping[str, Evaluat
         else:
             evaluation.protocols[name] = evaluator.protocol
             for key, score in found.items():
-                known = {
-                    what: value for what, value in score._asdict().items() if value is not None and value is not False
-                }
+                known = {k: v for k, v in score._asdict().items() if v is not None and v is not False}
                 evaluation.scores[key] = known | {"evaluator": name}
             evaluation.made["seconds"][name] = round(time.perf_counter() - began, 2)
         evaluation.write()

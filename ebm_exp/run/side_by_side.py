@@ -1,6 +1,6 @@
 """Several evaluated runs as a table on the screen: settings, values ± s.e., means over seeds, and what failed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -16,8 +16,10 @@ def tell_comparison(comparison: Comparison) -> None:
     entries, names, groups = comparison.entries, comparison.names(), comparison.groups()
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
     shown, labels, facts = [short_keys(keys)[key] for key in keys], _labels(entries), _facts(entries)
-    better = {name: score.get("better", "") for entry in entries for name, score in entry.scores.items()}
-    heads = [f"{name} {ARROWS.get(better[name], '')}".strip() for name in names]
+    some = {name: score for entry in entries for name, score in entry.scores.items()}
+    heads = [
+        " ".join(filter(None, (name, _unit(some[name]), ARROWS.get(some[name].get("better", ""))))) for name in names
+    ]
     rows = [
         [label, *_settings(entry, keys), *(column[i] for column in facts.values())]
         for i, (label, entry) in enumerate(zip(labels, entries, strict=True))
@@ -33,8 +35,11 @@ def tell_comparison(comparison: Comparison) -> None:
     if "data" in facts:
         print("the runs were evaluated on different data: their numbers do not compare across data sets")
     if comparison.left_out:
-        print(f"left out: {', '.join(f'{n} {state}' for state, n in comparison.left_out.items())} of the sweep's jobs")
+        print(f"left out: {', '.join(f'{n} {state}' for state, n in comparison.left_out.items())}")
     for label, entry in zip(labels, entries, strict=True):
+        for name, score in entry.scores.items():
+            if score.get("refuted"):
+                print(f"{label} {name} is refuted: {score['verdict']}")
         failed = {} if entry.evaluation is None else entry.evaluation.failed
         for name, reason in ({"": entry.reason} if entry.reason else failed).items():
             print(f"{' '.join(filter(None, (label, name)))} failed: {reason}")
@@ -49,6 +54,14 @@ def _labels(entries: Sequence[Entry]) -> list[str]:
     paths = [entry.run.resolve() for entry in entries]
     n = 1 if len({path.parent for path in paths}) == 1 else 2
     return ["/".join(path.parts[-n:]) for path in paths]
+
+
+def _unit(score: Mapping[str, Any]) -> str:
+    return f"[{score['unit']}]" if "unit" in score else ""
+
+
+def _show(score: Mapping[str, Any] | None) -> str:
+    return "—" if score is None else show_score(score) + " refuted" * bool(score.get("refuted"))
 
 
 def _facts(entries: Sequence[Entry]) -> dict[str, list[str]]:
@@ -82,7 +95,7 @@ def _print_table(
             for title in names[first:last]:
                 table.add_column(title, justify="right")
             for row, found in zip(rows, scores, strict=True):
-                table.add_row(*row, *("—" if each is None else show_score(each) for each in found[first:last]))
+                table.add_row(*row, *map(_show, found[first:last]))
             if console.measure(table, options=wide).maximum <= console.width:
                 break
         console.print()

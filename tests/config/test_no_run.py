@@ -32,6 +32,7 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("checkpoints", "samples", "draws", "wandb/run-20260201_000000-abc123/files"):
         (run / folder).mkdir(parents=True)
     (run / "checkpoints" / "step_00001000.pt").touch()
+    (run / "checkpoints" / "diverged.pt").touch()
     (run / "wandb.json").write_text('{"id": "abc123"}')
     make_run(run / "evaluations" / "2026-03-01_00-00-00", f"{{run: {run}, output_dir: x}}")
     sweep = outputs / "multirun" / "digits" / "2026-04-01_00-00-00"
@@ -50,6 +51,7 @@ SWEEP = "outputs/multirun/digits/2026-04-01_00-00-00"
 BEST = f"its best job: run={SWEEP}/1 (eval/mmd2 0.2)"
 CASES = {
     "outputs/digits/2026-02-01_00-00-00/checkpoints/step_00001000.pt": f"a checkpoint of one; type {RUN} checkpoint=1",
+    "outputs/digits/2026-02-01_00-00-00/checkpoints/diverged.pt": f"one; type {RUN} checkpoint=diverged",
     "outputs/digits/2026-02-01_00-00-00/samples": f"is not a run directory but a folder of one; type {RUN}",
     "outputs/digits/2026-02-01_00-00-00/summary.json": f"but a file of one; type {RUN}",
     "outputs/digits/2026-02-01_00-00-00/draws": f"but a folder of one; type {RUN}",

@@ -199,7 +199,7 @@ def test_the_state_of_a_step_the_best_and_the_latest(tmp_path: Path) -> None:
         save(run.checkpoint(step), state(step))
     with pytest.raises(UserError, match=r"run: .* has no best checkpoint"):
         read_state(run, "best")
-    run.write_summary({"best": {"step": 20}})
+    run.write_summary({"best": {"metric": "eval/x", "value": 0.5, "step": 20, "better": "lower"}})
     assert [read_state(run, which)["step"] for which in ("latest", "best", 10)] == [30, 20, 10]
     with pytest.raises(UserError, match=r"run: .* has no checkpoint of step 15; it has 10, 20"):
         read_state(run, 15)

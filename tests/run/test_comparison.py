@@ -57,3 +57,13 @@ def test_a_narrow_screen_has_several_tables(
     assert all(len(line) <= 80 for line in lines if "score" in line)
     assert all(sum(f"some_score_{k} " in line for line in lines) == 2 for k in range(9))  # runs, and means over seeds
     assert any("4.50 ± 0.50" in line for line in lines)
+
+
+def test_what_is_refuted_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    comparison = compare(tmp_path, n_scores=2)
+    comparison.entries[0].scores["some_score_1"] |= {"refuted": True, "verdict": "equilibrated: no", "unit": "nats"}
+    tell_comparison(comparison)
+    told = capsys.readouterr().out
+    assert "1 refuted" in told
+    assert "a some_score_1 is refuted: equilibrated: no" in told
+    assert [*comparison.record()["means"][0]["scores"]] == ["some_score_0"]
