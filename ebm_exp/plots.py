@@ -133,8 +133,9 @@ def energy_trace(path: Path, trace: Tensor) -> None:
     axes.plot([], [], color=_DATA, linewidth=0.7, label="single chains")
     axes.plot(steps, middle, color=_MODEL, label="median")
     axes.set(xlabel="step", ylabel="energy E(x)", xscale="log" if len(e) >= 100 else "linear")
-    settled = e[len(e) // 5 :]  # a first step far outside would squeeze all others
-    axes.set_ylim(*_pad(float(np.quantile(settled, 0.001)), float(np.quantile(e[max(1, len(e) // 50) :], 0.999))))
+    # A first step far outside would squeeze all others.
+    settled, moved = e[len(e) // 5 :], e[min(max(1, len(e) // 50), len(e) - 1) :]
+    axes.set_ylim(*_pad(float(np.quantile(settled, 0.001)), float(np.quantile(moved, 0.999))))
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     _write(figure, path)

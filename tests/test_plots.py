@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ebm_exp.dataset import Domain, TwoMoons
-from ebm_exp.plots import chain_gif, density_panels, energy_histogram, mosaic, sample_grid, sample_panels
+from ebm_exp.plots import chain_gif, density_panels, energy_histogram, energy_trace, mosaic, sample_grid, sample_panels
 
 BOX = Domain(-1, 1, (1, 8, 8))
 
@@ -30,9 +30,10 @@ def test_every_image_is_a_file(tmp_path: Path) -> None:
     moons = TwoMoons("two_moons", torch.device("cpu"), 0, half_width=2.5, n_train=500, n_test=10)
     density_panels(tmp_path / "density.png", lambda p: -moons.log_prob(p), moons, moons.train(100), 1.0)
     sample_grid(tmp_path / "points.png", moons.train(100), moons.domain)
+    energy_trace(tmp_path / "trace.png", torch.randn(1, 4))  # a chain of one step
     chain_gif(tmp_path / "chain.gif", torch.stack([x, -x, x]), BOX)
     chain_gif(tmp_path / "points.gif", torch.stack([moons.train(9), moons.train(9) / 2]), moons.domain)
-    for name in ("panels", "grid", "energy", "density", "points"):
+    for name in ("panels", "grid", "energy", "density", "points", "trace"):
         image = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
         assert min(image.shape) > 200
         assert image.std() > 5

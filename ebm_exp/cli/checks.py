@@ -1,5 +1,7 @@
 """What a command line may not say: refused before Hydra reads it, writes anything or ends in a traceback."""
 
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,14 @@ from ebm_exp.config.no_run import refuse_no_run
 from ebm_exp.config.trust import CONF
 from ebm_exp.shell import override_list
 
+_LONGEST = 255  # bytes of a name, in all file systems that are in use
+_MODES = {
+    **{name: "--cfg" for name in ("--cfg", "-c")},
+    **{name: "--info" for name in ("--info", "-i")},
+    **{name: "-m" for name in ("--multirun", "-m")},
+    **{name: "--run" for name in ("--run", "-r")},
+    **{name: "--shell-completion" for name in ("--shell-completion", "-sc")},
+}
 _NO_CHOICE = (type(None), bool, int, float, list, dict)
 
 
@@ -28,6 +38,51 @@ def refuse_empty_paths(line: CommandLine) -> None:
             raise UserError(f"{each.key}: a run directory whose name holds ${{ cannot be given; rename {each.text}")
         if each.text is not None and not each.text.strip(" '\"") and is_path(each.key):
             raise UserError(f"{each.key}: is empty (unset variable?)")
+
+
+def refuse_two_modes(line: CommandLine) -> None:
+    """A command does one thing: run, run several, or show something; Hydra ends in a traceback.
+
+    Raises:
+        UserError: naming both.
+    """
+    given = [option.partition("=")[0] for option in line.options]
+    if {"--help", "-h", "--hydra-help", "--version"} & set(given):
+        return  # they come first
+    modes = list(dict.fromkeys(_MODES[each] for each in given if each in _MODES))
+    if len(modes) > 1:
+        one = "; what is shown is one run's" if {"--cfg", "--info"} & set(modes) else ""
+        raise UserError(f"{modes[0]}: cannot be combined with {modes[1]}{one}")
+    if "--resolve" in given and "--cfg" not in modes:
+        raise UserError("--resolve: goes with --cfg job")
+
+
+def refuse_long_names(line: CommandLine) -> None:
+    """Refuse a name, or a part of a path, that no file system takes.
+
+    Raises:
+        UserError: naming the key.
+    """
+    for each in line.overrides:
+        for value in each.values if each.key in ("name", "dataset.name") or is_path(each.key) else ():
+            long = [len(os.fsencode(part)) for part in re.split(r"[/\\]", str(value))]
+            if max(long) > _LONGEST:
+                raise UserError(
+                    f"{each.key}: no name of a file or folder is longer than {_LONGEST} bytes, got {max(long)}"
+                )
+
+
+def refuse_files_for_folders(line: CommandLine) -> None:
+    """A folder to write to must not be, or lie in, a file.
+
+    Raises:
+        UserError: naming the file.
+    """
+    for each in line.overrides:
+        for value in each.values if each.key in ("hydra.run.dir", "hydra.sweep.dir", "output_dir") else ():
+            path = Path(str(value)).expanduser()
+            if (there := next((p for p in (path, *path.parents) if os.path.lexists(p)), path)).is_file():
+                raise UserError(f"{each.key}: {there} is a file, no folder can be there")
 
 
 def refuse_names_outside(line: CommandLine) -> None:
@@ -144,7 +199,10 @@ def refuse_absent_slurm(line: CommandLine) -> None:
 
 
 CHECKS: tuple[Callable[[CommandLine], None], ...] = (
+    refuse_two_modes,
     refuse_empty_paths,
+    refuse_long_names,
+    refuse_files_for_folders,
     refuse_names_outside,
     refuse_no_choices,
     refuse_resume_of_several,

@@ -68,7 +68,7 @@ class Loader(ConfigLoaderImpl):
             as_run = run_mode if validate_sweep_overrides else RunMode.RUN
             config = super().load_configuration(config_name, overrides, as_run, from_shell, validate_sweep_overrides)
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError("\n".join(explain(error, overrides, _plain(self._merged)))) from error
+            raise UserError("\n".join(explain(error, overrides, _plain(self._merged, ())))) from error
         self._ahead = None if validate_sweep_overrides else (asked, config)
         return config
 
@@ -177,7 +177,7 @@ def _foreign(path: str, target: Any, keys: Iterable[str], typed: Mapping[str, An
     return [key for key in sorted(keys) if key not in taken and f"{path}.{key}" not in typed]
 
 
-def _plain(config: Any) -> dict[str, Any]:
-    """A config unresolved, without Hydra's part; empty for none."""
+def _plain(config: Any, without: tuple[str, ...] = ("hydra",)) -> dict[str, Any]:
+    """A config unresolved, as a rule without Hydra's part; empty for none."""
     plain: Any = {} if config is None else OmegaConf.to_container(config, resolve=False)
-    return {str(key): value for key, value in plain.items() if key != "hydra"} if isinstance(plain, dict) else {}
+    return {str(key): value for key, value in plain.items() if key not in without} if isinstance(plain, dict) else {}

@@ -8,6 +8,7 @@ from ebm_exp.config.errors import nearest
 from ebm_exp.config.override import Override, value_in
 from ebm_exp.config.run_config import resolver_at
 from ebm_exp.config.tree import look_up
+from ebm_exp.config.unparsed import explain_unparsed
 
 _EXTRAS = {  # what brings the launchers that are not Hydra's own
     "hydra/launcher/joblib": "joblib",
@@ -34,13 +35,11 @@ def explain(error: Exception, words: Sequence[str], config: Mapping[str, Any] | 
         group, _, name = error.missing_cfg_file.rpartition("/")
         return [f"{group or 'config'}: there is no {name!r}; {nearest(name, error.options)}"]
     if isinstance(error, OverrideParseException):
-        override = Override.read(str(error.override))
-        return [
-            f"{override}: cannot be parsed as an override ({error.message.splitlines()[0]})",
-            "If the value is a text, quote it twice, for the shell and for Hydra: "
-            f"'{override.sign}{override.key}=\"{override.text or ''}\"'",
-        ]
+        return explain_unparsed(Override.read(str(error.override)), f"{error.message}\n{error.__cause__ or ''}")
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    unswept = re.match(r"Sweep parameters? '(.*)' requires --multirun", lines[0])
+    if unswept:
+        return [f"{unswept[1]}: is several values; to sweep over them add -m"]
     ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", lines[0])
     if ambiguous:
         key, value = ambiguous.groups()
@@ -57,6 +56,12 @@ def explain(error: Exception, words: Sequence[str], config: Mapping[str, Any] | 
                 "Keep that choice, and change its keys one by one; or take what you want of the experiment without it",
             ]
         parent, _, name = key.rpartition(".")
+        if (
+            parent == "hydra.sweeper"
+            and value_in(words, "hydra/sweeper") in (None, "grid")
+            and not value_in(words, "hparams_search")
+        ):
+            return [f"{key}: unknown key; a grid has no settings, a search has: hydra/sweeper=search"]
         return [f"{key}: unknown key; {nearest(name, known_keys(parent, words, config or {}))}"]
     full_key = re.search(r"full_key: (\S+)", str(error))
     missing = re.search(r"Missing mandatory value: (\S+)", str(error))
@@ -80,7 +85,7 @@ def known_keys(parent: str, words: Sequence[str], config: Mapping[str, Any]) -> 
     node = found if isinstance(found, Mapping) else {}
     keys = [str(key) for key in node if not str(key).startswith("_")]
     target = value_in(words, f"{parent}._target_") or node.get("_target_")
-    if target is not None:
+    if target is not None and not parent.startswith("hydra."):  # Hydra's own files name all that they take
         takes = signature.settable(validate.locate(parent, target))
         keys = [key for key in keys if key in takes] + sorted(takes - set(keys))
     return keys

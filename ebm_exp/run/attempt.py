@@ -7,7 +7,6 @@ summary.json under ``attempts``. ``.hydra/overrides.yaml`` stays what was typed 
 
 import copy
 import logging
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -94,8 +93,7 @@ def begin(directory: RunDirectory, values: Mapping[str, Any], step: int, why: st
     saved = _saved(directory)
     number = int(saved.get("attempt") or 0) + 1
     before = {key: look_up(saved, key) for key in values}
-    # First, for what is said here is in force where the config does not say it yet: a kill on the way loses nothing.
-    _note(directory, Change(number, step, why, before, dict(values)), below=number)
+    _note(directory, Change(number, step, why, before, dict(values)))
     _put(directory, dict(values) | {"attempt": number})
     return number
 
@@ -127,8 +125,8 @@ def take_in(directory: RunDirectory, config: Mapping[str, Any], read: Mapping[st
     if is_next:
         begin(directory, now, step, ASKED)
     elif now:
-        _put(directory, now)
         _note(directory, Change(config.get("attempt", 0), step, ASKED, {k: before.get(k) for k in now}, now))
+        _put(directory, now)
 
 
 def write_cast(directory: RunDirectory, config: Mapping[str, Any]) -> None:
@@ -181,13 +179,22 @@ def _put(directory: RunDirectory, values: Mapping[str, Any]) -> None:
     replace_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
-def _note(directory: RunDirectory, change: Change, below: float = math.inf) -> None:
-    """Add a change to the record of a run, whose entries of attempts below a number stay: others were cut short."""
+def _note(directory: RunDirectory, change: Change) -> None:
+    """Add a change to the record of a run, before it stands in the config: a kill on the way loses nothing.
+
+    What was noted before such a kill is noted once.
+    """
     summary = directory.summary()
-    attempts = [each for each in summary.get("attempts", []) if each["attempt"] < below]
     changed = {key: [change.before[key], value] for key, value in change.now.items()}
     entry = {"attempt": change.attempt, "step": change.step, "why": change.why, "changed": changed}
-    directory.write_summary(summary | {"attempts": [*attempts, entry]})
+    is_next = change.attempt > int(_saved(directory).get("attempt") or 0)
+    known = summary.get("attempts")
+    earlier = [
+        each
+        for each in (known if isinstance(known, list) else ())
+        if isinstance(each, dict) and each != entry and not (is_next and each.get("attempt") == change.attempt)
+    ]
+    directory.write_summary(summary | {"attempts": [*earlier, entry]})
     log.info(str(change))
 
 

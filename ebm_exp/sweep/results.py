@@ -18,12 +18,12 @@ def line(job: Job, n: int, keys: Sequence[str]) -> str:
 
     Args:
         job: the job.
-        n: jobs in all.
+        n: jobs in all; 0: it is not known before.
         keys: what varies.
     """
     names = short_keys([*keys, *(key for key in job.values if key not in keys)])
     what = describe(job.values, names)
-    of = f"/{n}" if job.number < n else ""  # a search may need more trials than it is to complete
+    of = f"/{n}" if n else ""
     head = " ".join(part for part in (f"[{job.number + 1}{of}]", what) if part)
     return "  ".join(part for part in (head, *_ended(job)) if part)
 
@@ -90,8 +90,9 @@ def _columns(results: Results, settings: Sequence[Setting], width: int) -> list[
 
 def _tail(results: Results) -> list[str]:
     counts = ", ".join(f"{n} {state}" for state, n in results.counts.items())
-    left = results.to_come
-    lines = [", ".join(part for part in (counts or "no jobs", f"{left} to come" if left > 0 else "") if part)]
+    to_come, left = results.to_come, results.left
+    rest = f"{to_come} to come" if to_come else f"for {left} more there is nothing new in its space" if left else ""
+    lines = [", ".join(part for part in (counts or "no jobs", rest) if part)]
     if {"failed", "diverged"} & results.counts.keys() and not results.is_search:
         lines.append("retry_failed=true does the failed and diverged ones anew")
     return lines

@@ -116,6 +116,11 @@ class Results(NamedTuple):
     @property
     def to_come(self) -> int:
         """Jobs that have not begun; of a search, trials that are not complete: its seeds together are one."""
+        return 0 if self.is_search and self.record.get("complete") else self.left
+
+    @property
+    def left(self) -> int:
+        """Those to come, and those of which a search found nothing new in its space."""
         n, n_seeds = int(finite(self.record.get("n")) or 0), max(1, len(self.record["seeds"]))
         if not self.is_search:
             return max(0, n - len(self.jobs))

@@ -45,6 +45,10 @@ class Command:
         self.overrides = self.parse(arguments)
         self.fixed = [each.input_line or "" for each in self.overrides if not each.is_sweep_override()]
         self.varied = [each.input_line or "" for each in self.overrides if each.is_sweep_override()]
+        for i, word in enumerate(arguments):
+            again = [each for each in arguments[i + 1 :] if key_of(each) == key_of(word)]
+            if again and word in self.varied:
+                raise UserError(f"{key_of(word)}: varies, and is typed again: {word} and {again[-1]}")
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
         """The overrides of a command line."""

@@ -1,10 +1,11 @@
 """What a sweep is made of: every job composed before the first begins, in a directory that is found again."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import is_data, tells_jobs_apart
@@ -15,6 +16,8 @@ from ebm_exp.config.tree import leaves
 from ebm_exp.config.trust import ANY
 from ebm_exp.shell import quoted
 from ebm_exp.sweep.directory import SweepDirectory
+
+MOST = 100_000  # jobs of a grid
 
 
 class Planned(NamedTuple):
@@ -37,8 +40,9 @@ def grid(overrides: Sequence[Override]) -> Iterator[tuple[tuple[str, ...], tuple
     """Every combination of the values that vary, in the order typed: what the sweep sets, and all overrides.
 
     Raises:
-        UserError: for a range of numbers without steps.
+        UserError: for a range of numbers without steps, for no value, and for more jobs than can be planned.
     """
+    n = 1
     combinations: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((), ())]
     for override in overrides:
         key = override.get_key_element()
@@ -47,13 +51,45 @@ def grid(overrides: Sequence[Override]) -> Iterator[tuple[tuple[str, ...], tuple
             continue
         if not override.is_discrete_sweep():
             raise UserError(f"{key}: an interval needs a search (hydra/sweeper=search); a grid takes values: {key}=1,2")
-        values = list(dict.fromkeys(override.sweep_string_iterator()))
+        values = values_of(override)
+        n *= len(values)
+        if n > MOST:
+            raise UserError(f"{key}: makes {n:,} jobs of this sweep, at most {MOST:,} can be planned")
         combinations = [
             ((*varied, f"{key}={value}"), (*every, f"{key}={value}"))
             for varied, every in combinations
             for value in values
         ]
     yield from combinations
+
+
+def values_of(override: Override) -> list[str]:
+    """What a sweep chooses from, each value once, as text.
+
+    Raises:
+        UserError: where there is none, or no end of them.
+    """
+    value, typed = override.value(), override.input_line or override.get_key_element()
+    if isinstance(value, RangeSweep):
+        n = _length(value)
+        if n == 0:
+            raise UserError(f"{typed}: is empty; range(1,4) is 1, 2 and 3, and range(3,0,-1) is 3, 2 and 1")
+        if n == math.inf:
+            raise UserError(f"{typed}: has a step of 0, and no end")
+        if n > MOST:
+            raise UserError(f"{typed}: is {n:,.0f} values, at most {MOST:,} can be planned")
+    values = list(dict.fromkeys(override.sweep_string_iterator()))
+    if not values:
+        raise UserError(f"{typed}: matches nothing")
+    return values
+
+
+def _length(numbers: RangeSweep) -> float:
+    """How many there are, to within rounding."""
+    start, stop, step = (float(each) for each in (numbers.start or 0, numbers.stop or 0, numbers.step))
+    if step == 0:
+        return math.inf
+    return max(0.0, (stop - start) / step)
 
 
 def keys_of(overrides: Iterable[Override]) -> list[str]:

@@ -17,6 +17,7 @@ from optuna.distributions import (
 from optuna.trial import Trial
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.sweeper.plan import values_of
 
 
 class Space:
@@ -176,9 +177,9 @@ def _distribution(override: Override) -> BaseDistribution:
     value = override.value()
     log = "log" in getattr(value, "tags", ())
     if isinstance(value, ChoiceSweep) and not value.shuffle:
-        return CategoricalDistribution(list(dict.fromkeys(override.sweep_string_iterator())))
+        return CategoricalDistribution(values_of(override))
     if isinstance(value, RangeSweep) and not value.shuffle:
-        values = [float(each) for each in override.sweep_string_iterator()]
+        values = [float(each) for each in values_of(override)]
         low, high = min(values), max(values)
         whole = all(isinstance(each, int) for each in (value.start, value.stop, value.step))
         if log and not (whole and abs(int(value.step)) == 1):

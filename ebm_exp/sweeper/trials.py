@@ -13,11 +13,12 @@ from ebm_exp.metrics import SCORE
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweep.settings import SEED
 from ebm_exp.sweeper.command import Command
-from ebm_exp.sweeper.plan import Planned, wishes
+from ebm_exp.sweeper.plan import Planned, values_of, wishes
 from ebm_exp.sweeper.search import Search, Trial
 from ebm_exp.sweeper.settings import settings_of
 from ebm_exp.sweeper.space import Space
 from ebm_exp.sweeper.worker import Worker, at_work, tell_start
+from ebm_exp.text import finite
 
 
 def run(command: Command, values: Mapping[str, Any]) -> None:
@@ -70,7 +71,7 @@ def run(command: Command, values: Mapping[str, Any]) -> None:
         _work(worker, search, command, settings.at_once or max(1, worker.at_once // n_seeds))
         if (why := search.why_none()) is not None:
             print(f"the search ends: {why}", flush=True)
-    sweep.write_record(sweep.record() | {"complete": search.left() <= 0 or search.is_exhausted})
+        sweep.write_record(sweep.record() | {"complete": search.left() <= 0 or search.is_exhausted})
     if search.has_failed:
         raise SystemExit(1)
 
@@ -84,7 +85,11 @@ def _read_seeds(command: Command, params: Sequence[str]) -> list[str]:
     for override in command.parse([each for each in params if key_of(each) == SEED]):
         if not override.is_discrete_sweep():
             raise UserError(f"{SEED}: repeats each proposal, so it takes values: {SEED}=0,1,2")
-        return list(dict.fromkeys(override.sweep_string_iterator()))
+        seeds = values_of(override)
+        numbers = {finite(seed) for seed in seeds}
+        if len(numbers) < len(seeds) and None not in numbers:
+            raise UserError(f"{SEED}: {', '.join(seeds)} has one seed twice, written in two ways")
+        return seeds
     return []
 
 

@@ -39,7 +39,7 @@ class Worker:
         sweep: the sweep.
         launcher: Hydra's; the basic one runs a job in this process.
         settings: ``hydra.launcher``.
-        n: jobs in all, for the lines.
+        n: jobs in all, for the lines; 0: it is not known before.
         keys: what varies.
 
     Attributes:
@@ -160,7 +160,8 @@ def at_work(command: Command, sweep: SweepDirectory, n: int, what: str, left: Ca
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=command.context, task_function=command.task, config=master
     )
-    worker = Worker(sweep, launcher, master.hydra.launcher, n, sweep.record()["keys"])
+    of = 0 if what == "trials" else n  # a search may need more trials than it is to complete
+    worker = Worker(sweep, launcher, master.hydra.launcher, of, sweep.record()["keys"])
     try:
         with worker.working():
             yield worker

@@ -10,8 +10,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from ebm_exp.cli.checks import (
     refuse_absent_slurm,
     refuse_empty_paths,
+    refuse_files_for_folders,
+    refuse_long_names,
     refuse_names_outside,
     refuse_no_choices,
+    refuse_two_modes,
 )
 from ebm_exp.cli.claim import claim_stamp
 from ebm_exp.cli.line import CommandLine
@@ -145,6 +148,40 @@ def test_an_empty_path_is_refused(key: str) -> None:
         with pytest.raises(UserError, match=r"is empty \(unset variable\?\)"):
             refuse_empty_paths(line("seed=1", f"{key}={empty}"))
     refuse_empty_paths(line(f"{key}=x", "name="))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("-m hparams_search=digits --cfg job", "-m: cannot be combined with --cfg; what is shown is one run's"),
+        ("--cfg=job seed=1,2 --multirun", "--cfg: cannot be combined with -m; what is shown is one run's"),
+        ("-c job -i config", "--cfg: cannot be combined with --info"),
+        ("--run -m seed=1,2", "--run: cannot be combined with -m"),
+        ("--resolve", "--resolve: goes with --cfg job"),
+    ],
+)
+def test_a_command_does_one_thing(typed: str, said: str) -> None:
+    for good in ("-m seed=1,2", "--cfg job --resolve", "-c job -p energy", "-m --help", "--info config", "-m -m"):
+        refuse_two_modes(line(*good.split()))
+    with pytest.raises(UserError, match=said):
+        refuse_two_modes(line(*typed.split()))
+
+
+@pytest.mark.parametrize("key", ["name", "dataset.name", "hydra.run.dir", "hydra.sweep.dir", "output_dir", "run",
+                                 "resume", "init_from", "dataset.root"])  # fmt: skip
+def test_a_name_that_is_too_long_is_refused(key: str) -> None:
+    refuse_long_names(line(f"{key}={'x' * 255}/{'y' * 255}", "notes=" + "z" * 300))
+    with pytest.raises(UserError, match=f"{key}: no name of a file or folder is longer than 255 bytes, got 256"):
+        refuse_long_names(line(f"{key}=a,b/{'ä' * 128}"))
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for key in ("hydra.run.dir", "hydra.sweep.dir", "output_dir"):
+        refuse_files_for_folders(line(f"{key}={tmp_path}/new/er"))
+        for path in (tmp_path / "file", tmp_path / "file" / "in"):
+            with pytest.raises(UserError, match=f"{key}: .*/file is a file, no folder can be there"):
+                refuse_files_for_folders(line(f"{key}={path}"))
 
 
 def test_a_name_that_a_sweep_varies_stays_inside_of_outputs() -> None:

@@ -252,6 +252,8 @@ def test_what_is_wrong_in_the_last_job_is_said_before_the_first_begins(cli: Cli,
         ("sampler.stepsize=1,2", "sampler.stepsize: unknown key; nearest is step_size"),
         ("sampler.step_size=2.0,2", "sampler.step_size=2.0 and sampler.step_size=2 are one and the same job"),
         ("sampler.step_size=interval(1,2)", "sampler.step_size: an interval needs a search"),
+        ("seed=3", "seed: varies, and is typed again: seed=1,2 and seed=3"),
+        ("hydra.sweeper.storage=x", "hydra.sweeper.storage: unknown key; a grid has no settings, a search has: "),
         ("sweep=old", "sweep: must be auto or new, got 'old'"),
         (
             "optimized_metric=eval/mdm2",

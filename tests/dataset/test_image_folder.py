@@ -39,6 +39,16 @@ def test_train_and_test_folders_of_classes(tmp_path: Path) -> None:
     assert (dogs.n_train, dogs.n_classes, dogs.event_shape) == (3, 1, (1, 8, 8))
 
 
+def test_classes_whose_names_yaml_reads_as_something_else(tmp_path: Path) -> None:
+    root, names = tmp_path / "root", ["1", "1e3", "no", "null", "true"]
+    for k, name in enumerate(names):
+        image(root / name / "0.png", 40 * k)
+    for k, called in enumerate((1, 1000.0, False, None, True)):
+        for typed in (called, names[k]):
+            data = folder(root, tmp_path, classes=(typed,), test_share=0.0, channels="grey")
+            assert (data.class_names, data.train()[0, 0, 0, 0].item()) == ([names[k]], 40 * k)
+
+
 def test_class_folders_without_a_test_split(tmp_path: Path) -> None:
     for k in range(3):
         for i in range(10):

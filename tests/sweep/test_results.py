@@ -114,6 +114,16 @@ def test_a_search_counts_what_is_complete(tmp_path: Path) -> None:
     assert table(read(sweep), 100)[-1] == "1 finished, 1 pruned, 1 failed, 1 to come"
 
 
+def test_a_search_whose_space_is_used_up_says_so(tmp_path: Path) -> None:
+    sweep = SweepDirectory(tmp_path)
+    record(sweep, kind="search", n=4, complete=True)
+    add(sweep, 0, 1, "1", value=2.0)
+    add(sweep, 1, 1, "2", "diverged", reason="no")
+    assert table(read(sweep), 100)[-1] == "1 finished, 1 diverged, for 3 more there is nothing new in its space"
+    assert read(sweep).to_come == 0
+    assert line(sweep.job(1), 0, KEYS).startswith("[2] seed=1 step_size=2")
+
+
 def test_the_front_of_several_metrics_comes_first(tmp_path: Path) -> None:
     sweep, metrics = SweepDirectory(tmp_path), ["eval/a", "eval/b"]
     record(sweep, metrics=metrics, directions={"eval/a": "lower", "eval/b": "higher"}, kind="search")

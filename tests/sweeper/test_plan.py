@@ -9,6 +9,7 @@ from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.plan import differences, find, grid, identity, is_complete, keys_of, moved
+from ebm_exp.sweeper.space import Space
 
 
 def parse(*arguments: str) -> list:
@@ -33,6 +34,25 @@ def test_a_grid_is_every_combination_in_the_order_typed() -> None:
 def test_a_grid_has_no_interval() -> None:
     with pytest.raises(UserError, match=r"sampler\.step_size: an interval needs a search"):
         list(grid(parse("sampler.step_size=interval(1,2)")))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("seed=range(3,0)", r"seed=range\(3,0\): is empty; range\(1,4\) is 1, 2 and 3"),
+        ("seed=range(1,3,0)", "has a step of 0, and no end"),
+        ("seed=range(0,1,1e-9)", "is 1,000,000,000 values, at most 100,000 can be planned"),
+        ("seed=shuffle(range(1,1000000000))", "is 999,999,999 values, at most"),
+    ],
+)
+def test_what_is_no_number_of_jobs_is_refused(typed: str, said: str) -> None:
+    for plan in (lambda: list(grid(parse(typed))), lambda: Space.parse([typed.replace("shuffle(range", "range")
+                 .replace("))", ")")], {})):  # fmt: skip
+        with pytest.raises(UserError, match=said):
+            plan()
+    assert len(list(grid(parse("seed=range(3,0,-1)", "sampler.step_size=range(0,1,0.25)")))) == 12
+    with pytest.raises(UserError, match=r"n_steps: makes 250,000 jobs of this sweep, at most 100,000"):
+        list(grid(parse("seed=range(0,500)", "sampler.n_steps=range(0,500)")))
 
 
 @pytest.mark.parametrize(
