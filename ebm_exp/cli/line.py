@@ -64,7 +64,7 @@ class CommandLine:
     @property
     def trusts(self) -> bool:
         """Whether it says that the config of the run that it names is its user's own."""
-        return self.value("trust") in ("true", "True")
+        return (self.value("trust") or "").lower() in ("true", "yes", "on", "1", "y", "t")  # as it will be cast
 
     @property
     def config_dirs(self) -> list[Path]:

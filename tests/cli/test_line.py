@@ -150,6 +150,12 @@ def test_an_empty_path_is_refused(key: str) -> None:
     refuse_empty_paths(line(f"{key}=x", "name="))
 
 
+@pytest.mark.parametrize("typed", ["true", "True", "yes", "1", "on", "'TRUE'", "false", "no", "0", "null", "''"])
+def test_trust_is_what_it_will_be_cast_to(typed: str) -> None:
+    read = Override.read(f"trust={typed}").value
+    assert line(f"trust={typed}").trusts is (read not in (None, "") and coerce(bool, read))
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
