@@ -128,11 +128,13 @@ class Guard(Part):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with saved windows."""
-        self._count = state["count"]
+        self._count = int(state["count"])
         self._sum = self._stack(state["sum"]) if state["sum"] else None
-        self._closed = [(step, self._stack(means)) for step, means in state["closed"]]
-        self._broken = {name: [(step, value) for step, value in windows] for name, windows in state["broken"].items()}
+        self._closed = [(int(step), self._stack(means)) for step, means in state["closed"]]
+        self._broken = {
+            name: [(int(step), float(value)) for step, value in windows] for name, windows in state["broken"].items()
+        }
 
     def _stack(self, values: Mapping[str, Tensor]) -> Tensor:
         self._names = list(values)
-        return torch.stack(list(values.values())).to(self.device, torch.float64)
+        return torch.stack([value.reshape(()) for value in values.values()]).to(self.device, torch.float64)

@@ -28,6 +28,7 @@ from ebm_exp.run import provenance
 from ebm_exp.run.about import beside, origin
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.loaded import LoadedRun, load_run
+from ebm_exp.terminal import console
 from ebm_exp.text import number, with_error
 
 NAME = "evaluation.json"
@@ -213,7 +214,6 @@ def show_score(score: Mapping[str, Any]) -> str:
 
 def tell(evaluation: Evaluation) -> None:
     """The numbers as a table, and where they are kept."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -222,9 +222,9 @@ def tell(evaluation: Evaluation) -> None:
     for name, score in evaluation.scores.items():
         n = score.get("n")
         table.add_row(name, show_score(score), f"{n:,}" if n else "", ARROWS.get(score.get("better", ""), ""))
-    console = Console(highlight=False, soft_wrap=True)
-    console.print()
-    console.print(table)
+    screen = console(highlight=False, soft_wrap=True, markup=False)
+    screen.print()
+    screen.print(table)
     print()
     for name, reason in evaluation.failed.items():
         print(f"{name} failed: {reason}")
