@@ -193,4 +193,6 @@ class Buffer(nn.Module, Part, ABC):
         return {"n_stored": self.n_stored, "n_writes": self.n_writes}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.n_stored, self.n_writes = state["n_stored"], state["n_writes"]
+        self.n_stored, self.n_writes = (int(state[name]) for name in ("n_stored", "n_writes"))
+        if not (self.n_stored >= 0 and 0 <= self.n_writes < 2**31):  # ``written`` holds 32 bits
+            raise ValueError(f"the buffer says that it stored {self.n_stored} points in {self.n_writes} writes")

@@ -23,6 +23,7 @@ from ebm_exp.config.no_run import is_sweep
 from ebm_exp.config.trust import ANY, CONF, Allowed
 from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.shell import remember
+from ebm_exp.terminal import complain, guard_logs
 
 _SMALLER = {  # what helps where memory runs out
     "train": "smaller: trainer.batch_size (or accumulate_steps=2, 4, …), buffer.size, sampler.n_steps of terms that go "
@@ -131,7 +132,7 @@ def end_if_told(error: Exception, line: CommandLine) -> None:
 
 
 def _exit(lines: list[str]) -> NoReturn:
-    print("\n".join(lines[:3]), file=sys.stderr)
+    complain("\n".join(lines[:3]))
     sys.exit(2)
 
 
@@ -156,6 +157,7 @@ class Task:
 
         hydra = HydraConfig.get()
         logging.captureWarnings(True)  # into train.log
+        guard_logs()
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
         is_multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
         launch = Launch(

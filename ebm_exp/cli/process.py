@@ -9,6 +9,8 @@ import signal
 import sys
 from typing import TextIO
 
+from ebm_exp.terminal import Screen
+
 
 class _Output(io.FileIO):
     """A standard stream that writes into nothing once nobody reads it."""
@@ -38,7 +40,8 @@ def begin(looking: bool) -> None:
     if looking and hasattr(signal, "SIGPIPE"):  # Windows has none
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # A × must not end a run on a terminal that has none.
-    sys.stdout, sys.stderr = (_reopen(stream) for stream in (sys.stdout, sys.stderr))
+    sys.stdout = _reopen(sys.stdout, Screen)
+    sys.stderr = _reopen(sys.stderr)  # where libraries draw their bars
     if looking:
         gc.disable()  # it is over before there is much to collect
     import yaml
@@ -58,13 +61,13 @@ def end(looking: bool) -> None:
         os._exit(0)
 
 
-def _reopen(stream: TextIO) -> TextIO:
+def _reopen(stream: TextIO, kind: type[io.TextIOWrapper] = io.TextIOWrapper) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper) or not isinstance(stream.buffer, io.BufferedWriter | io.FileIO):
         return stream  # none, or what a test or a notebook has put there
     stream.flush()
     output = _Output(stream.fileno(), "w", closefd=False)
     buffered = isinstance(stream.buffer, io.BufferedWriter)  # else as by PYTHONUNBUFFERED
-    return io.TextIOWrapper(
+    return kind(
         io.BufferedWriter(output) if buffered else output,  # type: ignore[type-var]
         stream.encoding,
         "replace",

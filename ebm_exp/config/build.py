@@ -18,6 +18,7 @@ from torch import nn
 from ebm_exp.config.cast import coerce, explain_value
 from ebm_exp.config.device import choose_device
 from ebm_exp.config.errors import UNFIT, UserError, unfit
+from ebm_exp.config.optimizer_state import check_state
 from ebm_exp.config.signature import arguments, source
 from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.config.validate import arguments_of, is_node, locate
@@ -165,6 +166,8 @@ class Parts:
         settings = [dict(group) for group in getattr(part, "param_groups", ())]
         try:
             part.load_state_dict(self.state[name])
+            if isinstance(part, torch.optim.Optimizer):
+                check_state(part)
         except UNFIT as error:
             raise UserError(f"{name}: what the checkpoint holds does not fit ({unfit(error)})") from None
         for group, own in zip(getattr(part, "param_groups", ()), settings, strict=False):

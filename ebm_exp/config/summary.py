@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Len
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,6 +11,7 @@ from ebm_exp.files import opened
 
 Count = Annotated[int, Ge(0)]
 Id = Annotated[str, Len(1, 128)]
+_CONTAINERS = ("metrics", "attempts", "symptoms", "data")  # null is an empty one
 
 
 class SummaryError(ValueError):
@@ -25,9 +26,26 @@ class _Shape(BaseModel):
 
 class _Best(_Shape):
     metric: str | None = None
+    value: float | str
+    step: Count | None = None
+    better: str | None = None
+
+
+class _Goal(_Shape):
+    metric: str
     value: float
     step: Count
-    better: str | None = None
+    better: Literal["lower", "higher"]
+
+
+class Reached(_Shape):
+    """Of a checkpoint: where a run stands."""
+
+    step: Count
+    best: _Goal | None
+    wandb_id: Id | None
+    unevaluated: bool | None
+    rows: Count | None
 
 
 class _Attempt(_Shape):
@@ -95,15 +113,17 @@ def read_summary(file: Path) -> dict[str, Any]:
         content = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
         raise SummaryError(f"cannot be read ({type(error).__name__}: {error})") from None
+    if (wrong := wrong_in(_Summary, content)) is not None:
+        raise SummaryError(f"is no summary of a run ({wrong})")
+    return {key: value for key, value in content.items() if value is not None or key not in _CONTAINERS}
+
+
+def wrong_in(shape: type[BaseModel], content: Any) -> str | None:
+    """What is of another kind in a content, in one line; None: nothing is."""
     try:
-        _Summary.model_validate(content)
+        shape.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SummaryError(
-            f"is no summary of a run ({where or 'it'}: {first['msg']}, got {first['input']!r:.60})"
-        ) from None
-    return {key: value for key, value in content.items() if value is not None or key not in _LATER}
-
-
-_LATER = ("metrics", "attempts", "symptoms", "data")  # null is none of it
+        where = ".".join(map(str, first["loc"])) or "it"
+        return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r:.60}"
+    return None

@@ -7,6 +7,7 @@ as they were cast: what is trained is what is recorded.
 
 import importlib
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.part import Part
 
+_NAME = re.compile(r"\w[\w.-]*")
 OWN = {"_target_", "_partial_"}  # keys of a node that are no arguments
 GIVEN = {"optimizer": {"params"}}  # arguments that the builder hands to a third party's constructor
 
@@ -88,6 +90,8 @@ def validate(
             errors.append(f"{key}: must be a part with a _target_, got {value!r:.80}")
         elif key in COLLECTIONS and not (isinstance(value, Mapping) and all(map(_is_part, value.values()))):
             errors.append(f"{key}: must be a mapping of parts with a _target_ each, got {value!r:.80}")
+        elif key in COLLECTIONS and (named := [name for name in value if not _NAME.fullmatch(str(name))]):
+            errors.append(f"{key}: a part is named by letters, digits, . _ and -, got {named[0]!r:.80}")  # files are
         elif isinstance(value, Mapping):
             cast[key] = _check(key, value, errors, recorded)
             if not is_node(value):

@@ -18,6 +18,7 @@ from torch import Tensor
 from ebm_exp import memory
 from ebm_exp.dataset.files import FORMATS, shown
 from ebm_exp.files import replacing
+from ebm_exp.terminal import console
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -116,7 +117,10 @@ def _decode_all(
             array[i] = _decode(files[i], size, channels, crop, background)
         return stop - start
 
-    with Progress(disable=not sys.stdout.isatty(), transient=True) as bar, ThreadPoolExecutor(n_workers) as pool:
+    with (
+        Progress(console=console(), disable=not sys.stdout.isatty(), transient=True) as bar,
+        ThreadPoolExecutor(n_workers) as pool,
+    ):
         task = bar.add_task("decoding images", total=len(files))
         try:
             for done in pool.map(work, range(0, len(files), _TASK)):

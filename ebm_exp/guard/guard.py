@@ -160,11 +160,14 @@ class Guard(Part):
             self._weights = []
         elif state["start"] is not None:
             self._start = state["start"].to(self.device)
-        self._nearest = {name: (step, value) for name, (step, value) in state.get("nearest", {}).items()}
-        self._count = state["count"]
+        nearest = state.get("nearest", {}).items()
+        self._nearest = {name: (int(step), float(value)) for name, (step, value) in nearest}
+        self._count = int(state["count"])
         self._sum = self._stack(state["sum"]) if state["sum"] else None
-        self._closed = [(step, self._stack(means)) for step, means in state["closed"]]
-        self._broken = {name: [(step, value) for step, value in windows] for name, windows in state["broken"].items()}
+        self._closed = [(int(step), self._stack(means)) for step, means in state["closed"]]
+        self._broken = {
+            name: [(int(step), float(value)) for step, value in windows] for name, windows in state["broken"].items()
+        }
 
     def _travel(self) -> dict[str, Tensor]:
         """``travel``: distance of the weights from where they began, as a share of their norm then."""
@@ -187,4 +190,4 @@ class Guard(Part):
 
     def _stack(self, values: Mapping[str, Tensor]) -> Tensor:
         self._names = list(values)
-        return torch.stack(list(values.values())).to(self.device, torch.float64)
+        return torch.stack([value.reshape(()) for value in values.values()]).to(self.device, torch.float64)

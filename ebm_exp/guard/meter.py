@@ -105,8 +105,9 @@ class Meter:
         """Go on with a saved interval."""
         self._seen = {}
         for each in state:
-            sums = self._seen[tuple(each["names"])] = _Sums(len(each["names"]), self.device)
-            sums.count = each["count"]
+            names = tuple(map(str, each["names"]))
+            sums = self._seen[names] = _Sums(len(names), self.device)
+            sums.count = int(each["count"])
             sums.total.copy_(each["total"])
             sums.first_bad.copy_(each["first_bad"])
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
+
+from ebm_exp.terminal import console
 
 _PLAIN_EVERY = 5.0  # seconds between lines when there is no terminal
 _SOON = 5.0  # seconds after the first step at which the next one tells the time to the end; a longer first one tells it
@@ -33,7 +34,7 @@ class Progress:
 
     def __init__(self, max_steps: int, enabled: bool | None = None) -> None:
         self.max_steps = max_steps
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = console(highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal if enabled is None else enabled
         self._bar = RichProgress(
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"), BarColumn(), TextColumn("{task.fields[text]}"),
@@ -109,9 +110,9 @@ class Progress:
 @contextmanager
 def count_steps() -> Iterator[Callable[[int], None]]:
     """A live count of a chain's steps on a terminal, nothing anywhere else; it is told how many are done."""
-    console, began = Console(), time.perf_counter()
+    screen, began = console(), time.perf_counter()
     columns = TextColumn("step {task.completed:,.0f}"), TextColumn("{task.fields[rate]:.1f} steps/s")
-    with RichProgress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with RichProgress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("chain", total=None, rate=0.0)
         yield lambda step: bar.update(task, completed=step, rate=step / max(time.perf_counter() - began, 1e-9))
 

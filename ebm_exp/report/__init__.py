@@ -4,12 +4,12 @@
 """
 
 import os
-import sys
 from pathlib import Path
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import refuse_links
 from ebm_exp.files import replace_text
+from ebm_exp.terminal import complain
 
 
 def write_report(path: str | Path, trust: bool = False) -> Path:
@@ -51,4 +51,4 @@ def tell_report(path: Path, label: str) -> None:
         file = write_report(path, trust=True)  # what was there was looked at when the command began
         print(f"{label}{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}", flush=True)
     except Exception as error:
-        print(f"{label}could not be written ({type(error).__name__}: {error})", file=sys.stderr)
+        complain(f"{label}could not be written ({type(error).__name__}: {error})")

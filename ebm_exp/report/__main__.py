@@ -5,6 +5,7 @@ import sys
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.report import write_report
+from ebm_exp.terminal import complain, printable
 
 
 def main() -> None:
@@ -15,9 +16,9 @@ def main() -> None:
     given = parser.parse_args()
     try:
         for path in given.path:
-            print(write_report(path, given.trust))
+            print(printable(str(write_report(path, given.trust))))
     except UserError as error:
-        sys.stderr.write(f"{error}\n")
+        complain(str(error))
         sys.exit(2)
 
 

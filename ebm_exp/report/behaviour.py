@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ebm_exp import metrics
 from ebm_exp.report import read
-from ebm_exp.report.images import panels
+from ebm_exp.report.images import Gallery
 from ebm_exp.report.page import Html, figure, join, multiples, section, tag
 from ebm_exp.report.story import Story
 from ebm_exp.report.svg import Curve, lines
@@ -81,26 +81,28 @@ def samples(story: Story) -> Html:
     known.sort(key=lambda each: results.sign(metric) * each[0])
     places = {len(known) - 1: "worst", len(known) // 2: "median"} | {0: "best"}
     shown: list[Html] = []
+    gallery = Gallery()
     for i, name in sorted(places.items()):
-        parts, data = _samples(story, name, *known[i])
+        parts, data = _samples(story, gallery, name, *known[i])
         if data and not shown:
             shown.append(tag("div", tag("p", tag("b", "data")), figure(data)))
         shown.append(parts)
     return section(
         "Samples of the best, the median and the worst job",
         tag("div", *shown, class_="four" if len(shown) > len(places) else None),
+        gallery.note(),
         said="The images nearest to the step of a job's best value.",
     )
 
 
-def _samples(story: Story, name: str, value: float, job: Job) -> tuple[Html, Html | None]:
+def _samples(story: Story, gallery: Gallery, name: str, value: float, job: Job) -> tuple[Html, Html | None]:
     """Samples of a job and what else was drawn at that step; and the panel of data beside them."""
     step = finite(job.best.get("step"))
     is_mosaic = len(read.shape(job.summary)) == 3
     parts, data = [], None
     for kind in read.kinds(job.run.path)[:2]:
         at, file = nearest(read.images(job.run.path, kind), step)
-        shown = panels(file, f"{kind} of job {job.number}", split=is_mosaic and kind == "step")
+        shown = gallery.panels(file, f"{kind} of job {job.number}", split=is_mosaic and kind == "step")
         data = shown[0] if len(shown) > 1 else data
         parts.append(figure(shown[-1], f"{'samples' if kind == 'step' else kind}, step {at}") if shown else None)
     title = tag("p", tag("b", f"{name}: {number(value)}"), f" · job {job.number} · {story.describe(job)}")

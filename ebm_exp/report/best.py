@@ -63,6 +63,8 @@ def arguments(results: Results) -> list[str]:
 
 def _of_search(name: str, folders: Sequence[Path]) -> list[str]:
     """What ``hparams_search=<name>`` sets in every trial, as overrides."""
+    if not re.fullmatch(r"[\w-]+(/[\w-]+)*", name):  # another file's content would come to stand in the report
+        return []
     file = next((f for folder in folders if (f := folder / "hparams_search" / f"{name}.yaml").is_file()), None)
     try:
         said = {} if file is None else yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -83,8 +83,10 @@ def share(groups: Sequence[Any], outcomes: Sequence[float]) -> float:
 
     One-way analysis of variance by Kruskal and Wallis, 1952; ε² after Kelley, 1935. 0: none beyond chance, 1: all.
     """
-    order = sorted(outcomes)
-    ranks = {value: statistics.fmean(i for i, o in enumerate(order) if o == value) for value in set(order)}
+    places: dict[float, list[int]] = {}
+    for i, outcome in enumerate(sorted(outcomes)):
+        places.setdefault(outcome, []).append(i)
+    ranks = {outcome: statistics.fmean(each) for outcome, each in places.items()}
     by: dict[Any, list[float]] = {}
     for group, outcome in zip(groups, outcomes, strict=True):
         by.setdefault(group, []).append(ranks[outcome])

@@ -9,14 +9,20 @@ from ebm_exp.run.directory import RunDirectory
 from ebm_exp.text import finite
 
 Rows = list[dict[str, Any]]
+MOST_BYTES = 2**27  # of the rows of a run
 
 
 def rows(run: RunDirectory) -> Rows:
     """The rows of metrics.jsonl; none where the file may not be read: one run costs no other its place in a report."""
     try:
-        return run.metrics()
+        return run.metrics(MOST_BYTES)
     except OSError:
         return []
+
+
+def is_cut(run: RunDirectory) -> bool:
+    """Whether there are more rows than a report reads."""
+    return run.metrics_file.is_file() and run.metrics_file.stat().st_size > MOST_BYTES
 
 
 def child(node: Mapping[str, Any], key: str) -> dict[str, Any]:

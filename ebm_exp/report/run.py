@@ -13,7 +13,7 @@ from ebm_exp.files import read_mapping
 from ebm_exp.report import read
 from ebm_exp.report.behaviour import end
 from ebm_exp.report.best import seeds_after, show_path
-from ebm_exp.report.images import panels
+from ebm_exp.report.images import Gallery
 from ebm_exp.report.jobs import facts
 from ebm_exp.report.page import Html, chip, code, figure, folded, join, link, multiples, note, page, section, table, tag
 from ebm_exp.report.svg import Curve, lines
@@ -23,7 +23,7 @@ from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import command, override, value_text
 from ebm_exp.text import duration, finite, number, with_error
 
-_IMAGES = 6
+_IMAGES, _CHARTS = 6, 120  # of a page: more may stand in what somebody sent
 
 
 def build(folder: Path) -> str:
@@ -32,7 +32,7 @@ def build(folder: Path) -> str:
     choices, typed, _ = read_composed(folder)
     went_on = attempt.changes(summary)
     overrides = attempt.typed_in_force(typed, went_on)
-    state = str(summary.get("state") or "unknown")
+    state, gallery = str(summary.get("state") or "unknown"), Gallery()
     config = read.child(read_mapping(folder / "job.json"), "config")
     name = read.child(summary, "data").get("name") or config.get("name")
     said: list[object] = [show_path(folder)]
@@ -46,9 +46,9 @@ def build(folder: Path) -> str:
         _outcome(folder, state, summary),
         _next_steps(folder, state, overrides, went_on),
         _evaluation(summary, found),
-        _curves(state, summary, found),
-        _samples(folder, summary),
-        _others(folder),
+        _curves(RunDirectory(folder), state, summary, found),
+        _samples(folder, summary, gallery),
+        _others(folder, gallery),
         _differences(folder, choices, overrides, went_on),
         section("Where it comes from", code(shlex.join([*command("train").split(), *typed])), facts(summary)),
     )
@@ -102,53 +102,67 @@ def _next_steps(folder: Path, state: str, overrides: Sequence[str], went_on: Seq
 def _evaluation(summary: Mapping[str, Any], found: read.Rows) -> Html:
     last = read.child(summary, "metrics")
     rows = []
-    for name in filter(metrics.is_score, last):
+    scores = [name for name in last if metrics.is_score(name)]
+    for name in scores[:_CHARTS]:
         value, se = finite(last[name]), finite(last.get(metrics.error_of(name)))
         shown = last[name] if value is None else with_error(value, se) if se is not None else number(value)
         points = read.curve(found, name)
         doubt = read.child(summary, "refuted").get(name)
         rows.append([name, shown, f"{points[-1][0]:.0f}" if points else "", str(doubt) if doubt else ""])
-    protocol = [tag("li", tag("b", k), f": {v}") for k, v in read.child(summary, "protocol").items()]
+    said = list(read.child(summary, "protocol").items())
+    protocol = [tag("li", tag("b", k), f": {v}") for k, v in said[:_CHARTS]]
+    if (more := max(len(scores), len(said)) - _CHARTS) > 0:
+        protocol.append(tag("li", f"Left out: {more:,} more."))
     shown = table(["metric", "last value ± s.e.", "at step", ""], rows, numeric=(1, 2)) if rows else None
     return section("Evaluation", shown, tag("ul", *protocol) if protocol else None)
 
 
-def _curves(state: str, summary: Mapping[str, Any], found: read.Rows) -> Html:
+def _curves(run: RunDirectory, state: str, summary: Mapping[str, Any], found: read.Rows) -> Html:
     drawn = [n for n in read.metrics_of([found]) if not metrics.SCORE_ERROR.holds(n) and n != metrics.MINUTES]
-    groups = dict.fromkeys((*metrics.GROUPS, *(name.partition("/")[0] for name in drawn)))
-    shown = []
+    groups = list(dict.fromkeys((*metrics.GROUPS, *(name.partition("/")[0] for name in drawn))))[:_CHARTS]
+    shown: list[Any] = []
+    left = _CHARTS
     for group in groups:
         charts = []
-        for name in (each for each in drawn if each.partition("/")[0] == group):
+        for name in [each for each in drawn if each.partition("/")[0] == group][:left]:
+            left -= 1
             points = read.curve(found, name)
             charts.append(lines(name, [Curve(points, name, "best", end(state, summary, found, points))]))
         if together := multiples(figure(each) for each in charts if each):
             shown += [tag("h3", group), together]
+    if len(drawn) > _CHARTS:
+        shown.append(note(f"Left out: {len(drawn) - _CHARTS:,} of {len(drawn):,} metrics."))
+    if read.is_cut(run):
+        shown.append(note(f"Left out: rows behind the first {read.MOST_BYTES:,} bytes of metrics.jsonl."))
     return section("Did training behave", *shown)
 
 
-def _samples(folder: Path, summary: Mapping[str, Any]) -> Html:
+def _samples(folder: Path, summary: Mapping[str, Any], gallery: Gallery) -> Html:
     images = read.images(folder)
     if not images:
         return Html("")
     is_mosaic = len(read.shape(summary)) == 3
-    last = panels(images[-1][1], f"data, and samples at step {images[-1][0]}", split=is_mosaic)
+    last = gallery.panels(images[-1][1], f"data, and samples at step {images[-1][0]}", split=is_mosaic)
     first = [figure(last[0], "data")] if len(last) > 1 else []
-    shown = [*first, *_pictures(images, _IMAGES - len(first), "samples", "", is_mosaic)]
-    return section("Samples over time", multiples(shown, "grid" if is_mosaic else "wide"))
+    shown = [*first, *_pictures(gallery, images, _IMAGES - len(first), "samples", "", is_mosaic)]
+    return section("Samples over time", multiples(shown, "grid" if is_mosaic else "wide"), gallery.note())
 
 
-def _others(folder: Path) -> Html:
+def _others(folder: Path, gallery: Gallery) -> Html:
     kinds = [kind for kind in read.kinds(folder) if kind != "step"]
-    shown = [each for kind in kinds for each in _pictures(read.images(folder, kind), 3, kind, f"{kind}, ")]
-    return section("Energies", multiples(shown))
+    images = [(kind, read.images(folder, kind)) for kind in kinds[:_IMAGES]]
+    before = len(gallery.left_out)
+    shown = [each for kind, found in images for each in _pictures(gallery, found, 3, kind, f"{kind}, ")]
+    more = note(f"Left out: {len(kinds) - _IMAGES:,} more kinds of images.") if len(kinds) > _IMAGES else None
+    said = gallery.note() if len(gallery.left_out) > before else None
+    return section("Energies", multiples(shown), more, said)
 
 
 def _pictures(
-    images: Sequence[tuple[int, Path]], most: int, what: str, caption: str, split: bool = False
+    gallery: Gallery, images: Sequence[tuple[int, Path]], most: int, what: str, caption: str, split: bool = False
 ) -> Iterable[Html]:
     for step, file in evenly(images, most):
-        if shown := panels(file, f"{what} at step {step}", split=split):
+        if shown := gallery.panels(file, f"{what} at step {step}", split=split):
             yield figure(shown[-1], f"{caption}step {step}")
 
 

@@ -7,11 +7,11 @@ from ebm_exp.report.behaviour import behaviour, samples
 from ebm_exp.report.best import experiment, show_path
 from ebm_exp.report.jobs import jobs, origin, settings
 from ebm_exp.report.matters import matters
-from ebm_exp.report.page import join, page, tag
+from ebm_exp.report.page import join, note, page, tag
 from ebm_exp.report.story import Story
 from ebm_exp.report.trust import chips, trust
 from ebm_exp.report.winner import winner
-from ebm_exp.sweep.directory import SweepDirectory
+from ebm_exp.sweep.directory import MOST_KEYS, SweepDirectory
 from ebm_exp.sweep.settings import read
 
 
@@ -29,6 +29,7 @@ def build(folder: Path) -> str:
         [
             tag("p", f"{show_path(folder)}{f', begun {began}' if began else ''}"),
             tag("p", str(noted)) if noted else None,
+            note(f"Left out: all keys but the first {MOST_KEYS}.") if len(results.keys) == MOST_KEYS else None,
             tag("p", chips(story)),
         ]
     )

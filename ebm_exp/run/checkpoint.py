@@ -2,7 +2,7 @@
 
 import warnings
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -10,13 +10,16 @@ import torch
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import FORMAT, check_format
+from ebm_exp.config.summary import Reached, wrong_in
 from ebm_exp.files import TEMPORARY, replacing
 from ebm_exp.run.directory import RunDirectory
 
 _KINDS: dict[str, type | tuple[type, ...]] = {  # what a resumed run needs, and what each of it is
-    "step": int, "elapsed": (int, float), "best": (dict, type(None)), "wandb_id": object, "parts": dict, "ema": dict,
+    "step": int, "elapsed": (int, float), "best": (dict, type(None)), "wandb_id": (str, type(None)),
+    "parts": dict, "ema": dict,
 }  # fmt: skip
 KEYS = tuple(_KINDS)
+_HEADER = 30  # bytes before the name of a part, at least
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
@@ -70,8 +73,9 @@ def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = 
         ValueError: naming the file, when it cannot be read or lacks a key.
     """
     state = _read(path, device)
-    if keys is KEYS and state.get("format") != FORMAT:
-        raise ValueError(f"{path}: has format {state.get('format', 1)}, this version reads {FORMAT}")
+    version = state.get("format", 1)
+    if keys is KEYS and not (isinstance(version, int) and version == FORMAT):
+        raise ValueError(f"{path}: has format {version!r:.20}, this version reads {FORMAT}")
     missing = [key for key in keys if key not in state]
     if missing:
         raise ValueError(f"{path}: the checkpoint lacks {', '.join(missing)}; it holds {', '.join(map(str, state))}")
@@ -107,6 +111,8 @@ def read_state(
         raise UserError(f"{key}: {path}: its state is {type(state).__name__}")
     if wrong := [name for name, kind in _KINDS.items() if not isinstance(state.get(name), kind)]:
         raise UserError(f"{key}: {path}: {wrong[0]} of the checkpoint is {type(state.get(wrong[0])).__name__}")
+    if (said := wrong_in(Reached, {name: state.get(name) for name in Reached.model_fields})) is not None:
+        raise UserError(f"{key}: {path}: {said}")
     return state
 
 
@@ -152,11 +158,28 @@ def prune(directory: RunDirectory, keep: int, protect: Collection[int] = ()) -> 
             leftover.unlink()
 
 
+def _check(entries: Iterable[zipfile.ZipInfo], size: int) -> None:
+    """Refuse an archive that says that it holds more than its file can: what is read of it takes as long as it is.
+
+    Args:
+        entries: of the archive.
+        size: bytes of the file.
+    """
+    end = 0
+    for each in sorted(entries, key=lambda entry: entry.header_offset):
+        if each.compress_type != zipfile.ZIP_STORED or each.file_size != each.compress_size:
+            raise zipfile.BadZipFile("it is compressed, torch's are not")
+        if each.header_offset < end:
+            raise zipfile.BadZipFile(f"{each.filename} lies where another part of it does")
+        end = each.header_offset + _HEADER + each.file_size
+    if end > size:
+        raise zipfile.BadZipFile("it is shorter than it says")
+
+
 def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that torch.save writes
-            if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
-                raise zipfile.BadZipFile("it is compressed, torch's are not")
+            _check(archive.infolist(), path.stat().st_size)
             if damaged := archive.testzip():
                 raise zipfile.BadZipFile(f"checksum of {damaged}")
         state = torch.load(path, map_location=device, weights_only=True)

@@ -106,9 +106,13 @@ class RunDirectory:
         except SummaryError:
             raise DamagedError(f"{self.summary_file} is damaged; moved away, the run goes on without it") from None
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl, in the order they were written; a step may have several. A torn line is none."""
-        return [row for _, row in read_rows(self.metrics_file)]
+    def metrics(self, most: int | None = None) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, in the order they were written; a step may have several. A torn line is none.
+
+        Args:
+            most: so many bytes of the file are read; None: all.
+        """
+        return [row for _, row in read_rows(self.metrics_file, most)]
 
     def checkpoint(self, step: int) -> Path:
         """The checkpoint of one step, e.g. ``step_00001000.pt``: names sort as steps do."""

@@ -28,6 +28,7 @@ from ebm_exp.run import provenance
 from ebm_exp.run.about import beside, origin
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.loaded import LoadedRun, load_run
+from ebm_exp.terminal import console
 from ebm_exp.text import number, with_error
 
 NAME = "evaluation.json"
@@ -218,7 +219,6 @@ def show_score(score: Mapping[str, Any]) -> str:
 
 def tell(evaluation: Evaluation) -> None:
     """The numbers as a table, and where they are kept."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -229,9 +229,9 @@ def tell(evaluation: Evaluation) -> None:
         n, better = score.get("n"), ARROWS.get(score.get("better", ""), "")
         doubt = "refuted" if score.get("refuted") else ""
         table.add_row(name, show_score(score), score.get("unit", ""), f"{n:,}" if n else "", better, doubt)
-    console = Console(highlight=False, soft_wrap=True, width=_WIDEST)
-    console.print()
-    console.print(table)
+    screen = console(highlight=False, soft_wrap=True, markup=False, width=_WIDEST)
+    screen.print()
+    screen.print(table)
     print()
     for name, verdict in dict.fromkeys(
         (s["evaluator"], s["verdict"]) for s in evaluation.scores.values() if "verdict" in s

@@ -2,11 +2,14 @@
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.files import replace_text
+from ebm_exp.files import opened, replace_text
+
+_LONGEST = 2**20  # bytes of a row
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -34,14 +37,25 @@ def truncate_after(path: Path, step: int, n: int | None = None) -> None:
     replace_text(path, "".join(kept))
 
 
-def read_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The lines of a metrics file that are whole rows of a step, and what they say; none where there is no file."""
-    found = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            found.append((line, row))
+def read_rows(file: Path, most: int | None = None) -> list[tuple[str, dict[str, Any]]]:
+    """The lines of a metrics file that are whole rows of a step, and what they say; none where there is no file.
+
+    A line of more than a megabyte is none of ours, and nothing behind it is read.
+
+    Args:
+        file: the file.
+        most: so many bytes of it are read; None: all.
+    """
+    found: list[tuple[str, dict[str, Any]]] = []
+    if not file.is_file():
+        return found
+    with opened(file, largest=sys.maxsize, follow=True) as content:
+        while (data := content.readline(_LONGEST)) and len(data) < _LONGEST and content.tell() <= (most or sys.maxsize):
+            line = data.decode("utf-8", errors="replace").rstrip("\r\n")
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                found.append((line, row))
     return found

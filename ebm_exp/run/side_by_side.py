@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from ebm_exp.run.comparison import SEED, Comparison, Entry, mean_over
 from ebm_exp.run.evaluation import ARROWS, show_score
+from ebm_exp.terminal import console
 from ebm_exp.text import brief, short_keys
 
 
@@ -83,10 +83,10 @@ def _print_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], names: Sequence[str], scores: Sequence[Sequence[Any]]
 ) -> None:
     """Rows with their scores; those that a line of the terminal has no room for stand in further tables below."""
-    console, first = Console(highlight=False, soft_wrap=True, markup=False, emoji=False), 0
-    wide = console.options.update(width=10_000)
-    if not console.is_terminal:
-        console.width = 10_000  # a file has room
+    screen, first = console(highlight=False, soft_wrap=True, markup=False, emoji=False), 0
+    wide = screen.options.update(width=10_000)
+    if not screen.is_terminal:
+        screen.width = 10_000  # a file has room
     while True:
         for last in range(len(names), first, -1) or [first]:
             table = Table(box=None, pad_edge=False, header_style="bold")
@@ -96,10 +96,10 @@ def _print_table(
                 table.add_column(title, justify="right")
             for row, found in zip(rows, scores, strict=True):
                 table.add_row(*row, *map(_show, found[first:last]))
-            if console.measure(table, options=wide).maximum <= console.width:
+            if screen.measure(table, options=wide).maximum <= screen.width:
                 break
-        console.print()
-        console.print(table)
+        screen.print()
+        screen.print(table)
         first = last
         if first >= len(names):
             break

@@ -24,6 +24,7 @@ from ebm_exp.files import read_mapping, replacing
 from ebm_exp.run.directory import DamagedError, RunDirectory
 
 _NAME = re.compile(r"[\w.-]{1,200}")  # of a lock: it is written in place
+MOST_KEYS, _MOST = 200, 2000  # that a sweep may set in a job; texts of a list in sweep.json
 ENDED = frozenset({"finished", "pruned", "diverged", "failed", "stopped"})
 
 EMPTY: dict[str, Any] = {  # what is read of sweep.json: a list holds texts
@@ -119,7 +120,9 @@ class SweepDirectory:
     def process(self, number: int) -> tuple[int | None, str | None]:
         """Process and machine that claimed a job last."""
         said = read_mapping(self.run(number).path / "job.json")
-        return said.get("pid"), said.get("host")
+        pid, host = said.get("pid"), said.get("host")
+        is_one = isinstance(pid, int) and not isinstance(pid, bool) and pid > 1  # others name many, or none
+        return (pid, host) if is_one and isinstance(host, str) else (None, None)
 
     def jobs(self) -> list[Job]:
         """The jobs that have begun, by their number; of one whose files are torn no more than its number is known."""
@@ -144,7 +147,7 @@ class SweepDirectory:
             return None
         said, summary = read_mapping(file), run.summary()
         overrides, config = said.get("overrides"), said.get("config")
-        if not isinstance(config, dict) or _of_kind(overrides, []) != overrides:
+        if not isinstance(config, dict) or _of_kind(overrides, []) != overrides or len(overrides) > MOST_KEYS:
             raise DamagedError(f"{file} is no record of a job; moved away, the job is done anew")
         state = summary.get("state", "waiting")
         if state in ("running", "waiting"):
@@ -181,7 +184,7 @@ def _of_kind(value: Any, empty: Any) -> Any:
     """The value, if it is of the kind of one that is empty; that one if not."""
     if not isinstance(value, type(empty)):
         return empty
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else value
+    return [each for each in value if isinstance(each, str)][:_MOST] if isinstance(value, list) else value
 
 
 def _is_whole(job: Job) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ebm_exp.config.tree import look_up
-from ebm_exp.sweep.directory import EMPTY, Job, SweepDirectory
+from ebm_exp.sweep.directory import EMPTY, MOST_KEYS, Job, SweepDirectory
 from ebm_exp.text import finite, number, with_error
 
 SEED = "seed"  # jobs that differ in it alone are one setting
@@ -132,8 +132,11 @@ class Results(NamedTuple):
 def read(sweep: SweepDirectory) -> Results:
     """What came of a sweep so far; files that are torn or missing leave gaps and no error."""
     record, jobs = sweep.record() or dict(EMPTY), sweep.jobs()
-    keys = [key for key in record["keys"] or dict.fromkeys(key for job in jobs for key in job.values) if key != SEED]
-    metrics = record["metrics"] or list(dict.fromkeys(m for job in jobs if (m := job.best.get("metric"))))[:1]
+    every = record["keys"] or dict.fromkeys(key for job in jobs for key in job.values)
+    keys = [key for key in every if key != SEED][:MOST_KEYS]
+    metrics = (
+        record["metrics"][:MOST_KEYS] or list(dict.fromkeys(m for job in jobs if (m := job.best.get("metric"))))[:1]
+    )
     said = {metric: record["directions"].get(metric) for metric in metrics}
     directions = {m: s if s in ("lower", "higher") else _direction(m, jobs) for m, s in said.items()}
     groups: dict[tuple[tuple[str, str], ...], list[Job]] = {}
@@ -202,7 +205,11 @@ def _order(settings: list[Setting], metrics: Sequence[str], directions: Mapping[
 
     known = {i: costs(setting) for i, setting in enumerate(settings)}
 
+    least = min(known.values(), default=[])
+
     def is_beaten(mine: list[float]) -> bool:
+        if len(metrics) == 1:
+            return mine != least
         return any(all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine for other in known.values())
 
     marked = [s._replace(in_front=bool(s.means) and not is_beaten(known[i])) for i, s in enumerate(settings)]

@@ -20,6 +20,7 @@ from ebm_exp.config.override import key_of
 from ebm_exp.config.run_config import refuse_links
 from ebm_exp.sweep.directory import SweepDirectory
 from ebm_exp.sweeper.plan import differences
+from ebm_exp.terminal import Screen
 
 _CLAIM = 2.0  # seconds; who only looks at a lock holds it for less
 WORKER = "EBM_SWEEP_WORKER"
@@ -150,7 +151,7 @@ def _output_into(path: Path) -> Iterator[None]:
     """All that is printed, warned and logged goes into a file."""
     handler, root = None, logging.getLogger()
     before = root.handlers[:], root.level
-    with path.open("a", encoding="utf-8", buffering=1) as file:
+    with Screen(path.open("ab"), encoding="utf-8", line_buffering=True) as file:
         handler = logging.StreamHandler(file)
         handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
         root.handlers[:] = [handler]

@@ -88,6 +88,8 @@ class EMA:
         self.energy.load_state_dict(state["energy"])
         self.objective.load_state_dict(state["objective"])
         self.n_updates = int(state["n_updates"])
+        if self.n_updates < 0:
+            raise ValueError(f"{self.n_updates} updates")
 
 
 def _follow(steps: Any) -> None:

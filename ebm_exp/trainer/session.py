@@ -1,7 +1,6 @@
 """One start of a training: what is opened before the loop, and what is said after it, however it ends."""
 
 import logging
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from ebm_exp.guard import DivergedError, NonFiniteError
 from ebm_exp.logger import Logger
 from ebm_exp.logger.console import Progress
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.terminal import complain
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.loop import Loop
 from ebm_exp.trainer.outcome import Outcome, Prune
@@ -100,7 +100,7 @@ class Session:
             reached = {"step": loop.step, "minutes": round(loop.elapsed / 60, 3), "best": loop.best}
             self.record.end(state, found | {"reason": why} | reached)
         if outcome.state == "diverged":
-            print(f"diverged: {outcome.reason}; see {directory.path}", file=sys.stderr)
+            complain(f"diverged: {outcome.reason}; see {directory.path}")
             return outcome
         tell_where(
             directory,

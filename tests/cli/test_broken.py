@@ -1,11 +1,13 @@
 """Files that are broken, values that are absurd: one line, the exit code of a user's error, and what was good stays."""
 
 import gzip
+import json
 import os
 import shutil
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,8 @@ from ebm_exp.config.errors import UserError, out_of_memory
 from ebm_exp.dataset import ImageFolder, Vision
 from ebm_exp.dataset.decode import LARGEST, decoded
 from ebm_exp.run import load_run
+from ebm_exp.run.checkpoint import read_state
+from ebm_exp.run.directory import RunDirectory
 from tests.warm import SMALL, begins_with
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -43,6 +47,31 @@ def test_a_damaged_summary(text: str, run: Path) -> None:
     (run / "summary.json").write_text(text)
     with pytest.raises(UserError, match=r"^run: .*/run/summary\.json "):
         load_run(run, device="cpu")
+
+
+WRONG = [
+    ({"best": 5}, r"best: .*valid dictionary.*, got 5"),
+    ({"best": {"value": []}}, "best.value"),
+    ({"metrics": []}, r"metrics: .*valid dictionary.*got \[\]"),
+    ({"attempts": 3}, "attempts: .*valid list"),
+    ({"attempts": [{"attempt": 1, "step": 0, "changed": {"seed": 1}}]}, "attempts.0.changed.seed"),
+    ({"symptoms": {"a": 1}}, "symptoms: .*valid list"),
+    ({"symptoms": [5]}, r"symptoms\.0"),
+    ({"temperature": "hot"}, "temperature: .*valid number"),
+    ({"data": [1]}, "data: "),
+    ({"data": {"event_shape": [0]}}, r"data\.event_shape\.0: .*greater than 0"),
+    ({"step": True}, "step: .*valid integer"),
+    ({"wandb_id": ""}, "wandb_id: "),
+    ({"state": 1}, "state: .*valid string"),
+]
+
+
+@pytest.mark.parametrize(("content", "words"), WRONG)
+def test_a_summary_of_another_kind(content: dict, words: str, run: Path) -> None:
+    (run / "summary.json").write_text(json.dumps({"format": 3} | content))
+    for read in (lambda: load_run(run, device="cpu"), lambda: read_state(RunDirectory(run), key="run")):
+        with pytest.raises(UserError, match=rf"^run: .*/run/summary\.json is no summary of a run \({words}"):
+            read()
 
 
 def test_a_run_goes_on_without_a_damaged_summary(cli: Cli, run: Path) -> None:
@@ -85,6 +114,14 @@ def test_damaged_checkpoints(cli: Cli, run: Path) -> None:
         (lambda s: s["parts"].update(energy=[1]), "does not fit"),
         (lambda s: s["parts"].update(optimizer={"state": {}}), "does not fit"),
         (lambda s: s["parts"].update(buffer={}), "does not fit"),
+        (lambda s: s["parts"]["buffer"]["_extra_state"].update(n_stored="x"), "does not fit"),
+        (lambda s: s["parts"]["optimizer"]["state"][0].update(exp_avg="x"), "exp_avg of the optimizer is generator"),
+        (lambda s: s["parts"]["optimizer"]["state"][0].update(exp_avg=torch.zeros(3)), "exp_avg of the optimizer is"),
+        (lambda s: s["parts"]["optimizer"]["state"][0].update(step=-1), "step of the optimizer is"),
+        (lambda s: s.update(best={"value": 1}), "best.metric: field required"),
+        (lambda s: s.update(best=5), "best of the checkpoint is int"),
+        (lambda s: s.update(unevaluated=torch.zeros(2)), "unevaluated: input should be a valid boolean"),
+        (lambda s: s.update(wandb_id=[1]), "wandb_id of the checkpoint is list"),
         (lambda s: s["parts"].update(guard={}), "does not fit"),
         (lambda s: s["ema"].update(energy={}), "does not fit"),
         (lambda s: s.update(meter=3), "does not fit"),
@@ -117,6 +154,19 @@ def test_a_checkpoint_that_unfolds_is_not_unfolded(run: Path) -> None:
         pytest.raises(UserError, match="none of"),
     ):
         load_run(run, device="cpu")
+
+
+def test_an_archive_that_names_one_part_again_and_again_is_not_read(run: Path) -> None:
+    """Six megabytes that would be read for minutes: bounded by what the file can hold."""
+    file = run / "checkpoints" / "step_00000003.pt"
+    part = zipfile.ZipInfo("data")
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(part, bytes(2**20))
+        archive.filelist += [part] * 60_000
+    began = time.monotonic()
+    with pytest.warns(UserWarning, match="lies where another part"), pytest.raises(UserError, match="none of"):
+        load_run(run, device="cpu")
+    assert time.monotonic() - began < 20  # half a second alone
 
 
 def test_a_full_disk_costs_nothing_that_was_good(cli: Cli, tmp_path: Path) -> None:

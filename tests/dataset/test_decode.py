@@ -14,7 +14,7 @@ from PIL import EpsImagePlugin, Image, ImageCms
 from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.decode import decoded
 from ebm_exp.mode.inpaint import _from_file
-from ebm_exp.report.images import panels
+from ebm_exp.report.images import Gallery
 
 DEEP = (np.arange(64).reshape(8, 8) * 1040).astype(np.uint16)  # 0 … 65,520
 EIGHT = torch.from_numpy(np.rint(DEEP / 257).astype(np.uint8))
@@ -209,7 +209,7 @@ def test_what_an_image_is_not_starts_no_program(reader: str, tmp_path: Path, mon
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
     if reader == "report":
-        assert panels(file, "", split=False) == []
+        assert Gallery().panels(file, "", split=False) == []
     elif reader == "mask":
         with pytest.raises(UserError, match=r"mask: .* cannot be read as an image"):
             _from_file(file, 8, 8)

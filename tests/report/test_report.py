@@ -336,7 +336,7 @@ def test_neither_torch_nor_a_network_is_needed(full: SweepDirectory) -> None:
 
 
 def test_rows_that_may_not_be_read_leave_gaps(full: SweepDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(run: RunDirectory) -> None:
+    def refuse(run: RunDirectory, most: int) -> None:
         raise PermissionError(run.metrics_file)
 
     monkeypatch.setattr(RunDirectory, "metrics", refuse)
