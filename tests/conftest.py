@@ -1,6 +1,7 @@
 """Helpers every test folder shares: the command line as a user starts it, and a run that was trained with it."""
 
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,13 +21,15 @@ jaxtyping.install_import_hook("ebm_exp", f"beartype.beartype(conf=beartype.Beart
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays: the garbage collector need not look through it in every test.
+    """What was imported stays: the garbage collector need not look through it in every test. Nor does any lose its
+    machine: what is written need not be forced to the disk.
 
     Configs are composed as ``ebm_exp.cli.process`` lets a command do it: by libyaml, no copy of what Hydra looks up.
     """
     if yaml.__with_libyaml__:
         yaml.SafeLoader = yaml.CSafeLoader
     ConfigStore.__deepcopy__ = lambda self, memo: self
+    os.fsync = lambda fd: None
     gc.collect()
     gc.freeze()
 

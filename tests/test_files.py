@@ -66,7 +66,8 @@ def writes(call: ast.Call, name: str) -> bool:
     if method == "open":
         modes = {mode for mode in said if set(mode) <= set("rwaxbt+")}
         claims = name == "run/directory.py" and modes == {"x"}  # an empty file
-        return (bool(modes - {"r", "rb", "a"}) and not claims) or ("a" in modes and name not in APPENDED)
+        added = bool(modes & {"a", "ab"})
+        return (bool(modes - {"r", "rb", "a", "ab"}) and not claims) or (added and name not in APPENDED)
     ours = isinstance(func, ast.Attribute) and ast.unparse(func.value) in ("checkpoint", "workspace")
     names = {each.id for each in call.args if isinstance(each, ast.Name)}
     return method in WRITERS and isinstance(func, ast.Attribute) and not ours and not names & OPENED

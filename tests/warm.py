@@ -207,6 +207,7 @@ def become(request: dict[str, Any]) -> str:
     os.environ.update(request["env"])
     sys.argv = request["argv"]
     sys.path[1:1] = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in sys.path]
+    os.fsync = lambda fd: None  # no test loses its machine, and a disk takes its time
     np.random.seed()  # noqa: NPY002  # what nobody seeds must not agree in two runs
     return str(ROOT / sys.argv[0])
 

@@ -1,5 +1,7 @@
 """Whether the state of an optimizer, which may come from anywhere, is one that its next step can work with."""
 
+from collections import defaultdict
+
 import torch
 
 
@@ -13,10 +15,11 @@ def check_state(optimizer: torch.optim.Optimizer) -> None:
     groups = [{**group, "params": [torch.empty_like(p, device="meta").requires_grad_() for p in group["params"]]}
               for group in optimizer.param_groups]  # fmt: skip
     try:
-        twin: torch.optim.Optimizer = type(optimizer)(groups)  # type: ignore[call-arg]
+        twin = object.__new__(type(optimizer))  # not made anew, which may sort parameters otherwise
+        twin.__dict__ = optimizer.__dict__ | {"param_groups": groups, "state": defaultdict(dict)}
         for parameter in (p for group in twin.param_groups for p in group["params"]):
             parameter.grad = torch.empty_like(parameter)
-        twin.step()
+        type(twin).step(twin)
     except Exception:  # not one of ours, or of torch's
         return
     mine, theirs = ([p for group in each.param_groups for p in group["params"]] for each in (optimizer, twin))

@@ -1,5 +1,6 @@
 """What to do with the best setting: commands that go on from it, and an experiment that keeps it."""
 
+import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence

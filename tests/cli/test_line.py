@@ -20,9 +20,9 @@ from ebm_exp.cli.claim import claim_stamp
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.mends import hold_back, name_start, quote_home, split_runs
 from ebm_exp.cli.saved import find_start
+from ebm_exp.config.cast import coerce
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.override import Override
-from ebm_exp.config.validate import coerce
 from ebm_exp.shell import override
 
 PATHS = (

@@ -164,7 +164,7 @@ def test_the_readmes_own_search_as_printed(cli: Cli, tmp_path: Path) -> None:
     metric = ("optimized_metric=eval/mmd2", f"hydra.sweep.dir={tmp_path}/s")
     done = cli(*shlex.split(printed, comments=True), *small, *metric)
     assert done.returncode == 0, done.stderr
-    assert "[2/2] step_size=" in done.stdout
+    assert "[2] step_size=" in done.stdout
     assert "2 finished" in done.stdout
 
 
@@ -174,7 +174,7 @@ def test_a_search_repeats_each_proposal_with_all_seeds(cli: Cli, tmp_path: Path)
     small = (*SMALL, "evaluator=mmd", "evaluator.mmd.n_samples=16")
     done = cli("train.py", "-m", *space, *small, f"hydra.sweep.dir={tmp_path}/s")
     assert done.returncode == 0, done.stderr
-    assert "[4/4] lr=" in done.stdout
+    assert "[4] lr=" in done.stdout
     assert done.stdout.splitlines()[-2] == "4 finished"
     jobs = SweepDirectory(tmp_path / "s").jobs()
     assert [job.values["seed"] for job in jobs] == ["0", "1", "0", "1"]

@@ -57,7 +57,7 @@ def test_a_run_leaves_what_it_promises(cli: Cli, tmp_path: Path) -> None:
     weights = LoadedRun(run, changed).energy.state_dict()  # another setting now leaves no part of the run untrained
     assert all(torch.equal(weights[name], w) for name, w in loaded.energy.state_dict().items())
     assert load_run(run, device="cpu", checkpoint=6).step == 6
-    with pytest.raises(UserError, match=r"run: .* has no 5 checkpoint"):
+    with pytest.raises(UserError, match=r"run: .* has no checkpoint of step 5"):
         load_run(run, device="cpu", checkpoint=5)
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     again = cli("train.py", *TINY, "trainer.max_steps=6", "seed=1", f"hydra.run.dir={tmp_path}/run")

@@ -42,5 +42,5 @@ def test_given_samples() -> None:
 
 def test_a_mean_has_its_standard_error() -> None:
     score = Score.mean(torch.tensor([1.0, 2.0, 3.0, 6.0]), "higher")
-    assert score == (3.0, torch.tensor([1.0, 2.0, 3.0, 6.0]).std().item() / 2, "higher", 4)
+    assert score == Score(3.0, torch.tensor([1.0, 2.0, 3.0, 6.0]).std().item() / 2, "higher", 4)
     assert as_row({"a": score, "b": Score(2.0)}) == {"eval/a": 3.0, "eval/a_se": score.se, "eval/b": 2.0}

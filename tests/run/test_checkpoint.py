@@ -16,7 +16,14 @@ from tests.config.test_conf import composed
 
 def state(step: int) -> dict:
     parts = {"energy": {"w": torch.arange(1000.0) + step}}
-    own = {"format": FORMAT, "step": step, "elapsed": 1.5, "parts": parts, "ema": {}, "best": {"value": 0.5}}
+    own = {
+        "format": FORMAT,
+        "step": step,
+        "elapsed": 1.5,
+        "parts": parts,
+        "ema": {},
+        "best": {"metric": "eval/x", "value": 0.5, "step": 20, "better": "lower"},
+    }
     return dict.fromkeys(KEYS) | own
 
 

@@ -91,7 +91,7 @@ def test_normal_noise_that_is_not_clamped_is_the_noise_of_flows() -> None:
 
 def test_levels_are_dequantized_within_their_cells() -> None:
     digits = Digits("digits", CPU, dequantize=True)
-    x = mixture._points(digits)
+    x = mixture.fitted_points(digits)
     assert x.shape == (mixture.N_POINTS, 64)
     assert (x >= -1).all()
     assert (x < 1).all()

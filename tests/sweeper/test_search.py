@@ -85,7 +85,9 @@ def test_too_many_failures_end_it(tmp_path: Path) -> None:
         assert search.next() is None
         assert search.why_none() == "3 trials failed or diverged (hydra.sweeper.max_failed)"
     assert states(search) == ["FAIL"] * 3
-    assert search.study.trials[2].user_attrs["reason"] == "eval/x is not there, or not finite"
+    assert (
+        search.study.trials[2].user_attrs["reason"] == "eval/x is not there, not finite, or refuted by its own evidence"
+    )
 
 
 def test_a_stopped_trial_is_never_complete_and_goes_on_under_its_number(tmp_path: Path) -> None:
