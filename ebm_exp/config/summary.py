@@ -2,98 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from annotated_types import Ge, Gt, Len
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any
 
 from ebm_exp.files import opened
 
-Count = Annotated[int, Ge(0)]
-Id = Annotated[str, Len(1, 128)]
 _CONTAINERS = ("metrics", "attempts", "symptoms", "data")  # null is an empty one
 
 
 class SummaryError(ValueError):
     """What is wrong with a summary; the text says where."""
-
-
-class _Shape(BaseModel):
-    """A mapping that may hold more; a number is no text and true no number."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-
-
-class _Best(_Shape):
-    metric: str | None = None
-    value: float | str
-    step: Count | None = None
-    better: str | None = None
-
-
-class _Goal(_Shape):
-    metric: str
-    value: float
-    step: Count
-    better: Literal["lower", "higher"]
-
-
-class Reached(_Shape):
-    """Of a checkpoint: where a run stands."""
-
-    step: Count
-    best: _Goal | None
-    wandb_id: Id | None
-    unevaluated: bool | None
-    rows: Count | None
-
-
-class _Attempt(_Shape):
-    attempt: Count
-    step: Count
-    why: str = ""
-    changed: dict[str, Annotated[list[Any], Len(2, 2)]]
-
-
-class _Symptom(_Shape):
-    name: str
-    step: Count
-    text: str
-
-
-class _Data(_Shape):
-    """As ``Dataset.facts`` gives it."""
-
-    name: str | None = None
-    low: float | None = None
-    high: float | None = None
-    event_shape: list[Annotated[int, Gt(0)]] | None = None
-    n_classes: Count | None = None
-    class_counts: list[Count] | None = None
-    n_train: Count | None = None
-    n_test: Count | None = None
-    fingerprint: str | None = None
-
-
-class _Summary(_Shape):
-    state: str | None = None
-    reason: str | None = None
-    step: Count | None = None
-    minutes: float | None = None
-    best: _Best | None = None
-    metrics: dict[str, float | str | None] | None = None
-    attempts: list[_Attempt] | None = None
-    symptoms: list[_Symptom] | None = None
-    temperature: Annotated[float, Ge(0)] | None = None
-    data: _Data | None = None
-    protocol: dict[str, str] | None = None
-    versions: dict[str, Any] | None = None
-    code: dict[str, Any] | None = None
-    wandb_id: Id | None = None
-    group: str | None = None
-    pid: Count | None = None
-    host: str | None = None
-    started: str | None = None
 
 
 def read_summary(file: Path) -> dict[str, Any]:
@@ -113,17 +30,8 @@ def read_summary(file: Path) -> dict[str, Any]:
         content = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
         raise SummaryError(f"cannot be read ({type(error).__name__}: {error})") from None
-    if (wrong := wrong_in(_Summary, content)) is not None:
+    from ebm_exp.config.shapes import Summary, wrong_in  # late: pydantic takes its time, and most starts read none
+
+    if (wrong := wrong_in(Summary, content)) is not None:
         raise SummaryError(f"is no summary of a run ({wrong})")
     return {key: value for key, value in content.items() if value is not None or key not in _CONTAINERS}
-
-
-def wrong_in(shape: type[BaseModel], content: Any) -> str | None:
-    """What is of another kind in a content, in one line; None: nothing is."""
-    try:
-        shape.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r:.60}"
-    return None

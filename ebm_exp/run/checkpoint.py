@@ -10,7 +10,7 @@ import torch
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import FORMAT, check_format
-from ebm_exp.config.summary import Reached, wrong_in
+from ebm_exp.config.shapes import Reached, wrong_in
 from ebm_exp.files import TEMPORARY, replacing
 from ebm_exp.run.directory import RunDirectory
 
