@@ -59,6 +59,13 @@ def replace_text(path: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Replace a JSON file; what JSON does not know is written as its text."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+    with replacing(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))  # of a name that is no text, as JSON escapes it
+
+
 def sync(path: Path) -> None:
     """Force to the disk what was appended to a file; nothing where there is none."""
     if path.is_file():

@@ -70,7 +70,7 @@ def sample_panels(path: Path, panels: dict[str, Batch], domain: Domain) -> None:
         axes.imshow(image, interpolation="nearest", aspect="auto", cmap="gray", vmin=domain.low, vmax=domain.high)
         axes.set_axis_off()
         axes.set_title(title, fontsize=11, loc="left")
-    _write(figure, path)
+    _save(_drawn(figure), path)
 
 
 def sample_grid(path: Path, x: Batch, domain: Domain) -> None:
@@ -118,7 +118,7 @@ def energy_histogram(path: Path, energies: dict[str, PerSample], title: str) -> 
     axes.set(xlabel="energy E(x)", ylabel="samples of the batch", title=title)
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
-    _write(figure, path)
+    _save(_drawn(figure), path)
 
 
 def energy_trace(path: Path, trace: Tensor) -> None:
@@ -138,7 +138,7 @@ def energy_trace(path: Path, trace: Tensor) -> None:
     axes.set_ylim(*_pad(float(np.quantile(settled, 0.001)), float(np.quantile(moved, 0.999))))
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
-    _write(figure, path)
+    _save(_drawn(figure), path)
 
 
 def _pad(low: float, high: float) -> tuple[float, float]:
@@ -178,7 +178,7 @@ def density_panels(path: Path, energy: EnergyFn, dataset: Dataset, samples: Batc
         axes.set_title(title, fontsize=11)
     # One scale for both: what the model holds above the data's peak is cut, and the arrow says so.
     figure.colorbar(heat, ax=panels, shrink=0.85, label="density", extend="max", pad=0.02)
-    _write(figure, path)
+    _save(_drawn(figure), path)
 
 
 @torch.no_grad()
@@ -195,7 +195,7 @@ def heat_maps(path: Path, energies: dict[str, tuple[EnergyFn, float]], domain: D
         axes.imshow(density, origin="lower", extent=(domain.low, domain.high) * 2, cmap="viridis", vmin=0)
         axes.set_title(title, fontsize=11)
     _scatter(axes, samples[:400], domain, color="white", size=3)
-    _write(figure, path)
+    _save(_drawn(figure), path)
 
 
 def chain_gif(path: Path, frames: Tensor, domain: Domain, ms_per_frame: int = 80) -> None:
@@ -234,10 +234,6 @@ def _figure(width: float, height: float) -> Any:
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def _write(figure: Any, path: Path) -> None:
-    _save(_drawn(figure), path)
 
 
 def _save(image: Any, path: Path) -> None:

@@ -71,21 +71,26 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory")
     if state is not None:
         config = keep_precision(attempt.in_force(directory, config), directory.summary())
     parts, experiment = _build(config, state, launch)
+    if state is not None and "data" in (began := directory.summary()):
+        check_data(experiment.dataset, began["data"])
+
+    def open_session() -> Session:
+        return Session(parts["trainer"], experiment, directory, parts["logger"], state, launch.prune, launch.group)
+
+    session = open_session()  # refuses a checkpoint that does not fit, before anything of the run is changed
     if state is None:
         directory.create()
         attempt.write_cast(directory, config)
     else:
-        if "data" in (began := directory.summary()):
-            check_data(experiment.dataset, began["data"])
         attempt.take_in(directory, config, launch.saved, state["step"])
     while True:
-        trainer, logger = parts["trainer"], parts["logger"]
-        outcome = Session(trainer, experiment, directory, logger, state, launch.prune, launch.group).run()
+        outcome = session.run()
         following = rollback(directory, config, experiment.guard, outcome)
         if following is None:
             return outcome
         config, state = following
         parts, experiment = _build(config, state, launch)
+        session = open_session()
 
 
 def _build(config: dict[str, Any], state: dict[str, Any] | None, launch: Launch) -> "tuple[Parts, Experiment]":
@@ -153,10 +158,10 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
 
 def _evaluate(config: dict[str, Any], launch: Launch) -> None:
     """Evaluate one run, and say what was found."""
-    from ebm_exp.run.evaluation import tell
+    from ebm_exp.run.tables import tell_evaluation
 
     evaluation = _evaluate_run(config, launch)
-    tell(evaluation)
+    tell_evaluation(evaluation)
     if evaluation.failed:  # what was found is kept
         sys.exit(1)
 

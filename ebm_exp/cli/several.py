@@ -156,7 +156,7 @@ def evaluate_each(
                 call(_Attempt(each, comparison, i), start)
             except (Exception, SystemExit) as error:  # before the config got to it: a folder that cannot be written
                 comparison.fail(i, _reason(error))
-    from ebm_exp.run.side_by_side import tell_comparison
+    from ebm_exp.run.tables import tell_comparison
 
     tell_comparison(comparison)
     return comparison.exit_code

@@ -1,13 +1,12 @@
 """What a run is to Weights & Biases beyond one session: a file in the run directory, and the folder of each session."""
 
 import glob
-import json
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.files import read_mapping, replace_text
+from ebm_exp.files import read_mapping, write_json
 
 _NAME = "wandb.json"
 
@@ -21,7 +20,7 @@ def read(run_dir: Path, run_id: str | None) -> dict[str, Any]:
 def write(run_dir: Path, run_id: str, chosen: Mapping[str, Any], folders: Iterable[Path]) -> None:
     """Keep what the run is, for its next session."""
     record = {"id": run_id, **chosen, "folders": [str(folder) for folder in folders]}
-    replace_text(run_dir / _NAME, json.dumps(record, indent=2) + "\n")
+    write_json(run_dir / _NAME, record)
 
 
 def pieces(known: Iterable[str], here: Path, run_id: str) -> list[Path]:

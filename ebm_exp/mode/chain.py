@@ -1,12 +1,11 @@
 """Chains on their way: a film, the trace of their energies, and how well they mix."""
 
-import json
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ebm_exp.files import replace_text
+from ebm_exp.files import write_json
 from ebm_exp.mode.base import Drawn, Mode, Request, moving_of, save, thin
 from ebm_exp.plots import chain_gif, energy_trace
 from ebm_exp.run.loaded import LoadedRun
@@ -57,6 +56,6 @@ class Chain(Mode):
         film, image, report = folder / "chain.gif", folder / "energy.png", folder / "diagnostics.json"
         chain_gif(film, torch.stack(frames), domain)
         energy_trace(image, trace)
-        replace_text(report, json.dumps(numbers, indent=2) + "\n")
+        write_json(report, numbers)
         saved = save(folder, samples, run.energies(samples), energy_trace=trace.float().cpu().numpy())
         return Drawn({"chain": film, "energy": image, "samples": saved, "diagnostics": report}, numbers)

@@ -4,12 +4,11 @@
 with the names of all files, ``failed`` or ``stopped``.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.files import replace_text
+from ebm_exp.files import write_json
 from ebm_exp.mode.base import Drawn, Mode, Request
 from ebm_exp.run.about import origin
 from ebm_exp.run.loaded import LoadedRun
@@ -35,7 +34,7 @@ def draw(mode: Mode, run: LoadedRun, request: Request, asked: Mapping[str, Any])
     made = {**asked, "samples": how, **origin(run.directory, run.step), **describe_process()}
 
     def write(state: str, **more: Any) -> None:
-        replace_text(file, json.dumps({"state": state, **made, **more}, indent=2, default=str) + "\n")
+        write_json(file, {"state": state, **made, **more})
 
     write("running")
     try:

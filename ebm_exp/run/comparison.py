@@ -15,9 +15,9 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.config.keys import GROUPS, names_run
 from ebm_exp.config.override import pairs
 from ebm_exp.config.tree import leaves, look_up
-from ebm_exp.files import read_mapping
+from ebm_exp.files import read_mapping, write_json
 from ebm_exp.run.about import read_composed
-from ebm_exp.run.evaluation import Evaluation, write_json
+from ebm_exp.run.evaluation import Evaluation
 from ebm_exp.run.provenance import describe_process
 
 NAME = "evaluations.json"

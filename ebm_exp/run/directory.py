@@ -1,6 +1,5 @@
 """The files of one run. Nothing here needs torch, so that a report over many runs opens in a second."""
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from filelock import FileLock, Timeout
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import FORMAT
 from ebm_exp.config.summary import SummaryError, read_summary
-from ebm_exp.files import TEMPORARY, replace_text
+from ebm_exp.files import TEMPORARY, write_json
 from ebm_exp.run.metrics import read_rows
 from ebm_exp.shell import override
 
@@ -92,8 +91,7 @@ class RunDirectory:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace summary.json as a whole, so that a reader never meets half of one."""
-        text = json.dumps({"format": FORMAT} | dict(summary), indent=2, default=str)
-        replace_text(self.summary_file, text + "\n")
+        write_json(self.summary_file, {"format": FORMAT} | dict(summary))
 
     def summary(self) -> dict[str, Any]:
         """summary.json, empty while a run has not begun to write it.

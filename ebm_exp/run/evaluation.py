@@ -18,7 +18,7 @@ from ebm_exp.config.device import describe_machine
 from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.evaluator import Against, Evaluator, Model, Score
-from ebm_exp.files import disk_problem, replace_text
+from ebm_exp.files import disk_problem, write_json
 from ebm_exp.logger import Logger, Picture
 from ebm_exp.logger.base import Value
 from ebm_exp.metrics import PROTOCOL, SCORE, SCORE_ERROR
@@ -28,14 +28,10 @@ from ebm_exp.run import provenance
 from ebm_exp.run.about import beside, origin
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.loaded import LoadedRun, load_run
-from ebm_exp.terminal import console
-from ebm_exp.text import number, with_error
 
 NAME = "evaluation.json"
-ARROWS = {"lower": "↓", "higher": "↑"}
 _LIBRARIES = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")
 _LOG = logging.getLogger(__name__)
-_WIDEST = 240  # characters of a line of the table: nothing of it is cut
 
 
 @dataclass
@@ -204,46 +200,6 @@ def _keep_in_run(file: Path, evaluation: Evaluation) -> None:
         write_json(file, {"scores": scores, "calls": calls})
     except OSError as error:
         _LOG.warning("%s; the numbers are in %s alone", disk_problem(error) or error, evaluation.folder / NAME)
-
-
-def write_json(file: Path, content: Any) -> None:
-    """Replace a JSON file as a whole."""
-    replace_text(file, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
-
-
-def show_score(score: Mapping[str, Any]) -> str:
-    """A score with its standard error, where it has one."""
-    value, se = score["value"], score.get("se")
-    return number(value) if se is None else with_error(value, se)
-
-
-def tell(evaluation: Evaluation) -> None:
-    """The numbers as a table, and where they are kept."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    heads = (("score", "left"), ("value ± s.e.", "right"), ("unit", "left"), ("n", "right"), ("", "left"), ("", "left"))
-    for title, justify in heads:
-        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for name, score in evaluation.scores.items():
-        n, better = score.get("n"), ARROWS.get(score.get("better", ""), "")
-        doubt = "refuted" if score.get("refuted") else ""
-        table.add_row(name, show_score(score), score.get("unit", ""), f"{n:,}" if n else "", better, doubt)
-    screen = console(highlight=False, soft_wrap=True, markup=False, width=_WIDEST)
-    screen.print()
-    screen.print(table)
-    print()
-    for name, verdict in dict.fromkeys(
-        (s["evaluator"], s["verdict"]) for s in evaluation.scores.values() if "verdict" in s
-    ):
-        print(f"{name:<20} {verdict}")
-    for name, reason in evaluation.failed.items():
-        print(f"{name} failed: {reason}")
-    for name, path in evaluation.pictures.items():
-        print(f"{name:<20} {path}")
-    print(f"{'kept':<20} {Path(evaluation.made['run']) / NAME}, {evaluation.folder / NAME}")
-    for line in evaluation.dashboard:
-        print(f"dashboard   {line}")
 
 
 def log_evaluation(run: LoadedRun, evaluation: Evaluation) -> None:

@@ -9,7 +9,6 @@
 | ``report.html`` | what came of it |
 """
 
-import json
 import os
 import re
 import socket
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from ebm_exp.config.override import pairs
-from ebm_exp.files import read_mapping, replacing
+from ebm_exp.files import read_mapping, write_json
 from ebm_exp.run.directory import DamagedError, RunDirectory
 
 _NAME = re.compile(r"[\w.-]{1,200}")  # of a lock: it is written in place
@@ -104,7 +103,7 @@ class SweepDirectory:
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace sweep.json as a whole."""
         self.path.mkdir(parents=True, exist_ok=True)
-        _write(self.file, record)
+        write_json(self.file, record)
 
     def run(self, number: int) -> RunDirectory:
         """The files of one job."""
@@ -115,7 +114,7 @@ class SweepDirectory:
         folder = self.path / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         process = {"pid": os.getpid(), "host": socket.gethostname()}
-        _write(folder / "job.json", {"number": number, "overrides": overrides, "config": config} | process)
+        write_json(folder / "job.json", {"number": number, "overrides": overrides, "config": config} | process)
 
     def process(self, number: int) -> tuple[int | None, str | None]:
         """Process and machine that claimed a job last."""
@@ -133,12 +132,9 @@ class SweepDirectory:
     def job(self, number: int) -> Job | None:
         """One job; None when it has not begun."""
         try:
-            job = self._read(number)
-            if job is None or _is_whole(job):
-                return job
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # half of a file, or of another kind
-            pass
-        return Job(number, self.run(number), (), {}, "unreadable", {})
+            return self._read(number)
+        except (OSError, ValueError):  # half of a file, or of another kind
+            return Job(number, self.run(number), (), {}, "unreadable", {})
 
     def _read(self, number: int) -> Job | None:
         run = self.run(number)
@@ -149,7 +145,7 @@ class SweepDirectory:
         overrides, config = said.get("overrides"), said.get("config")
         if not isinstance(config, dict) or _of_kind(overrides, []) != overrides or len(overrides) > MOST_KEYS:
             raise DamagedError(f"{file} is no record of a job; moved away, the job is done anew")
-        state = summary.get("state", "waiting")
+        state = summary.get("state") or "waiting"
         if state in ("running", "waiting"):
             locked = self.is_locked(str(number))
             state = "running" if locked else "killed" if state == "running" else state
@@ -185,13 +181,3 @@ def _of_kind(value: Any, empty: Any) -> Any:
     if not isinstance(value, type(empty)):
         return empty
     return [each for each in value if isinstance(each, str)][:_MOST] if isinstance(value, list) else value
-
-
-def _is_whole(job: Job) -> bool:
-    texts = (*job.overrides, job.state, job.best.get("metric", "")) if isinstance(job.best, dict) else (None,)
-    return isinstance(job.config, dict) and all(isinstance(each, str) for each in texts)
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    with replacing(path) as file:
-        file.write((json.dumps(content, indent=2, default=str) + "\n").encode("utf-8"))

@@ -22,13 +22,14 @@ class Record:
         logger: where numbers and images go beside the directory.
 
     Attributes:
-        summary: summary.json.
+        summary: summary.json, once it is open.
     """
+
+    summary: Summary
 
     def __init__(self, directory: RunDirectory, logger: Logger) -> None:
         self.directory = directory
         self.logger = logger
-        self.summary = Summary(directory)
         self._last = 0, 0  # the step of the last row, and how many rows it has
 
     def begin(
@@ -51,6 +52,7 @@ class Record:
             group: the sweep it belongs to; None: a single run.
             wandb_id: its W&B run so far.
         """
+        self.summary = Summary(self.directory)
         truncate_after(self.directory.metrics_file, step, n_rows)
         rows = self.directory.metrics()
         self._last = step, sum(row["step"] == step for row in rows)

@@ -8,7 +8,7 @@ import pytest
 from ebm_exp.config.errors import UserError
 from ebm_exp.run.comparison import Comparison
 from ebm_exp.run.evaluation import Evaluation
-from ebm_exp.run.side_by_side import tell_comparison
+from ebm_exp.run.tables import tell_comparison
 
 
 def compare(folder: Path, n_scores: int = 0) -> Comparison:

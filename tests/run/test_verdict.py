@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ebm_exp.evaluator import Score
-from ebm_exp.run.evaluation import Evaluation, tell, write_score
+from ebm_exp.run.evaluation import Evaluation, write_score
+from ebm_exp.run.tables import tell_evaluation
 
 VERDICT = "equilibrated: no (gap -9.60 ± 0.60, R̂ 1.26)"
 
@@ -19,7 +20,7 @@ def test_a_refuted_number_is_shown_as_such_with_its_unit_and_what_refutes_it(
     assert written["ais_nll"]["refuted"] is True
     assert "refuted" not in written["zero"]
     assert written["zero"]["value"] == 0
-    tell(Evaluation(tmp_path, {"run": str(tmp_path)}, written))
+    tell_evaluation(Evaluation(tmp_path, {"run": str(tmp_path)}, written))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "ais_nll 1.50 ± 0.10 nats per point ↓ refuted" in lines
     assert "ais_nll_independent_normals_of_a_long_name 2" in lines

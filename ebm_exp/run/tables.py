@@ -1,14 +1,45 @@
-"""Several evaluated runs as a table on the screen: settings, values ± s.e., means over seeds, and what failed."""
+"""Evaluated runs as tables on the screen: of one its scores; of several settings, values ± s.e., means over seeds."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from ebm_exp.run.comparison import SEED, Comparison, Entry, mean_over
-from ebm_exp.run.evaluation import ARROWS, show_score
+from ebm_exp.run.evaluation import NAME, Evaluation
 from ebm_exp.terminal import console
-from ebm_exp.text import brief, short_keys
+from ebm_exp.text import brief, number, short_keys, with_error
+
+_ARROWS = {"lower": "↓", "higher": "↑"}
+_WIDEST = 240  # characters of a line of the table of one: nothing of it is cut
+
+
+def tell_evaluation(evaluation: Evaluation) -> None:
+    """The numbers as a table, and where they are kept."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    heads = (("score", "left"), ("value ± s.e.", "right"), ("unit", "left"), ("n", "right"), ("", "left"), ("", "left"))
+    for title, justify in heads:
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for name, score in evaluation.scores.items():
+        n, better = score.get("n"), _ARROWS.get(score.get("better", ""), "")
+        doubt = "refuted" if score.get("refuted") else ""
+        table.add_row(name, _show_score(score), score.get("unit", ""), f"{n:,}" if n else "", better, doubt)
+    screen = console(highlight=False, soft_wrap=True, markup=False, width=_WIDEST)
+    screen.print()
+    screen.print(table)
+    print()
+    for name, verdict in dict.fromkeys(
+        (s["evaluator"], s["verdict"]) for s in evaluation.scores.values() if "verdict" in s
+    ):
+        print(f"{name:<20} {verdict}")
+    for name, reason in evaluation.failed.items():
+        print(f"{name} failed: {reason}")
+    for name, path in evaluation.pictures.items():
+        print(f"{name:<20} {path}")
+    print(f"{'kept':<20} {Path(evaluation.made['run']) / NAME}, {evaluation.folder / NAME}")
+    for line in evaluation.dashboard:
+        print(f"dashboard   {line}")
 
 
 def tell_comparison(comparison: Comparison) -> None:
@@ -18,7 +49,7 @@ def tell_comparison(comparison: Comparison) -> None:
     shown, labels, facts = [short_keys(keys)[key] for key in keys], _labels(entries), _facts(entries)
     some = {name: score for entry in entries for name, score in entry.scores.items()}
     heads = [
-        " ".join(filter(None, (name, _unit(some[name]), ARROWS.get(some[name].get("better", ""))))) for name in names
+        " ".join(filter(None, (name, _unit(some[name]), _ARROWS.get(some[name].get("better", ""))))) for name in names
     ]
     rows = [
         [label, *_settings(entry, keys), *(column[i] for column in facts.values())]
@@ -60,8 +91,14 @@ def _unit(score: Mapping[str, Any]) -> str:
     return f"[{score['unit']}]" if "unit" in score else ""
 
 
+def _show_score(score: Mapping[str, Any]) -> str:
+    """A score with its standard error, where it has one."""
+    value, se = score["value"], score.get("se")
+    return number(value) if se is None else with_error(value, se)
+
+
 def _show(score: Mapping[str, Any] | None) -> str:
-    return "—" if score is None else show_score(score) + " refuted" * bool(score.get("refuted"))
+    return "—" if score is None else _show_score(score) + " refuted" * bool(score.get("refuted"))
 
 
 def _facts(entries: Sequence[Entry]) -> dict[str, list[str]]:
