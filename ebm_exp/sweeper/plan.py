@@ -171,6 +171,7 @@ def find(
     """
     if given:
         sweep = SweepDirectory(wanted)
+        _refuse_links(sweep, config)
         record = sweep.record()
         if not record:
             others = {path.name for path in wanted.iterdir()} - {".locks"} if wanted.is_dir() else set()
@@ -181,7 +182,6 @@ def find(
         if not is_same(record, arguments):
             theirs = " ".join(record.get("overrides", []))
             raise UserError(f"hydra.sweep.dir: {wanted} holds the sweep of another command ({theirs})")
-        _refuse_links(sweep, config)
         if not _has_same_data(sweep, arguments, config):
             raise UserError(f"hydra.sweep.dir: {wanted} holds this sweep over other data")
         if new:

@@ -144,6 +144,32 @@ def test_a_directory_that_was_typed_is_that_one_or_none(tmp_path: Path) -> None:
         find(tmp_path / "b", mine, {}, given=True, new=False)
 
 
+@pytest.mark.parametrize("place", [".locks", "sweep.json", "journal.log", "report.html", "0", "0/job.json", "0/x/y"])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_sweep_that_leads_out_of_itself_is_refused(place: str, given: bool, tmp_path: Path) -> None:
+    """Whether it was typed or is found where sweeps lie; one that cannot be read is no sweep of this command."""
+    outside, folder = tmp_path / "outside", tmp_path / "sweeps" / "1"
+    outside.mkdir()
+    sweep_at(folder, ["seed=1"])
+    at = folder / place
+    at.parent.mkdir(parents=True, exist_ok=True)
+    at.unlink(missing_ok=True)
+    at.symlink_to(outside)
+    if place == "sweep.json" and not given:
+        assert find(folder.parent / "2", ["seed=1"], {}, given=False, new=False)[0].path == folder.parent / "2"
+    else:
+        with pytest.raises(UserError, match=rf"^sweep: {at} is a link, and a sweep may not lead out of itself"):
+            find(folder if given else folder.parent / "2", ["seed=1"], {}, given=given, new=False)
+    assert not list(outside.iterdir())
+
+
+def test_a_folder_that_somebody_prepared_is_no_place_for_a_sweep(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / ".locks").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="locks is a link"):
+        find(tmp_path / "s", ["seed=1"], {}, given=True, new=False)
+
+
 def test_a_sweep_is_complete_when_its_jobs_have_ended(tmp_path: Path) -> None:
     sweep = sweep_at(tmp_path / "s", [], n=2)
     for number, state in enumerate(("finished", "stopped")):
