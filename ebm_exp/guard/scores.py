@@ -48,26 +48,36 @@ def judge_scores(
         if math.isnan(score.value):
             seen = f"at step {step:,} {SCORE(name)} is NaN"
             return Symptom("score_not_finite", step, seen, _CAUSES, _CALMER, ("learning_rate", "clip"))
-    for name in [each for each in scores if each in distances and step > AFTER]:
-        value, start = scores[name].value, score_points("starts").get(name)
-        since, near = nearest.get(name, (step, math.inf))
-        if value < _NEARER * near:
-            since = step
-            nearest[name] = step, value
-        if start is None or start.value <= 0:
-            continue
-        told = f"{SCORE(name)} is {value:.4g}, of those points {start.value:.4g}"
-        if value > FAR * start.value:
-            seen = f"at step {step:,} samples are worse than the points they began at: {told}"
+    known = [name for name in scores if name in distances] if step > AFTER else []
+    came = {name: _take(step, name, scores[name].value, nearest) for name in known}
+    starts = {name: start for name in known if (start := score_points("starts").get(name)) and start.value > 0}
+    told = {n: f"{SCORE(n)} is {scores[n].value:.4g}, of those points {start.value:.4g}" for n, start in starts.items()}
+    for name, start in starts.items():
+        if scores[name].value > FAR * start.value:
+            seen = f"at step {step:,} samples are worse than the points they began at: {told[name]}"
             return Symptom("worse_than_start", step, seen, _CAUSES, _CALMER, ("restarts", "learning_rate"))
-        if step - since >= STILL and value > HALFWAY * start.value and _begin_far(name, value, score_points):
-            seen = (
-                f"at step {step:,} samples are nearly as far from the data as the points they began at, and no nearer "
-                f"than at step {since:,}: {told}, of data {score_points('data')[name].value:.4g}"
-            )
-            knobs = (*_RESTARTS, "more sampling.n_steps", "another optimizer.lr")
-            return Symptom("samples_stuck", step, seen, _STUCK, knobs, ("restarts",))
+    # Nobody knows which distance tells best: all of them must say it.
+    still = starts and all(
+        step - came[name] >= STILL and scores[name].value > HALFWAY * start.value for name, start in starts.items()
+    )
+    if still and all(_begin_far(name, scores[name].value, score_points) for name in starts):
+        name = next(iter(starts))
+        seen = (
+            f"at step {step:,} samples are nearly as far from the data as the points they began at, and no nearer than "
+            f"at step {came[name]:,}: {told[name]}, of data {score_points('data')[name].value:.4g}"
+        )
+        knobs = (*_RESTARTS, "more sampling.n_steps", "another optimizer.lr")
+        return Symptom("samples_stuck", step, seen, _STUCK, knobs, ("restarts",))
     return None
+
+
+def _take(step: int, name: str, value: float, nearest: Nearest) -> int:
+    """Take in a distance; returns the step since which samples came no nearer."""
+    since, near = nearest.get(name, (step, math.inf))
+    if value < _NEARER * near:
+        since = step
+        nearest[name] = step, value
+    return since
 
 
 def _begin_far(name: str, value: float, score_points: ScorePoints) -> bool:

@@ -210,6 +210,18 @@ def test_samples_that_come_nearer_or_begin_near_are_none(scores: dict[int, float
     assert judge(scores, **of) == []
 
 
+def test_one_distance_that_is_halfway_speaks_for_the_samples() -> None:
+    x = torch.rand(8, 2)
+    data = Dataset(name="plane", domain=Domain(0, 1, (2,)), train=x, test=x)
+    watching = guard(evaluators={"mmd": MMD(data, 8), "kid": KID(data, 8)})
+    of = {"starts": Score(1.0), "noise": Score(1.0), "data": Score(0.0)}
+    for kid, name in ((0.4, None), (0.6, "samples_stuck")):
+        for step in (1000, 2000):
+            scores = {"mmd2": Score(0.9), "kid_pixels": Score(kid)}
+            symptom = watching.judge(step, scores, lambda which: dict.fromkeys(("mmd2", "kid_pixels"), of[which]))
+        assert (symptom and symptom.name) == name
+
+
 class Weights(Energy):
     """What has weights in any order in memory, and one that is not trained."""
 
