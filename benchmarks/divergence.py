@@ -104,7 +104,7 @@ def blowup(name: str, folder: Path) -> dict[str, Any]:
         "symptom": stopped.get("symptom"),
         "from": stopped.get("failed_step"),
         "said_at": stopped.get("step"),
-        "text": stopped.get("reason") or stopped["said"],
+        "text": (stopped.get("reason") or stopped["said"]).replace(f"{folder}/", ""),
         "rollback": rolled.get("state", "refused"),
         "attempts": len(rolled.get("attempts", [])),
         "machine": machine(),
