@@ -96,5 +96,6 @@ def wrong_in(shape: type[BaseModel], content: Any) -> str | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
-        return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r:.60}"
+        rule = "must be a mapping" if first["type"] == "model_type" else first["msg"][0].lower() + first["msg"][1:]
+        return f"{where}: {rule}, got {first['input']!r:.60}"
     return None
