@@ -5,6 +5,7 @@ decides is decided alike by all. A process that is alone joins nobody.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -143,5 +144,5 @@ def _missing() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise RankLostError(f"another process of this training has ended or does not answer ({reason:.120})") from error
+        reason = re.sub(r"^\[.*?\] ", "", str(error).splitlines()[0])  # without a file and a line of its own
+        raise RankLostError(f"another process of this training has ended or does not answer ({reason:.80})") from error
