@@ -38,7 +38,7 @@ class GradientPenalty(Term):
         if neg is not None and self.where == "samples":
             x, energy = neg.x, neg.energy
         elif neg is not None and self.where == "between":
-            u = uniform((len(x),), now.source, x.device)
+            u = uniform((len(x),), now.source, x.device).to(x.dtype)
             x = torch.lerp(neg.x, pos.x, per_point(u, x))
         gradient = now.engine.gradient(energy, x, create_graph=True)
         if self.target == 0:  # the norm itself has no slope at 0

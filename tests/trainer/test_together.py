@@ -3,7 +3,9 @@
 import copy
 import importlib
 import inspect
+import json
 import pkgutil
+import shutil
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -50,7 +52,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "discrepancy": ("objective=energy_discrepancy", "energy.widths=[16]"),
     "flips": (*BITS, "objective=energy_discrepancy_binary", "objective.n_negatives=3", "energy.widths=[16]"),
     "pseudo": (*BITS, "objective=pseudo_likelihood", "objective.n_bits=5", "energy.widths=[16]"),
-    "ratio": (*BITS, "objective=ratio_matching", "energy.widths=[16]"),
+    "ratio": (*BITS, "objective=ratio_matching", "objective.n_bits=8", "energy.widths=[16]"),
     "flow": (
         *FLOW, "energy.timed=true", "energy.conditional=true", "energy.no_label=true", "objective.label_dropping=0.3",
     ),
@@ -91,7 +93,7 @@ def made(recipe: str, dtype: torch.dtype) -> tuple[Experiment, Any]:
         noise = copy.deepcopy(getattr(ex.objective, "noise", None))
         ex.objective.to(dtype)
         if hasattr(noise, "has_density"):  # it draws as before
-            ex.objective.noise.draw = noise.draw
+            ex.objective.noise.draw = lambda n, g: Points(noise.draw(n, g).x.to(dtype))
     return ex, given
 
 
@@ -110,13 +112,14 @@ def test_ranks_find_the_gradient_of_the_whole_batch(recipe: str, unchecked: None
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
         ex, given = made(recipe, dtype)
         x = (given if isinstance(given, Points) else given.batch).x
-        state = {name: value.clone() for name, value in ex.energy.state_dict().items()}
+        state = [(buffer, buffer.clone()) for buffer in ex.energy.buffers()]
         whole = gradient(ex, given, ALONE)
         assert whole.norm() > 0
         for n in (2, 3):
             parts = []
             for rank in range(n):
-                ex.energy.load_state_dict(state)  # of power iterations
+                for buffer, value in state:  # of power iterations
+                    buffer.copy_(value)
                 own = pytree.tree_map(partial(_rows, rank=rank, n=n, size=len(x)), given, is_leaf=_is_end)
                 parts.append(gradient(ex, own, Simulated(rank, n, x)))
             error = float((torch.stack(parts).mean(0) - whole).norm() / whole.norm())
@@ -240,26 +243,54 @@ def test_two_processes_train_as_one(cli: Launch, tmp_path: Path) -> None:
     done = cli("tests/ranks.py", "2", "train.py", *PLANE, f"hydra.run.dir={runs[1]}")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("ranks     2, of 32 points each") == 1  # the first one alone speaks
-    assert "torchrun --nproc-per-node 2 train.py resume=" in done.stdout or "train more" in done.stdout
     one, two = (torch.load(run / "checkpoints/step_00000020.pt")["parts"]["energy"] for run in runs)
     for name, value in one.items():
         assert (value - two[name]).norm() <= 1e-4 * value.norm(), name
 
 
-KILLED = (
+RUN = (
     *("dataset=digits", "energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "trainer.batch_size=24"),
-    *("buffer.size=120", "evaluator=none", "trainer.max_steps=12", "trainer.checkpoint_every_steps=3", "device=cpu"),
-    *("trainer.log_every_steps=3", "trainer.keep_checkpoints=9"),
+    *("buffer.size=120", "evaluator=none", "trainer.max_steps=9", "trainer.checkpoint_every_steps=3", "device=cpu"),
+    *("trainer.log_every_steps=3", "trainer.keep_checkpoints=9", "schedule=constant"),
 )
 
 
-def test_a_rank_that_is_killed_ends_the_others_and_all_go_on(
-    cli: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_go_on_as_if_nothing_had_been(cli: Launch, tmp_path: Path) -> None:
     whole, run = tmp_path / "whole", tmp_path / "run"
-    assert cli("tests/ranks.py", "2", "train.py", *KILLED, f"hydra.run.dir={whole}").returncode == 0
-    monkeypatch.setenv("EBM_KILL", f"1:{run}/checkpoints/step_00000006.pt")
-    longer = [f"hydra.run.dir={run}", "trainer.max_steps=20000", "trainer.log_every_steps=1000"]
-    killed = cli("tests/ranks.py", "2", "train.py", *KILLED, *longer)
+    done = cli("tests/ranks.py", "2", "train.py", *RUN, f"hydra.run.dir={whole}")
+    assert "torchrun --nproc-per-node 2 train.py resume=" in done.stdout
+    shutil.copytree(whole, run)
+    for file in (run / "checkpoints").glob("step_0000000[69]*"):
+        file.unlink()
+    assert cli("tests/ranks.py", "2", "train.py", f"resume={run}").returncode == 0
+    for name in ("step_00000009.pt", "step_00000009.rank_1.pt"):
+        first, second = (torch.load(each / "checkpoints" / name) for each in (whole, run))
+        parts = [pytree.tree_leaves_with_path(each["parts"]) for each in (first, second)]
+        for (path, a), (_, b) in zip(*parts, strict=True):
+            assert torch.equal(a, b) if isinstance(a, Tensor) else a == b, path
+    own = [torch.load(whole / "checkpoints" / name)["parts"]["buffer"]["x"] for name in ("step_00000009.pt", name)]
+    assert own[0].shape == own[1].shape == (60, 1, 8, 8)
+    assert not torch.equal(*own)
+    alone = cli("train.py", f"resume={run}", "trainer.max_steps=10")
+    assert alone.returncode == 0, alone.stderr
+    assert "resume: trained on 2 ranks so far, on 1 now; its chains are dealt anew" in alone.stderr + alone.stdout
+    assert torch.load(run / "checkpoints/step_00000010.pt")["parts"]["buffer"]["x"].shape[0] == 120
+
+
+def test_a_rank_that_is_killed_ends_the_others(cli: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    monkeypatch.setenv("EBM_KILL", f"1:{run}/checkpoints/step_00000003.pt")
+    endless = ("trainer.max_steps=50000", "trainer.log_every_steps=1000", f"hydra.run.dir={run}")
+    killed = cli("tests/ranks.py", "2", "train.py", *RUN, *endless)
     assert killed.returncode != 0
-    assert "rank 0: another process of this training has ended" in killed.stderr
+    assert killed.stderr.startswith("rank 0: another process of this training has ended")
+    said = json.loads((run / "summary.json").read_text())
+    assert (said["state"], said["ranks"]) == ("failed", 2)
+    assert "the newest checkpoint is of step" in said["reason"]
+
+
+def test_several_processes_are_for_a_training(cli: Launch) -> None:
+    for words, told in ((["train.py", "-m", "seed=1,2"], "-m: "), (["sample.py", "run=nothing"], "torchrun: ")):
+        refused = cli("tests/ranks.py", "2", *words)
+        assert refused.returncode == 2
+        assert told in refused.stderr
