@@ -91,6 +91,8 @@ class Engine(Part, ABC):
         if precision == "bf16" and on_cpu and (ratio := probe.bf16_ratio()) > probe.SLOWER:
             told = "engine.precision: bf16 takes %.1f times as long as float32 on this processor, which emulates it"
             log.warning(told, ratio)
+        self.records = False  # what it can
+        self.has_failed = False  # to record something
         self._targets: WeakKeyDictionary[Energy, Target] = WeakKeyDictionary()
 
     def autocast(self) -> torch.autocast:

@@ -107,7 +107,7 @@ class Graphs(Eager):
                 self._recordings[key] = _Recording(work, given, numbers(), changes)
             except RuntimeError as error:
                 log.warning("engine=graphs: %s is not recorded and runs eagerly (%s)", name, str(error).split("\n")[0])
-                self._recordings[key] = None
+                self._recordings[key], self.has_failed = None, True
         self._recordings.move_to_end(key)
         while len(self._recordings) > KEPT:
             self._recordings.popitem(last=False)

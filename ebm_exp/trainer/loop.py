@@ -76,7 +76,7 @@ class Loop:
         Raises:
             DivergedError: when the training is not healthy any more; what shows it is kept.
         """
-        trainer, began = self.trainer, time.perf_counter() - self.elapsed
+        trainer, engine, began = self.trainer, self.experiment.engine, time.perf_counter() - self.elapsed
         limit = float("inf") if trainer.max_minutes is None else 60 * trainer.max_minutes
         self._logged = self.step, time.perf_counter()
         progress.tick(self.step)
@@ -92,7 +92,9 @@ class Loop:
 
         while True:
             self.elapsed = time.perf_counter() - began
-            late, asked = self.update.together.agree(self.elapsed >= limit, stop.requested)
+            wishes = self.elapsed >= limit, stop.requested, engine.has_failed
+            late, asked, eagerly = self.update.together.agree(*wishes)
+            engine.records &= self.ranks.alone or not eagerly  # where one rank cannot record, none does
             ended = self.step >= trainer.max_steps or late
             if self._is_due(trainer.log_every_steps, ended):
                 self._report(progress)

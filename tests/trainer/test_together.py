@@ -24,6 +24,7 @@ from ebm_exp.objective.base import Objective
 from ebm_exp.random import Rows, Stream, draw_rows, for_batch, generator, uniform
 from ebm_exp.ranks import ALONE, Ranks
 from ebm_exp.regularization.base import Term
+from ebm_exp.sampling import fresh
 from ebm_exp.trainer.build import build
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.together import Together
@@ -228,6 +229,35 @@ def test_gradients_keep_their_shapes_and_wishes_come_a_step_later() -> None:
             assert own is None or (torch.equal(own, found) and found.stride() == p.stride())
         assert {name: float(mean) for name, mean in means.items()} == {f"m{i}": i for i in range(size)}
     assert together.agree(False, False) == (True, False)
+
+
+def test_no_rank_waits_for_its_device() -> None:
+    params = [nn.Parameter(torch.empty(3, 2, device="meta"))]
+    together = Together(Two(), params)
+    together.agree(True)
+    averaged, (means,) = together.average([torch.empty(3, 2, device="meta")], [{"a": torch.empty((), device="meta")}])
+    assert averaged[0].device.type == means["a"].device.type == "meta"
+
+
+class Padded(Ranks):
+    """One of some ranks, which hears nothing of the others."""
+
+    def gather(self, x: Tensor) -> Tensor:
+        whole = torch.zeros(self.n * len(x), *x.shape[1:])
+        whole[self.rank * len(x) : (self.rank + 1) * len(x)] = x
+        return whole
+
+
+def test_ranks_draw_the_samples_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for recipe, at_once in (("pcd", 1), ("flow", 2**17)):
+        monkeypatch.setitem(fresh.AT_ONCE, "cpu", at_once)  # 1: the same chunks move together, whoever moves them
+        _, ex = build(composed(*SMALL, *RECIPES[recipe], "sampling.n_steps=3"))
+        whole = ex.sampling.draw(ex.energy, 150, Stream(3))
+        for n in (2, 3, 4):
+            each = [ex.sampling.draw(ex.energy, 150, Stream(3, ranks=Padded(rank, n))) for rank in range(n)]
+            together = torch.stack([points.x for points in each]).sum(0)
+            assert torch.equal(together, whole.x) if at_once == 1 else torch.allclose(together, whole.x, atol=1e-4)
+            assert all(points.y is None or torch.equal(points.y, whole.y) for points in each)
 
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
