@@ -1,6 +1,5 @@
 """What every data set is: tensors on the device, a domain, and batches that are a function of the step."""
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any, Literal, TypedDict
 
@@ -9,13 +8,12 @@ from torch import Tensor
 
 from ebm_exp.dataset.check import check_labels, check_points
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.fingerprint import fingerprint
 from ebm_exp.part import Part
 from ebm_exp.random import Source, for_batch, normal_like, take_rows, uniform
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.ranks import ALONE, Ranks
 from ebm_exp.types import PerSample, Points, Transform
-
-_HASHED_BYTES = 2**28  # of a split in the fingerprint: all of CIFAR, .2 s
 
 
 class ImageOptions(TypedDict, total=False):
@@ -139,26 +137,13 @@ class Dataset(Part):
             yield Points(x, None if labels is None else labels[i : i + size])
 
     def batch(
-        self,
-        step: int,
-        size: int,
-        seed: int,
-        augmentation: Transform | None = None,
-        ranks: Ranks = ALONE,
-        parts: int = 1,
+        self, step: int, size: int, seed: int, augment: Transform | None = None, ranks: Ranks = ALONE, parts: int = 1
     ) -> Points:
         """The training batch of one step, augmented and then with its noise: a pure function of the arguments.
 
         Each epoch is a permutation of its own, so no point is seen twice before all are seen once
-        (the last n_train mod size points of a permutation sit out that epoch). Ranks see one batch, each its rows.
-
-        Args:
-            step: from 0.
-            size: points of all ranks together.
-            seed: names the order and the noise.
-            augmentation: changes points before noise is added.
-            ranks: who shares the batch.
-            parts: see ``random.Rows``.
+        (the last n_train mod size points of a permutation sit out that epoch). Of a batch that ranks share these are
+        the rank's rows, in so many parts (``random.Rows``); ``size`` is that of all together.
 
         Raises:
             ValueError: when the batch is larger than the training set.
@@ -172,7 +157,7 @@ class Dataset(Part):
             self._order = (epoch, seed), order
         source = for_batch(derived_generator(self.device, "data noise", seed, 0, step), ranks, parts)
         index = self._order[1][position * size : (position + 1) * size]
-        return self._gather(take_rows(index, source), source, augmentation)
+        return self._gather(take_rows(index, source), source, augment)
 
     def noisy(self, n: int, generator: torch.Generator) -> Points:
         """n random training points ``[n, *event]`` with the noise of training, e.g. to start chains from."""
@@ -210,16 +195,9 @@ class Dataset(Part):
         Where they came from and where they are kept does not matter. Of a split of more than 256 MiB, its size and
         points spread evenly over it count.
         """
-        digest = hashlib.sha256(b"held out" if self.holds_out else b"no test split")
-        for x in (self._train, self.train_labels, *([self._test, self.test_labels] if self.holds_out else [])):
-            if x is None:
-                digest.update(b"no labels")
-                continue
-            digest.update(f"{tuple(x.shape)} {x.dtype}".encode())
-            n = max(1, min(len(x), _HASHED_BYTES * len(x) // max(x.nbytes, 1)))
-            spread = x if n == len(x) else x[torch.arange(n, device=x.device) * len(x) // n]
-            digest.update(spread.contiguous().cpu().numpy().data)
-        return digest.hexdigest()[:12]
+        held_out = [self._test, self.test_labels] if self.holds_out else []
+        said = b"held out" if self.holds_out else b"no test split"
+        return fingerprint(said, [self._train, self.train_labels, *held_out])
 
     def log_prob(self, x: Tensor) -> PerSample:
         """Log-density ``[batch]`` of the data's distribution in nats; ``has_density`` tells whether it is known.

@@ -1,10 +1,9 @@
-"""Checkpoints: files that are either whole or absent, found and pruned by the step in their name."""
+"""Checkpoints of a run: found and pruned by the step in their name, of one process or of several."""
 
 import warnings
-import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import torch
 
@@ -12,9 +11,10 @@ from ebm_exp.buffer.deal import deal
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import FORMAT, check_format
 from ebm_exp.config.shapes import Reached, wrong_in
-from ebm_exp.files import TEMPORARY, replacing
+from ebm_exp.files import TEMPORARY
 from ebm_exp.random import generator
 from ebm_exp.ranks import ALONE, Ranks
+from ebm_exp.run.archive import read, save
 from ebm_exp.run.directory import RunDirectory
 
 _KINDS: dict[str, type | tuple[type, ...]] = {  # what a resumed run needs, and what each of it is
@@ -24,27 +24,6 @@ _KINDS: dict[str, type | tuple[type, ...]] = {  # what a resumed run needs, and 
 KEYS = tuple(_KINDS)
 OWN = ("buffer", "sampler")  # parts whose states are a rank's own, where several train
 _MOST_RANKS = 2**16
-_HEADER = 30  # bytes before the name of a part, at least
-
-
-def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint so that ``path`` never holds half of one, whenever the process or the machine dies.
-
-    On an exception an older file stays as it was.
-
-    Args:
-        path: the target; its folder is made when it is missing.
-        state: plain containers, numbers, texts and tensors: what ``torch.load(weights_only=True)`` takes.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        content = _Written(file)
-        try:
-            torch.save(dict(state), content)  # type: ignore[arg-type]  # torch only writes
-        except Exception:
-            if content.error is not None:  # torch says "unexpected pos" of a full disk
-                raise content.error from None
-            raise
 
 
 def save_together(path: Path, state: Mapping[str, Any], ranks: Ranks) -> None:
@@ -85,25 +64,6 @@ def _own(state: Mapping[str, Any]) -> dict[str, Any]:
     return {name: state["parts"][name] for name in OWN if name in state["parts"]}
 
 
-class _Written:
-    """A file that keeps what went wrong in writing it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.error: OSError | None = None
-
-    def write(self, data: bytes | memoryview) -> int:
-        try:
-            return self._file.write(data)
-        except OSError as error:
-            error.filename = error.filename or self._file.name
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        self._file.flush()
-
-
 def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a checkpoint with ``weights_only=True``: the file is data, no code of it runs.
 
@@ -115,7 +75,7 @@ def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = 
     Raises:
         ValueError: naming the file, when it cannot be read or lacks a key.
     """
-    state = _read(path, device)
+    state = read(path, device)
     version = state.get("format", 1)
     if keys is KEYS and not (isinstance(version, int) and version == FORMAT):
         raise ValueError(f"{path}: has format {version!r:.20}, this version reads {FORMAT}")
@@ -170,15 +130,15 @@ def _for_ranks(path: Path, state: dict[str, Any], ranks: Ranks) -> dict[str, Any
     if n == ranks.n and ranks.first:
         return state
 
-    def read(rank: int) -> dict[str, Any]:
+    def own_of(rank: int) -> dict[str, Any]:
         if rank == 0 or path.stem == "diverged":  # of that step the first rank's chains stand for all
             return _own(state)
         return _own(load(rank_file(path, rank), ("parts",)))
 
     if n == ranks.n:
-        own = read(ranks.rank)
+        own = own_of(ranks.rank)
     else:
-        held = [read(rank) for rank in range(n)]
+        held = [own_of(rank) for rank in range(n)]
         own = held[ranks.rank % n]
         if "buffer" in own:
             g = generator("cpu", "deal", state["step"], n, ranks.n)
@@ -193,8 +153,8 @@ def latest(directory: RunDirectory) -> Path | None:
     for step in reversed(directory.checkpoint_steps()):
         path = directory.checkpoint(step)
         try:
-            for rank in range(1, count_ranks(_read(path, "cpu"))):
-                _read(rank_file(path, rank), "cpu")
+            for rank in range(1, count_ranks(read(path, "cpu"))):
+                read(rank_file(path, rank), "cpu")
         except ValueError as error:
             damaged.append(error)
         else:
@@ -232,36 +192,3 @@ def prune(directory: RunDirectory, keep: int, protect: Collection[int] = ()) -> 
     for leftover in directory.checkpoints.glob(".step_*.tmp"):
         if TEMPORARY.fullmatch(leftover.name):
             leftover.unlink()
-
-
-def _check(entries: Iterable[zipfile.ZipInfo], size: int) -> None:
-    """Refuse an archive that says that it holds more than its file can: what is read of it takes as long as it is.
-
-    Args:
-        entries: of the archive.
-        size: bytes of the file.
-    """
-    end = 0
-    for each in sorted(entries, key=lambda entry: entry.header_offset):
-        if each.compress_type != zipfile.ZIP_STORED or each.file_size != each.compress_size:
-            raise zipfile.BadZipFile("it is compressed, torch's are not")
-        if each.header_offset < end:
-            raise zipfile.BadZipFile(f"{each.filename} lies where another part of it does")
-        end = each.header_offset + _HEADER + each.file_size
-    if end > size:
-        raise zipfile.BadZipFile("it is shorter than it says")
-
-
-def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that torch.save writes
-            _check(archive.infolist(), path.stat().st_size)
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(f"checksum of {damaged}")
-        state = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # a damaged archive or pickle can raise nearly anything
-        reason = (str(error).splitlines() or [""])[0]
-        raise ValueError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}: {reason})") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path}: is not a checkpoint, it holds a {type(state).__name__}")
-    return state
