@@ -17,7 +17,7 @@ def choose_device(name: str) -> torch.device:
     """The device of a run: ``auto`` takes CUDA when there is one.
 
     Raises:
-        UserError: when CUDA is asked for and not there, or ``torchrun`` started more processes here than there are GPUs.
+        UserError: when CUDA is asked for and not there, or there are fewer GPUs than processes here.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda is not available here; use device=auto or device=cpu")
@@ -25,9 +25,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cpu")
     n, n_gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
     if n > n_gpus and not given().alone:
-        raise UserError(
-            f"device: {n} processes were started here for {n_gpus} GPUs; torchrun --nproc-per-node {n_gpus}"
-        )
+        raise UserError(f"device: {n} processes here need as many GPUs, there are {n_gpus}; --nproc-per-node {n_gpus}")
     return torch.device("cuda")
 
 
