@@ -77,7 +77,7 @@ def _follow(ranks: Ranks) -> None:
     from ebm_exp.run.directory import RunDirectory
     from ebm_exp.trainer.session import Session
 
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # until the process ends
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     logging.getLogger("ebm_exp").setLevel(logging.ERROR)
     while (told := ranks.share(_NOTHING)) is not None:
         set_deterministic(told.config.get("deterministic", False))

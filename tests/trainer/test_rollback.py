@@ -24,7 +24,7 @@ def test_it_goes_on_from_before_the_symptom(
     (tmp_path / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
     for each in (10, 20, 40):
         run.checkpoint(each).touch()
-    monkeypatch.setattr(module, "read_state", lambda directory, at: {"step": at})
+    monkeypatch.setattr(module, "read_state", lambda directory, at, ranks: {"step": at})
     guard = Guard((), torch.device("cpu"), on_divergence="rollback")
     outcome = Outcome("diverged", symptom=Symptom("gap", step, "", remedy=("learning_rate",)))
     following = module.rollback(run, config, guard, outcome)
