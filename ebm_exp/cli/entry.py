@@ -187,10 +187,11 @@ class Task:
 
     def _run(self, launch: Launch, notes: Iterable[str], config: dict[str, Any]) -> Any:
         """Check and cast the config, say what is to be known of it, and carry out the command."""
-        from ebm_exp.config.device import one_thread, set_deterministic
         from ebm_exp.config.validate import validate
 
         config = validate(config, launch.allowed, launch.saved)
+        from ebm_exp.config.device import one_thread, set_deterministic  # they import torch
+
         for note in notes:
             logging.getLogger(__name__).warning(note)
         if launch.in_sweep:

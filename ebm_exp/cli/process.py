@@ -2,6 +2,7 @@
 no run.
 """
 
+import atexit
 import gc
 import io
 import os
@@ -42,8 +43,10 @@ def begin(looking: bool) -> None:
     # A × must not end a run on a terminal that has none.
     sys.stdout = _reopen(sys.stdout, Screen)
     sys.stderr = _reopen(sys.stderr)  # where libraries draw their bars
-    if looking:
-        gc.disable()  # it is over before there is much to collect
+    # What is imported stays. To look for garbage in it, again and again as it grows and once more at the end, takes a
+    # quarter of a start. The garbage that an update leaves holds no tensors: it may wait for longer than by default.
+    gc.set_threshold(20_000)
+    atexit.register(gc.freeze)
     import yaml
 
     if yaml.__with_libyaml__:  # OmegaConf takes the slow ones, by these names

@@ -12,6 +12,7 @@ from typing import Any
 
 from hydra._internal import hydra as hydra_itself
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -39,6 +40,7 @@ class Loader(ConfigLoaderImpl):
     _parsed: list[Override]
     _merged: DictConfig | None = None
     _ahead: tuple[tuple[Any, ...], DictConfig] | None = None
+    _listed: tuple[Any, dict[tuple[str, ObjectType | None], list[str]]] | None = None
 
     def load_configuration(
         self,
@@ -71,6 +73,24 @@ class Loader(ConfigLoaderImpl):
             raise UserError("\n".join(explain(error, overrides, _plain(self._merged, ())))) from error
         self._ahead = None if validate_sweep_overrides else (asked, config)
         return config
+
+    def get_group_options(
+        self,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        """The choices of a group. For ``--help`` Hydra asks for each several times, and reads its folder anew."""
+        if config_name or overrides:
+            return super().get_group_options(group_name, results_filter, config_name, overrides)
+        asked = (group_name, results_filter)
+        if self._listed is None:
+            self._listed = super()._parse_overrides_and_create_caching_repo(None, [])[1], {}
+        repository, known = self._listed
+        if asked not in known:
+            known[asked] = repository.get_group_options(group_name, results_filter)
+        return known[asked]
 
     def _parse_overrides_and_create_caching_repo(self, config_name: str | None, overrides: list[str]) -> Any:
         self._parsed, repository = super()._parse_overrides_and_create_caching_repo(config_name, overrides)

@@ -62,7 +62,8 @@ def set_deterministic(asked: bool) -> None:
     if asked:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses matrix products without it
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow, for debugging
-    torch.use_deterministic_algorithms(asked)
+    if asked != torch.are_deterministic_algorithms_enabled():  # torch loads its compiler, a second, to set it
+        torch.use_deterministic_algorithms(asked)
 
 
 def describe_machine(device: torch.device, libraries: tuple[str, ...]) -> dict[str, Any]:

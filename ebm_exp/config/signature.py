@@ -17,7 +17,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from ebm_exp.types import From
+from ebm_exp.ranges import From
 
 
 def arguments(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ebm_exp.types import NonNegativeInt, PositiveInt
+from ebm_exp.ranges import NonNegativeInt, PositiveInt
 
 
 @dataclass(frozen=True)

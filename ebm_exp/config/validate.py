@@ -27,6 +27,8 @@ from ebm_exp.part import Part
 
 _NAME = re.compile(r"\w[\w.-]*")
 OWN = {"_target_", "_partial_"}  # keys of a node that are no arguments
+_HOMES = {"ebm_exp.trainer.loop.Trainer": "ebm_exp.trainer.settings.Trainer"}  # where what is named needs no torch
+_WITHOUT_TORCH = ("trainer", "logger")  # looked at first: if one is wrong, nothing need wait for torch
 GIVEN = {"optimizer": {"params"}}  # arguments that the builder hands to a third party's constructor
 
 
@@ -36,7 +38,7 @@ def locate(path: str, target: Any) -> Callable[..., Any]:
     Raises:
         UserError: naming the config path, when it cannot be imported or called.
     """
-    module_name, _, attribute = str(target).rpartition(".")
+    module_name, _, attribute = _HOMES.get(str(target), str(target)).rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
@@ -79,13 +81,16 @@ def validate(
         The same config, each value as the type that it is for.
 
     Raises:
-        UserError: with one line per wrong key, three at most.
+        UserError: with one line per wrong key, three at most; where keys at the top, trainer or logger are wrong, of
+            those alone, for they can be refused without torch.
     """
     allowed.check(config)
     errors: list[str] = []
     own = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
     cast: dict[str, Any] = dict(config) | check_arguments("", level(config), own, errors, recorded=recorded)
-    for key, value in config.items():
+    for key, value in sorted(config.items(), key=lambda item: item[0] not in _WITHOUT_TORCH):
+        if errors and key not in _WITHOUT_TORCH:
+            break
         if key in PARTS and not _is_part(value):
             errors.append(f"{key}: must be a part with a _target_, got {value!r:.80}")
         elif key in COLLECTIONS and not (isinstance(value, Mapping) and all(map(_is_part, value.values()))):

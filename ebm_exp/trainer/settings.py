@@ -6,7 +6,7 @@ A config names it ``ebm_exp.trainer.loop.Trainer``.
 from dataclasses import dataclass
 
 from ebm_exp.part import Part
-from ebm_exp.types import NonNegativeInt, Positive, PositiveInt, Probability
+from ebm_exp.ranges import NonNegativeInt, Positive, PositiveInt, Probability
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,14 +83,37 @@ def test_what_hydra_refuses_is_said_in_our_words(typed: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["experiment=plane dataset=pinwheel --help", "experiment=conv/fashion_mnist dataset=mnist --cfg job"]
+    ("typed", "code"),
+    [
+        ("experiment=plane dataset=pinwheel --help", 0),
+        ("experiment=conv/fashion_mnist dataset=mnist --cfg job", 0),
+        ("trainer.batch_size=-1", 2),
+    ],
 )
-def test_a_look_at_a_choice_beside_an_experiment_imports_no_torch(typed: str) -> None:
+def test_what_is_shown_or_refused_early_imports_no_torch(typed: str, code: int) -> None:
     command = [sys.executable, "-X", "importtime", "train.py", *typed.split()]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "omegaconf" in imported
     assert "torch" not in imported
+
+
+def test_what_most_commands_need_imports_nothing_slow() -> None:
+    """All of the package, ``deterministic=false`` and the digits; what is slow is imported where it is used."""
+    code = (
+        "import importlib, pkgutil, sys, ebm_exp\n"
+        "names = [module.name for module in pkgutil.walk_packages(ebm_exp.__path__, 'ebm_exp.')]\n"
+        "[importlib.import_module(name) for name in names if not name.startswith('ebm_exp.sweeper')]  # optuna\n"
+        "from ebm_exp.config.device import set_deterministic\n"
+        "from ebm_exp.dataset.digits import load\n"
+        "set_deterministic(False)\n"
+        "load()\n"
+        "slow = 'torch._dynamo torchmetrics torchvision sklearn scipy arviz_stats matplotlib wandb trackio optuna'\n"
+        "print(sorted({*slow.split()} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_it_is_told_and_trains(cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path) -> None:

@@ -1,0 +1,35 @@
+"""The vocabulary of signatures that needs no torch: ranges for the command line, and what is filled in."""
+
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from annotated_types import Ge, Gt, Le
+from pydantic import AllowInfNan
+
+Name = str | int | float | bool | None  # as YAML reads it: what is called 1e3 or true comes as a number or a boolean
+Finite = Annotated[float, AllowInfNan(False)]
+Positive = Annotated[float, Gt(0), AllowInfNan(False)]
+NonNegative = Annotated[float, Ge(0), AllowInfNan(False)]
+Probability = Annotated[float, Ge(0), Le(1)]
+PositiveInt = Annotated[int, Gt(0)]
+NonNegativeInt = Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True)
+class From:
+    """Marks a constructor's parameter that the rest of the experiment fills, unless its own node gives it.
+
+    Args:
+        path: a part and attributes of it, e.g. ``dataset.n_classes``; empty: the part of the parameter's own name.
+    """
+
+    path: str = ""
+
+
+T = TypeVar("T")
+Provided = Annotated[T, From()]  # sampler: Provided[Sampler] is the experiment's one sampler
+
+EventShape = Annotated[tuple[int, ...], From("dataset.event_shape")]
+NClasses = Annotated[int, From("dataset.n_classes")]
+Conditional = Annotated[bool, From("energy.conditional")]  # whether chains run under labels
+Classifies = Annotated[bool, From("energy.classifies")]  # whether the energy has class scores
