@@ -31,7 +31,7 @@ def generator(device: torch.device | str, *key: str | int) -> torch.Generator:
 
 def normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
     """Standard normal numbers of x's shape, dtype and device."""
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device).normal_(generator=generator)
+    return torch.empty_like(x, memory_format=torch.contiguous_format).normal_(generator=generator)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -93,7 +94,7 @@ class Engine(Part, ABC):
             log.warning(told, ratio)
         self._targets: WeakKeyDictionary[Energy, Target] = WeakKeyDictionary()
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[object]:
         """Whatever an energy computes inside is in the engine's precision."""
         return autocast(self.device, self.precision == "bf16")
 
