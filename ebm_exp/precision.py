@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
 
 def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[object]:
@@ -16,3 +17,8 @@ def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[obje
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """What bf16 would blur, whatever the engine's precision."""
     return autocast(device, enabled=False)
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float32 at least: energies, and sums over pixels, are not left to bf16."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,12 +1,15 @@
 """Commands as texts: what a person can paste into a shell, and the command that started this process."""
 
 import itertools
+import os
 import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from ebm_exp.ranks import given
 
 _PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
 _IS_TEXT = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_/][\w./+-]*", re.ASCII | re.IGNORECASE)  # to Hydra, bare
@@ -46,8 +49,15 @@ def value_text(value: Any) -> str:
 
 
 def command(name: str) -> str:
-    """``python train.py``, or ``ebm-train`` where that was what started this process; the same for the others."""
-    return f"ebm-{name}" if Path(sys.argv[0]).name.startswith("ebm-") else f"python {name}.py"
+    """``python train.py``, or ``ebm-train`` where that was what started this process; the same for the others.
+
+    What ``torchrun`` started, it is to start again.
+    """
+    is_installed = Path(sys.argv[0]).name.startswith("ebm-")
+    if name == "train" and not given().alone:
+        started = f"torchrun --nproc-per-node {os.environ.get('LOCAL_WORLD_SIZE', given().n)}"
+        return f"{started} --no-python ebm-train" if is_installed else f"{started} train.py"
+    return f"ebm-{name}" if is_installed else f"python {name}.py"
 
 
 def remember(arguments: Sequence[str]) -> None:

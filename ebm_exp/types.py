@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Float, Int
 from pydantic import AllowInfNan
-from torch import Generator, Tensor
+from torch import Tensor
 
 Batch = Float[Tensor, "batch *event"]  # points of the data space
 PerSample = Float[Tensor, " batch"]  # one number per point: an energy, a loss
 Labels = Int[Tensor, " batch"]
 EnergyFn = Callable[[Tensor], Tensor]  # Batch -> PerSample, every context bound
-Transform = Callable[[Tensor, Generator, str], Tensor]  # Batch -> Batch, its numbers named by generator and purpose
+Transform = Callable[[Tensor, Any, str], Tensor]  # Batch -> Batch, its numbers named by a ``random.Source`` and purpose
 
 Name = str | int | float | bool | None  # as YAML reads it: what is called 1e3 or true comes as a number or a boolean
 Finite = Annotated[float, AllowInfNan(False)]

@@ -6,9 +6,8 @@ arXiv 2012.01316): A moves between modes that gradients do not connect.
 
 from abc import ABC, abstractmethod
 
-import torch
-
 from ebm_exp.part import Part
+from ebm_exp.random import Source
 from ebm_exp.types import Batch
 
 
@@ -16,12 +15,13 @@ class Augmentation(Part, ABC):
     """Changes each point by parameters of its own."""
 
     @abstractmethod
-    def __call__(self, x: Batch, generator: torch.Generator, purpose: str) -> Batch:
+    def __call__(self, x: Batch, source: Source, purpose: str) -> Batch:
         """The augmented points ``[batch, *event]``, in the domain, of x's dtype and on its device.
 
         Args:
             x: points ``[batch, *event]`` of the domain; left as they are.
-            generator: on x's device. Its initial seed is read, no number is drawn from it: a seed for the host could
-                not be drawn on a device without waiting for the device.
-            purpose: names the parameters drawn; with one generator, equal words draw equal parameters.
+            source: on x's device. The initial seed of its generator is read, no number is drawn from it: a seed for
+                the host could not be drawn on a device without waiting for the device. Of a batch that ranks share,
+                parameters are drawn for all of it.
+            purpose: names the parameters drawn; with one source, equal words draw equal parameters.
         """

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from ebm_exp.augmentation.base import Augmentation
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.precision import full_precision
-from ebm_exp.random import derive_seed
+from ebm_exp.random import Source, derive_seed, generator_of
 from ebm_exp.types import Batch, From, NonNegative, Positive, PositiveInt, Probability
 
 HalfTurn = Annotated[float, Ge(0), Le(0.5)]  # share of the circle of hues
@@ -81,13 +81,15 @@ class Images(Augmentation):
         if blur_kernel is not None and blur_probability > 0:
             self._transforms.append(v2.RandomApply([v2.GaussianBlur(blur_kernel, blur_sigma)], blur_probability))
 
-    def __call__(self, x: Batch, generator: torch.Generator, purpose: str) -> Batch:
+    def __call__(self, x: Batch, source: Source, purpose: str) -> Batch:
         low, high = self.domain.low, self.domain.high
         levels = ((x - low) / (high - low)).clamp_(0, 1)  # torchvision's colours lie in [0, 1]
         # A transform draws one set of parameters per call, from torch's default generator on the host. Inference mode
         # saves a tenth of the time.
         with torch.random.fork_rng(devices=[]), torch.inference_mode(), full_precision(x.device):
-            torch.default_generator.manual_seed(derive_seed("augmentation", generator.initial_seed(), purpose))
+            torch.default_generator.manual_seed(
+                derive_seed("augmentation", generator_of(source).initial_seed(), purpose)
+            )
             for row in levels:
                 image = row
                 for transform in self._transforms:

@@ -16,7 +16,9 @@ from ebm_exp.augmentation import Augmentation, Identity
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.metrics import AGE, FILLED, MOVED, REINITIALISED, STALENESS
 from ebm_exp.part import Part
+from ebm_exp.random import derive_seed
 from ebm_exp.random import generator as derived_generator
+from ebm_exp.ranks import ALONE, Ranks
 from ebm_exp.start.base import Start
 from ebm_exp.types import (
     Batch,
@@ -43,8 +45,11 @@ class BufferDraw(NamedTuple):
 class Buffer(nn.Module, Part, ABC):
     """Columns x ``[size, *event]``, age, written ``[size]`` and, for a class-conditional energy, labels y ``[size]``.
 
+    Attributes:
+        size: slots of this rank.
+
     Args:
-        size: number of slots.
+        size: number of slots, of all ranks together.
         start: where chains begin, at first and when they are reinitialised.
         domain: the box of the points.
         device: where the columns live.
@@ -55,9 +60,11 @@ class Buffer(nn.Module, Part, ABC):
         storage: ``uint8`` keeps 256 levels of the domain, a quarter of the memory; values are rounded to the nearest.
         first_passage_steps: so long all chains run before the first update: on an energy that is trained already
             (``init_from=``) they then begin where it leads them.
+        ranks: each has its part of the slots, and runs chains of its own.
 
     Raises:
-        ValueError: when chains shall run before the first update and the buffer is empty then.
+        ValueError: when chains shall run before the first update and the buffer is empty then, or ranks cannot share
+            the slots evenly.
     """
 
     x: Tensor
@@ -77,18 +84,20 @@ class Buffer(nn.Module, Part, ABC):
         reinit_probability: Probability = 0.05,
         storage: Literal["float32", "uint8"] = "float32",
         first_passage_steps: NonNegativeInt = 0,
+        ranks: Provided[Ranks] = ALONE,
     ) -> None:
         super().__init__()
-        self.size = size
+        self.ranks = ranks
+        self.size = size = ranks.split("size", size)
         self.domain = domain
-        self.seed = seed
+        self.seed = seed if ranks.alone else derive_seed("rank", seed, ranks.rank)
         self.conditional = conditional
         self.augmentation = augmentation or Identity()
         self.start = start
         self.reinit_probability = reinit_probability
         self.storage = storage
         memory.refuse("size", size * math.prod(domain.event_shape) * 4, device)  # drawn in float32
-        x, y = start.to(device).draw(size, derived_generator(device, "buffer", seed))
+        x, y = start.to(device).draw(size, derived_generator(device, "buffer", self.seed))
         self.register_buffer("x", self._encode(x))
         self.register_buffer("y", y if conditional else None)
         self.register_buffer("age", torch.zeros(size, dtype=torch.int32, device=device))

@@ -12,6 +12,7 @@ from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.keys import COLLECTIONS, GROUPS, is_path
 from ebm_exp.config.no_run import refuse_no_run
 from ebm_exp.config.trust import CONF
+from ebm_exp.ranks import given
 from ebm_exp.shell import override_list
 
 _LONGEST = 255  # bytes of a name, in all file systems that are in use
@@ -198,6 +199,23 @@ def refuse_absent_slurm(line: CommandLine) -> None:
         raise UserError(f"hydra/launcher: {launcher} needs srun, which is not here; submitit starts processes instead")
 
 
+def refuse_ranks(line: CommandLine) -> None:
+    """Of several processes that ``torchrun`` started only a single training has a use.
+
+    Raises:
+        UserError: with what to do instead.
+    """
+    if given().alone or line.is_looking:
+        return
+    if line.program != "train":
+        raise UserError(f"torchrun: {line.program}.py is one process; start it with python")
+    if line.is_sweep:
+        raise UserError(
+            "-m: torchrun starts processes for one training, which end with its first job; a sweep of such trainings "
+            "is a loop in the shell, or a launcher with several GPUs a job (see docs/ranks.md)"
+        )
+
+
 CHECKS: tuple[Callable[[CommandLine], None], ...] = (
     refuse_two_modes,
     refuse_empty_paths,
@@ -211,4 +229,5 @@ CHECKS: tuple[Callable[[CommandLine], None], ...] = (
     refuse_several_without_compose,
     refuse_no_other_run,
     refuse_absent_slurm,
+    refuse_ranks,
 )

@@ -11,19 +11,17 @@ from ebm_exp.cli.entry import Launch, run_entry_point
 from ebm_exp.cli.several import refuse_no_evaluator
 
 if TYPE_CHECKING:
-    from ebm_exp.config.build import Parts
-    from ebm_exp.run.directory import RunDirectory
     from ebm_exp.run.evaluation import Evaluation
     from ebm_exp.run.loaded import LoadedRun
-    from ebm_exp.trainer.experiment import Experiment
-    from ebm_exp.trainer.outcome import Outcome
 
 _ASKED = ("mode", "n_samples", "seed", "label", "weights", "checkpoint")  # of sample.py, kept beside what it draws
 
 
 def train() -> None:
-    """Train an energy-based model: ``[group=choice …] [key=value …]``."""
-    run_entry_point(_train, "train")
+    """Train an energy-based model: ``[group=choice …] [key=value …]``; under ``torchrun``, by all its processes."""
+    from ebm_exp.cli import training
+
+    training.run()
 
 
 def sample() -> None:
@@ -37,74 +35,6 @@ def evaluate() -> None:
     ``run=[A,B]``, a sweep's folder and ``'run=outputs/digits/*'`` are several.
     """
     run_entry_point(_evaluate, "evaluate", _evaluate_run)
-
-
-def _train(config: dict[str, Any], launch: Launch) -> "Outcome":
-    """One training run."""
-    from ebm_exp.config.errors import UserError
-    from ebm_exp.report import tell_report
-    from ebm_exp.run.directory import RunDirectory
-
-    directory = RunDirectory(launch.run_dir)
-    with directory.claim("resume" if config["resume"] else "hydra.run.dir"):
-        refused = False
-        try:
-            return _attempts(config, launch, directory)
-        except UserError:
-            refused = True
-            raise
-        finally:
-            if not (refused or launch.in_sweep) and directory.summary():  # a sweep has a report of all its jobs
-                tell_report(directory.path, "report         ")
-
-
-def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory") -> "Outcome":
-    """Train; where a guard rolls back, again."""
-    from ebm_exp.config.device import keep_precision
-    from ebm_exp.run import attempt
-    from ebm_exp.run.checkpoint import read_state
-    from ebm_exp.trainer.build import check_data
-    from ebm_exp.trainer.rollback import rollback
-    from ebm_exp.trainer.session import Session
-
-    state = read_state(directory, key="resume") if config["resume"] else None
-    if state is not None:
-        config = keep_precision(attempt.in_force(directory, config), directory.summary())
-    parts, experiment = _build(config, state, launch)
-    if state is not None and "data" in (began := directory.summary()):
-        check_data(experiment.dataset, began["data"])
-
-    def open_session() -> Session:
-        return Session(parts["trainer"], experiment, directory, parts["logger"], state, launch.prune, launch.group)
-
-    session = open_session()  # refuses a checkpoint that does not fit, before anything of the run is changed
-    if state is None:
-        directory.create()
-        attempt.write_cast(directory, config)
-    else:
-        attempt.take_in(directory, config, launch.saved, state["step"])
-    while True:
-        outcome = session.run()
-        following = rollback(directory, config, experiment.guard, outcome)
-        if following is None:
-            return outcome
-        config, state = following
-        parts, experiment = _build(config, state, launch)
-        session = open_session()
-
-
-def _build(config: dict[str, Any], state: dict[str, Any] | None, launch: Launch) -> "tuple[Parts, Experiment]":
-    """The parts of a training and the experiment they make; one from the start begins at the weights it is given."""
-    from ebm_exp.config.run_config import refuse_links
-    from ebm_exp.run.loaded import load_initial_weights
-    from ebm_exp.trainer.build import build
-
-    parts, experiment = build(config, state, launch.allowed, launch.metric_typed)
-    if config["init_from"] and state is None:
-        if not config["trust"]:
-            refuse_links(config["init_from"], "init_from")
-        load_initial_weights(experiment.energy, config["init_from"])
-    return parts, experiment
 
 
 def _open_run(config: dict[str, Any], launch: Launch, **more: Any) -> "LoadedRun":

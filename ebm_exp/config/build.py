@@ -24,6 +24,7 @@ from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.config.validate import arguments_of, is_node, locate
 from ebm_exp.part import Part
 from ebm_exp.random import Stream, seed_global
+from ebm_exp.ranks import ALONE
 
 _MISSING = object()
 _LEVELS = {  # what is said where the data do not have those that a part is for
@@ -31,7 +32,12 @@ _LEVELS = {  # what is said where the data do not have those that a part is for
     "continuous": "needs points of a continuous box, the data have two levels; for those there are "
     "objective=pseudo_likelihood, ratio_matching, energy_discrepancy_binary and sampler=gibbs_with_gradients",
 }
-_MADE_FROM = {"stream": "seed", "suggest": "dataset", "temperature": "objective"}  # what has no node of its own
+_MADE_FROM = {
+    "ranks": "seed",
+    "stream": "seed",
+    "suggest": "dataset",
+    "temperature": "objective",
+}  # what has no node of its own
 
 
 class Parts:
@@ -61,7 +67,8 @@ class Parts:
         self._building: list[str] = []
         self._derive: dict[str, Callable[[], Any]] = {
             "seed": lambda: self.config["seed"],
-            "stream": lambda: Stream(self.config["seed"], attempt=self.config.get("attempt", 0)),
+            "ranks": lambda: ALONE,
+            "stream": lambda: Stream(self.config["seed"], self.config.get("attempt", 0), self["ranks"]),
             "device": lambda: choose_device(self.config["device"]),
             "suggest": lambda: Suggestions(self.config["dataset"].get("suggest", {})),
             "temperature": lambda: self["objective"].temperature,

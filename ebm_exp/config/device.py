@@ -10,17 +10,23 @@ import torch
 
 from ebm_exp import __version__
 from ebm_exp.config.errors import UserError
+from ebm_exp.ranks import given
 
 
 def choose_device(name: str) -> torch.device:
     """The device of a run: ``auto`` takes CUDA when there is one.
 
     Raises:
-        UserError: when CUDA is asked for and not there.
+        UserError: when CUDA is asked for and not there, or there are fewer GPUs than processes here.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda is not available here; use device=auto or device=cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    n, n_gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if n > n_gpus and not given().alone:
+        raise UserError(f"device: {n} processes here need as many GPUs, there are {n_gpus}; --nproc-per-node {n_gpus}")
+    return torch.device("cuda")
 
 
 def keep_precision(config: Mapping[str, Any], began: Mapping[str, Any]) -> dict[str, Any]:

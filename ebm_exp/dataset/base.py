@@ -1,6 +1,5 @@
 """What every data set is: tensors on the device, a domain, and batches that are a function of the step."""
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any, Literal, TypedDict
 
@@ -9,11 +8,12 @@ from torch import Tensor
 
 from ebm_exp.dataset.check import check_labels, check_points
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.fingerprint import fingerprint
 from ebm_exp.part import Part
+from ebm_exp.random import Source, for_batch, normal_like, take_rows, uniform
 from ebm_exp.random import generator as derived_generator
+from ebm_exp.ranks import ALONE, Ranks
 from ebm_exp.types import PerSample, Points, Transform
-
-_HASHED_BYTES = 2**28  # of a split in the fingerprint: all of CIFAR, .2 s
 
 
 class ImageOptions(TypedDict, total=False):
@@ -88,7 +88,7 @@ class Dataset(Part):
         self._train, self._test = train.to(home), test.to(home)
         self.train_labels = None if train_labels is None else train_labels.to(self.device, torch.int64)
         self.test_labels = None if test_labels is None else test_labels.to(self.device, torch.int64)
-        self._order: tuple[tuple[int, int, int], Tensor] | None = None
+        self._order: tuple[tuple[int, int], Tensor] | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -136,11 +136,14 @@ class Dataset(Part):
             x = self._decode(points[i : i + size].to(self.device))
             yield Points(x, None if labels is None else labels[i : i + size])
 
-    def batch(self, step: int, size: int, seed: int, rank: int = 0, augmentation: Transform | None = None) -> Points:
+    def batch(
+        self, step: int, size: int, seed: int, augment: Transform | None = None, ranks: Ranks = ALONE, parts: int = 1
+    ) -> Points:
         """The training batch of one step, augmented and then with its noise: a pure function of the arguments.
 
         Each epoch is a permutation of its own, so no point is seen twice before all are seen once
-        (the last n_train mod size points of a permutation sit out that epoch).
+        (the last n_train mod size points of a permutation sit out that epoch). Of a batch that ranks share these are
+        the rank's rows, in so many parts (``random.Rows``); ``size`` is that of all together.
 
         Raises:
             ValueError: when the batch is larger than the training set.
@@ -148,12 +151,13 @@ class Dataset(Part):
         if size > self.n_train:
             raise ValueError(f"trainer.batch_size: must be at most {self.n_train}, the training points, got {size}")
         epoch, position = divmod(step, self.n_train // size)
-        if self._order is None or self._order[0] != (epoch, seed, rank):
-            g = derived_generator("cpu", "epoch", seed, rank, epoch)  # wherever the data lives, the same order
+        if self._order is None or self._order[0] != (epoch, seed):
+            g = derived_generator("cpu", "epoch", seed, 0, epoch)  # wherever the data lives, the same order
             order = torch.randperm(self.n_train, generator=g).to(self._train.device)
-            self._order = (epoch, seed, rank), order
+            self._order = (epoch, seed), order
+        source = for_batch(derived_generator(self.device, "data noise", seed, 0, step), ranks, parts)
         index = self._order[1][position * size : (position + 1) * size]
-        return self._gather(index, derived_generator(self.device, "data noise", seed, rank, step), augmentation)
+        return self._gather(take_rows(index, source), source, augment)
 
     def noisy(self, n: int, generator: torch.Generator) -> Points:
         """n random training points ``[n, *event]`` with the noise of training, e.g. to start chains from."""
@@ -191,16 +195,9 @@ class Dataset(Part):
         Where they came from and where they are kept does not matter. Of a split of more than 256 MiB, its size and
         points spread evenly over it count.
         """
-        digest = hashlib.sha256(b"held out" if self.holds_out else b"no test split")
-        for x in (self._train, self.train_labels, *([self._test, self.test_labels] if self.holds_out else [])):
-            if x is None:
-                digest.update(b"no labels")
-                continue
-            digest.update(f"{tuple(x.shape)} {x.dtype}".encode())
-            n = max(1, min(len(x), _HASHED_BYTES * len(x) // max(x.nbytes, 1)))
-            spread = x if n == len(x) else x[torch.arange(n, device=x.device) * len(x) // n]
-            digest.update(spread.contiguous().cpu().numpy().data)
-        return digest.hexdigest()[:12]
+        held_out = [self._test, self.test_labels] if self.holds_out else []
+        said = b"held out" if self.holds_out else b"no test split"
+        return fingerprint(said, [self._train, self.train_labels, *held_out])
 
     def log_prob(self, x: Tensor) -> PerSample:
         """Log-density ``[batch]`` of the data's distribution in nats; ``has_density`` tells whether it is known.
@@ -222,24 +219,24 @@ class Dataset(Part):
             return self.domain.low + x.float() * (width / (self.n_levels - 1))
         return self.domain.low + (x + level_noise) * (width / self.n_levels)
 
-    def _gather(self, index: Tensor, generator: torch.Generator, augmentation: Transform | None = None) -> Points:
+    def _gather(self, index: Tensor, source: Source, augmentation: Transform | None = None) -> Points:
         x = self._train[index]
         if x.device.type != self.device.type:  # cuda:0 is cuda
             x = x.pin_memory().to(self.device, non_blocking=True)
             index = index.pin_memory().to(self.device, non_blocking=True)
-        x = self._perturb(x, generator, augmentation)
+        x = self._perturb(x, source, augmentation)
         return Points(x, None if self.train_labels is None else self.train_labels[index])
 
-    def _perturb(self, x: Tensor, generator: torch.Generator, augmentation: Transform | None) -> Tensor:
+    def _perturb(self, x: Tensor, source: Source, augmentation: Transform | None) -> Tensor:
         if self.horizontal_flip:
-            mirrored = torch.rand(len(x), generator=generator, device=x.device) < 0.5
+            mirrored = uniform((len(x),), source, x.device) < 0.5
             x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
-        levels = torch.rand(x.shape, generator=generator, device=x.device) if self.dequantize else None
+        levels = uniform(x.shape, source, x.device) if self.dequantize else None
         x = self._decode(x, levels)
         if augmentation is not None:
-            x = augmentation(x, generator, "data")
+            x = augmentation(x, source, "data")
         if self.noise_std:
-            x = x + self.noise_std * torch.randn(x.shape, generator=generator, device=x.device)
+            x = x + self.noise_std * normal_like(x, source)
             if self.clamp_noise:
                 x = x.clamp_(self.domain.low, self.domain.high)
         return x

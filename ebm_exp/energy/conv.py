@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
 from ebm_exp.energy.convolution import Convolution
+from ebm_exp.precision import wide
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
 
@@ -85,4 +86,4 @@ class Conv(Energy):
             if self.affines:
                 x = self.affines[i](x, context["y"])
             x = self.activation(x)
-        return self.head(x.flatten(1)).squeeze(1).float()
+        return wide(self.head(x.flatten(1)).squeeze(1))

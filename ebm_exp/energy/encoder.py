@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.convolution import Convolution
-from ebm_exp.energy.residual import Attention, Block, Conditions, check_stages, wide
+from ebm_exp.energy.residual import Attention, Block, Conditions, check_stages
 from ebm_exp.energy.time import small
+from ebm_exp.precision import wide
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
 _QUADRATIC = 0.05  # weight at the start of the quadratic features, which are sums over all pixels

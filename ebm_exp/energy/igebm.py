@@ -23,6 +23,7 @@ from torch.nn.functional import avg_pool2d
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
 from ebm_exp.energy.convolution import Convolution
+from ebm_exp.precision import wide
 from ebm_exp.types import Batch, EventShape, NClasses, PerSample, PositiveInt, Probability
 
 
@@ -95,7 +96,7 @@ class IGEBM(Energy):
         for block in self.blocks:
             h = block(h, context.get("y"))
         h = h.flatten(2)
-        return self.head(h.sum(2) if self.pool == "sum" else h.mean(2)).squeeze(1).float()
+        return wide(self.head(h.sum(2) if self.pool == "sum" else h.mean(2)).squeeze(1))
 
 
 class _Block(nn.Module):

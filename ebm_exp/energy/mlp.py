@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
 from ebm_exp.energy.time import Fourier
+from ebm_exp.precision import wide
 from ebm_exp.types import Batch, EventShape, NClasses, PerSample, Positive, PositiveInt
 
 _N_FREQUENCIES = 2  # of a time: a density in the plane changes slowly with it
@@ -63,7 +64,7 @@ class MLP(Energy):
             if self.affines:
                 h = self.affines[i](h, context["y"])
             h = self.activation(h)
-        n = self.head(h).squeeze(1).float()
+        n = wide(self.head(h).squeeze(1))
         if self.time is None:
             return n
         t = context["t"]

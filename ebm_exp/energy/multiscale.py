@@ -26,7 +26,7 @@ from torch.nn.utils import parametrize
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.conditional import ClassAffine
 from ebm_exp.energy.convolution import Convolution
-from ebm_exp.precision import full_precision
+from ebm_exp.precision import full_precision, wide
 from ebm_exp.types import Batch, EventShape, NClasses, PerSample, PositiveInt
 
 _INSTANCE_NORM_UP_TO, _GROUPS = 128, 32
@@ -118,10 +118,10 @@ class MultiScale(Energy):
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
         first, *others = self.towers
-        e = first(x, context.get("y")).float()
+        e = wide(first(x, context.get("y")))
         for tower in others:
             x = avg_pool2d(x, 3, stride=2, padding=1)
-            e = e + tower(x, context.get("y")).float()
+            e = e + wide(tower(x, context.get("y")))
         return e
 
 

@@ -100,11 +100,6 @@ class Attention(nn.Module):
         return pixels.transpose(1, 2).unflatten(2, h.shape[2:])
 
 
-def wide(x: Tensor) -> Tensor:
-    """In float32 at least: sums over pixels are not left to bf16."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def check_stages(name: str, event_shape: Sequence[int], channels: Sequence[int], strides: Sequence[int]) -> None:
     """Refuse what is no network of images.
 

@@ -8,7 +8,8 @@ from torch.nn.functional import interpolate
 
 from ebm_exp.energy.base import Energy
 from ebm_exp.energy.convolution import Convolution, Transposed
-from ebm_exp.energy.residual import Block, Conditions, check_stages, wide
+from ebm_exp.energy.residual import Block, Conditions, check_stages
+from ebm_exp.precision import wide
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ebm_exp.energy.convolution import Convolution
 from ebm_exp.energy.joint import Joint
-from ebm_exp.energy.residual import Block, check_stages, wide
+from ebm_exp.energy.residual import Block, check_stages
+from ebm_exp.precision import wide
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PositiveInt
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
@@ -92,6 +92,8 @@ class Engine(Part, ABC):
         if precision == "bf16" and on_cpu and (ratio := probe.bf16_ratio()) > probe.SLOWER:
             told = "engine.precision: bf16 takes %.1f times as long as float32 on this processor, which emulates it"
             log.warning(told, ratio)
+        self.records = False  # what it can
+        self.has_failed = False  # to record something
         self._targets: WeakKeyDictionary[Energy, Target] = WeakKeyDictionary()
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -143,6 +145,20 @@ class Engine(Part, ABC):
             The loss and its total, without a graph, and the gradient of each parameter, None where it has none. The
             next call may write over all of these tensors.
         """
+
+    def compute(self, name: str, key: Hashable, work: Callable[[Any], Any], given: Any) -> Any:
+        """What work makes of tensors and numbers alone, again and again.
+
+        Args:
+            name: of it, for a message: ``a velocity``.
+            key: with the name it says which work this is.
+            work: a pure function.
+            given: tensors in tuples, lists and mappings, of the same shapes as a rule.
+
+        Returns:
+            Its result, which the next call may write over.
+        """
+        return work(given)
 
     @abstractmethod
     def gradient(self, energy: EnergyFn, x: Batch, create_graph: bool = False) -> Batch:

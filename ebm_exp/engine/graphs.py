@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from ebm_exp import memory
 from ebm_exp.engine.base import L, Run, Work
 from ebm_exp.engine.eager import Eager
 from ebm_exp.engine.target import Target
@@ -89,6 +90,16 @@ class Graphs(Eager):
                 return recording.result  # type: ignore[no-any-return]
         return eagerly(work, given, generator, n_parts)
 
+    def compute(self, name: str, key: Hashable, work: Callable[[Any], Any], given: Any) -> Any:
+        if self.records:
+            again = lambda own, _: work(own)  # noqa: E731
+            recording = self._find_recording(name, (name, key), again, given, lambda: None)
+            if recording is not None:
+                _set(recording.given, given)
+                recording.replay()
+                return recording.result
+        return work(given)
+
     def _find_recording(
         self,
         name: str,
@@ -103,15 +114,23 @@ class Graphs(Eager):
         shapes = [(leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         key = (*key, *shapes, str(spec), torch.is_autocast_enabled(self.device.type))
         if key not in self._recordings:
+            before = memory.free(self.device)
             try:
                 self._recordings[key] = _Recording(work, given, numbers(), changes)
             except RuntimeError as error:
                 log.warning("engine=graphs: %s is not recorded and runs eagerly (%s)", name, str(error).split("\n")[0])
-                self._recordings[key] = None
+                self._recordings[key], self.has_failed = None, True
+            self._make_room(before - memory.free(self.device))
         self._recordings.move_to_end(key)
         while len(self._recordings) > KEPT:
             self._recordings.popitem(last=False)
         return self._recordings[key]
+
+    def _make_room(self, n_bytes: float) -> None:
+        """Drop the oldest recordings until another one of so many bytes would fit."""
+        while self.device.type == "cuda" and len(self._recordings) > 1 and memory.free(self.device) < n_bytes:
+            self._recordings.popitem(last=False)
+            torch.cuda.empty_cache()
 
 
 class _Recording:

@@ -4,18 +4,25 @@ from typing import Literal
 
 import torch
 
+from ebm_exp.random import Rows, Source, normal_like
 from ebm_exp.types import Batch
 
 Pairs = Literal["random", "transport"]
 
 
-def pair(z: Batch, x: Batch, pairs: Pairs) -> Batch:
-    """z ``[batch, *event]`` in the order of the x they go with.
+def draw_pairs(x: Batch, source: Source, pairs: Pairs) -> Batch:
+    """Standard normal z ``[batch, *event]`` in the order of the x they go with.
 
-    ``random``: as they are; ``transport``: within the batch, by least squared distance (Tong et al. 2024, arXiv
-    2302.00482), on the host.
+    ``random``: as they come; ``transport``: within the batch, by least squared distance (Tong et al. 2024, arXiv
+    2302.00482), on the host; of a batch that ranks share, within all of it.
     """
-    return z if pairs == "random" else z[_assign(z, x)]
+    if pairs == "random":
+        return normal_like(x, source)
+    if not isinstance(source, Rows):
+        z = normal_like(x, source)
+        return z[_assign(z, x)]
+    everyone = source.ranks.gather(x)
+    return source.take(draw_pairs(everyone, source.generator, pairs))
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ebm_exp.energy import Energy
 from ebm_exp.guard.rule import Rule
 from ebm_exp.part import Part
+from ebm_exp.random import Source
 from ebm_exp.types import Points
 
 
@@ -65,6 +66,7 @@ class Objective(nn.Module, Part, ABC):
         binds: what it gives to an energy that names it in ``context``.
         pure: its ``loss`` follows from weights, inputs and generator alone, never from what it or a part remembers: an
             engine may record it.
+        couples: its loss depends on a batch otherwise than by means over it, so processes cannot share one.
         drops_labels: it shows points without their label too, to an energy that takes ``no_label``.
         rules: what its signals are in a healthy training.
     """
@@ -74,6 +76,7 @@ class Objective(nn.Module, Part, ABC):
     gives: frozenset[str] = frozenset()
     binds: frozenset[str] = frozenset({"y"})
     pure: bool = False
+    couples: bool = False
     drops_labels: bool = False
     rules: tuple[Rule, ...] = ()
 
@@ -91,8 +94,14 @@ class Objective(nn.Module, Part, ABC):
         return batch, None
 
     @abstractmethod
-    def loss(self, energy: Energy, given: Any, generator: torch.Generator) -> Loss:
-        """The loss of what was gathered."""
+    def loss(self, energy: Energy, given: Any, source: Source) -> Loss:
+        """The loss of what was gathered: a sum of means over the batch, for each rank has its rows of it alone.
+
+        Args:
+            energy: in training.
+            given: see ``gather``.
+            source: of random numbers for the batch, see ``random.draw_rows``.
+        """
 
     def settle(self, kept: Any, loss: Loss) -> Loss:
         """Take in what is remembered, once the loss is known; the loss with what there is to tell of it."""

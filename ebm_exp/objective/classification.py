@@ -5,7 +5,6 @@ What ``objective=jem`` is compared with: the same network, its p(y | x) trained 
 
 from typing import Annotated
 
-import torch
 from torch.nn import functional as F
 
 from ebm_exp.energy import Energy
@@ -14,6 +13,7 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.metrics import ACCURACY, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.cross_entropy import accuracy, check_classifies
+from ebm_exp.random import Source
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.types import Classifies, From, Points, Positive, Provided
 
@@ -50,13 +50,13 @@ class Classification(Objective):
     def describe(self) -> dict[str, str]:
         return self.terms.describe("cross_entropy")
 
-    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, batch: Points, source: Source) -> Loss:
         x, y = batch
         assert isinstance(energy, Joint)  # else refused before training
         assert y is not None  # a joint energy is built for data with labels alone
         logits = energy.logits(x)
         e = -logits.logsumexp(1)
-        now = Step(Phase(x, e, energy, y), self.engine, generator)
+        now = Step(Phase(x, e, energy, y), self.engine, source)
         values = {"cross_entropy": F.cross_entropy(logits, y, reduction="none")} | self.terms(now)
         metrics = {ACCURACY: accuracy(logits, y), ENERGY_POS: e.detach().mean(), **now.metrics}
         return Loss(values, metrics, {"data": e.detach()})

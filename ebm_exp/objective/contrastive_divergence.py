@@ -26,6 +26,7 @@ from ebm_exp.engine.target import Target
 from ebm_exp.metrics import ENERGY_GAP, ENERGY_NEG, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chain_signals import CHAIN_RULES, chain_signals
+from ebm_exp.random import Source
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.regularization.base import End, Phase, Step, Term, Terms
 from ebm_exp.sampler.base import Sampler, describe_temperature
@@ -140,9 +141,9 @@ class ContrastiveDivergence(Objective):
         given = Given(batch, Points(chain.x, start.y), self._end(target, chain, start.y))
         return given, Kept(start, chain)
 
-    def loss(self, energy: Energy, given: Given, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, given: Given, source: Source) -> Loss:
         pos, neg = self._phases(energy, given.batch, given.negatives)
-        now = self.step(Step(pos, self.engine, generator, neg, given.end))
+        now = self.step(Step(pos, self.engine, source, neg, given.end))
         values = {"cd": pos.e - neg.e} | self.terms(now)
         e_pos, e_neg = pos.e.detach(), neg.e.detach()
         metrics = {

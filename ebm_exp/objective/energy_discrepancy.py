@@ -27,7 +27,7 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chance import CHANCE_RULES, against_chance, tell_easy
-from ebm_exp.random import normal_like
+from ebm_exp.random import Source, normal_like, uniform
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.types import Batch, From, NonNegative, Points, Positive, PositiveInt, Probability, Provided
 
@@ -77,12 +77,12 @@ class Discrepancy(Objective):
         return self.terms.describe("energy_discrepancy")
 
     @abstractmethod
-    def perturb(self, x: Batch, generator: torch.Generator) -> Batch:
+    def perturb(self, x: Batch, source: Source) -> Batch:
         """One draw of q(· | x) for each point ``[batch, *event]``."""
 
-    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, batch: Points, source: Source) -> Loss:
         (x, y), n, m = batch, len(batch.x), self.n_negatives
-        x_neg = self.perturb(self.perturb(x, generator).repeat_interleave(m, 0), generator)
+        x_neg = self.perturb(self.perturb(x, source).repeat_interleave(m, 0), source)
         labels = None if y is None else torch.cat([y, y.repeat_interleave(m)])
         e_pos, e_neg = energy.bind(y=labels)(torch.cat([x, x_neg])).split([n, n * m])
         log_w = math.log(self.stabilizer) if self.stabilizer else -math.inf
@@ -90,7 +90,7 @@ class Discrepancy(Objective):
         values = {"energy_discrepancy": exponents.logsumexp(1) - math.log(m)}
         if self.terms:
             at_data = energy.bind(y=y)
-            now = Step(Phase(x, e_pos, at_data, y), self.engine, generator, Phase(x_neg[::m], e_neg[::m], at_data, y))
+            now = Step(Phase(x, e_pos, at_data, y), self.engine, source, Phase(x_neg[::m], e_neg[::m], at_data, y))
             values |= self.terms(now)
         e_pos, e_neg = e_pos.detach(), e_neg.detach()
         metrics = {ENERGY_POS: e_pos.mean(), ENERGY_NEG: e_neg.mean()}
@@ -128,8 +128,8 @@ class EnergyDiscrepancy(Discrepancy):
         super().__init__(engine, regularization, domain, n_negatives, stabilizer)
         self.scale = scale
 
-    def perturb(self, x: Batch, generator: torch.Generator) -> Batch:
-        noise = normal_like(x, generator)
+    def perturb(self, x: Batch, source: Source) -> Batch:
+        noise = normal_like(x, source)
         return self.domain.reflect(x + self.scale * self.domain.half_width * noise)[0]
 
 
@@ -156,6 +156,6 @@ class BinaryEnergyDiscrepancy(Discrepancy):
         super().__init__(engine, regularization, domain, n_negatives, stabilizer)
         self.flip_probability = flip_probability
 
-    def perturb(self, x: Batch, generator: torch.Generator) -> Batch:
-        flips = torch.rand(x.shape, generator=generator, device=x.device) < self.flip_probability
+    def perturb(self, x: Batch, source: Source) -> Batch:
+        flips = uniform(x.shape, source, x.device) < self.flip_probability
         return torch.where(flips, self.domain.low + self.domain.high - x, x)

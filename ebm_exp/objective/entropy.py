@@ -12,8 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ebm_exp.precision import full_precision
+from ebm_exp.random import generator_of
+from ebm_exp.ranks import ALONE, Ranks
 from ebm_exp.regularization.base import Step, Term
-from ebm_exp.types import Batch, NonNegative, NonNegativeInt, PerSample, Positive, PositiveInt
+from ebm_exp.types import Batch, NonNegative, NonNegativeInt, PerSample, Positive, PositiveInt, Provided
 
 
 class Entropy(Term):
@@ -25,10 +27,10 @@ class Entropy(Term):
         bank_size: m, points of the buffer that a step's samples are compared with.
         min_filled: only once the buffer holds more points than this.
         eps: ε, in units of the domain.
-        through, through_chains: as in ``KL``.
+        through, through_chains, ranks: as in ``KL``. Each rank compares its samples with points of its own buffer.
 
     Raises:
-        ValueError: when the bank has fewer than k points.
+        ValueError: when the bank has fewer than k points, or ranks cannot share the chains evenly.
     """
 
     needs = frozenset({"end", "buffer"})
@@ -42,6 +44,7 @@ class Entropy(Term):
         eps: Positive = 1e-3,
         through: PositiveInt | None = 1,
         through_chains: PositiveInt | None = None,
+        ranks: Provided[Ranks] = ALONE,
     ) -> None:
         if k > bank_size:
             raise ValueError(f"k: must be at most bank_size, {bank_size}, got {k}")
@@ -49,15 +52,18 @@ class Entropy(Term):
         self.k = k
         self.bank_size = bank_size
         self.eps = eps
-        self.through_chains = through_chains
+        self.through_chains = through_chains and ranks.split("through_chains", through_chains)
         self.through = through if weight else 0  # without a weight at the cost of none
         self.min_filled = max(min_filled, bank_size - 1) if weight else 0
         self.needs = self.needs if weight else frozenset()
 
     def __call__(self, now: Step) -> Tensor | None:
-        if now.end is None or now.buffer is None or not self.weight or now.buffer.n_filled <= self.min_filled:
+        if now.end is None or now.buffer is None or not self.weight:
             return None
-        bank = now.buffer.bank(self.bank_size, now.generator)
+        held = now.buffer.n_filled
+        if held < self.bank_size or held * now.buffer.ranks.n <= self.min_filled:
+            return None
+        bank = now.buffer.bank(self.bank_size, generator_of(now.source))
         return -self.weight * self.log_r(now.end.x[: self.through_chains], bank)
 
     def log_r(self, x: Batch, bank: Float[Tensor, "m *event"]) -> PerSample:  # noqa: F821

@@ -18,9 +18,9 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.guard.rule import Rule
 from ebm_exp.metrics import ERROR_EARLY, ERROR_LATE
 from ebm_exp.noise.base import NoiseProcess
-from ebm_exp.noise.pairs import Pairs, pair
+from ebm_exp.noise.pairs import Pairs, draw_pairs
 from ebm_exp.objective.base import Loss, Objective
-from ebm_exp.random import normal_like
+from ebm_exp.random import Source, draw_rows, uniform
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.types import PerSample, Points, Positive, Probability, Provided, per_point
 
@@ -101,10 +101,10 @@ class FlowMatching(Objective):
         told = f"{named} is not smooth: a loss on ∇E gives biases no gradient; energy.activation"
         return [told] if named else []
 
-    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
-        x, y = batch.x, self._labels(energy, batch, generator)
-        z = pair(normal_like(x, generator), x, self.pairs)
-        t = self.noise.sample_t(len(x), generator, x.device).to(x.dtype)
+    def loss(self, energy: Energy, batch: Points, source: Source) -> Loss:
+        x, y = batch.x, self._labels(energy, batch, source)
+        z = draw_pairs(x, source, self.pairs)
+        t = draw_rows(len(x), source, lambda n, g: self.noise.sample_t(n, g, x.device)).to(x.dtype)
         point = self.noise.perturb(x, t, z)
         velocity = -self.engine.gradient(energy.bind(t=t, y=y), point, create_graph=True)
         aim = x - z if self.target == "flow" else (x - z) * per_point(_fading(t), x)
@@ -112,7 +112,7 @@ class FlowMatching(Objective):
         values: dict[str, Tensor] = {"flow_matching": error}
         if self.terms:
             at_data = energy.bind(t=torch.ones_like(t), y=y)
-            now = Step(Phase(x, at_data(x), at_data, y), self.engine, generator)
+            now = Step(Phase(x, at_data(x), at_data, y), self.engine, source)
             values |= self.terms(now)
         late = t > 0.5
         apart = {ERROR_EARLY: ~late, ERROR_LATE: late}
@@ -122,12 +122,12 @@ class FlowMatching(Objective):
     def signals(self, loss: Loss) -> dict[str, Tensor]:
         return {"unexplained": loss.terms["flow_matching"].detach().mean() / loss.points["aim"].square().mean()}
 
-    def _labels(self, energy: Energy, batch: Points, generator: torch.Generator) -> Tensor | None:
+    def _labels(self, energy: Energy, batch: Points, source: Source) -> Tensor | None:
         if not self.label_dropping:
             return batch.y
         assert energy.no_label is not None  # else refused before training
         assert batch.y is not None
-        dropped = torch.rand(len(batch.y), generator=generator, device=batch.y.device) < self.label_dropping
+        dropped = uniform((len(batch.y),), source, batch.y.device) < self.label_dropping
         return batch.y.masked_fill(dropped, energy.no_label)
 
 

@@ -16,8 +16,9 @@ it detaches every step's end. Here ``through`` are as many as it says.
 
 from torch import Tensor
 
+from ebm_exp.ranks import ALONE, Ranks
 from ebm_exp.regularization.base import Step, Term
-from ebm_exp.types import NonNegative, PositiveInt
+from ebm_exp.types import NonNegative, PositiveInt, Provided
 
 
 class KL(Term):
@@ -27,15 +28,23 @@ class KL(Term):
         weight: w.
         through: the gradient goes through so many steps, the last ones; null: through all.
         through_chains: of so many chains, the first ones of each step, it is the mean; null: of all.
+        ranks: each takes its part of these chains, of its own.
+
+    Raises:
+        ValueError: when they cannot share the chains evenly.
     """
 
     needs = frozenset({"end"})
 
     def __init__(
-        self, weight: NonNegative = 1.0, through: PositiveInt | None = 1, through_chains: PositiveInt | None = None
+        self,
+        weight: NonNegative = 1.0,
+        through: PositiveInt | None = 1,
+        through_chains: PositiveInt | None = None,
+        ranks: Provided[Ranks] = ALONE,
     ) -> None:
         self.weight = weight
-        self.through_chains = through_chains
+        self.through_chains = through_chains and ranks.split("through_chains", through_chains)
         self.through = through if weight else 0  # without a weight at the cost of none
         self.needs = self.needs if weight else frozenset()
 

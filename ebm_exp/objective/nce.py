@@ -23,6 +23,7 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS, LOG_Z
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chance import CHANCE_RULES, against_chance, tell_easy
+from ebm_exp.random import Source, draw_rows
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.start.base import Start
@@ -93,9 +94,9 @@ class NCE(Objective):
     def panels(self, n: int) -> dict[str, Points]:
         return {"noise": self.noise.draw(n, derived_generator(self.log_z.device, "panel of noise"))}
 
-    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, batch: Points, source: Source) -> Loss:
         x, n = batch.x, len(batch.x)
-        noise = self.noise.draw(n * self.n_noise, generator)
+        noise = draw_rows(n * self.n_noise, source, self.noise.draw)
         y = None if batch.y is None or noise.y is None else torch.cat([batch.y, noise.y])
         e_pos, e_neg = energy.bind(y=y)(torch.cat([x, noise.x])).split([n, n * self.n_noise])
         missed = softplus(-self.log_ratio(x, e_pos))
@@ -103,10 +104,11 @@ class NCE(Objective):
         inside = ((noise.x - self.domain.centre).abs() <= self.domain.half_width).flatten(1).all(1)
         values = {"nce": missed + torch.where(inside, taken, 0.0).view(n, self.n_noise).sum(1)}
         if self.terms:
-            y_pos, y_neg = (None, None) if y is None else (y[:n], y[n : 2 * n])
+            y_pos, y_neg = (None, None) if y is None else (y[:n], y[n :: self.n_noise])
+            one = slice(None, None, self.n_noise)  # noise point for each of the data
             now = Step(
-                Phase(x, e_pos, energy.bind(y=y_pos), y_pos), self.engine, generator,
-                Phase(noise.x[:n], e_neg[:n], energy.bind(y=y_neg), y_neg),
+                Phase(x, e_pos, energy.bind(y=y_pos), y_pos), self.engine, source,
+                Phase(noise.x[one], e_neg[one], energy.bind(y=y_neg), y_neg),
             )  # fmt: skip
             values |= self.terms(now)
         e_pos, e_neg = e_pos.detach(), e_neg.detach()

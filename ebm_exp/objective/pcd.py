@@ -34,8 +34,10 @@ class PCD(ContrastiveDivergence):
         self.buffer = buffer
         for name, term in self.terms.items():
             least = term.min_filled
-            if least >= buffer.size:
-                raise ValueError(f"{name}: waits for more than {least} held points, but buffer.size is {buffer.size}")
+            if least >= (size := buffer.size * buffer.ranks.n):
+                raise ValueError(f"{name}: waits for more than {least} held points, but buffer.size is {size}")
+            if term.bank_size > buffer.size:
+                raise ValueError(f"{name}: bank_size must be at most {buffer.size}, a rank's part of buffer.size")
 
     def gather(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> tuple[Given, Kept]:
         if self.buffer.first_passage_steps and not self.buffer.n_stored:
@@ -70,6 +72,6 @@ class PCD(ContrastiveDivergence):
 
     def check(self, experiment: Training) -> None:
         super().check(experiment)
-        size, batch = self.buffer.size, experiment.batch_size
+        size, batch = self.buffer.size * self.buffer.ranks.n, experiment.batch_size
         if size < batch:
             raise ValueError(f"trainer: batch_size must be at most buffer.size, {size}, got {batch}")

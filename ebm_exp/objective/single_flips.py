@@ -19,6 +19,7 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.metrics import ENERGY_NEG, ENERGY_POS
 from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.chance import CHANCE_RULES, against_chance
+from ebm_exp.random import Source, uniform
 from ebm_exp.regularization.base import Phase, Step, Term, Terms
 from ebm_exp.types import Batch, From, Points, PositiveInt, Provided
 
@@ -66,23 +67,23 @@ class SingleFlips(Objective):
     def of_flip(self, u: Tensor) -> Tensor:
         """ℓ(u), element by element."""
 
-    def loss(self, energy: Energy, batch: Points, generator: torch.Generator) -> Loss:
+    def loss(self, energy: Energy, batch: Points, source: Source) -> Loss:
         (x, y), n, k = batch, len(batch.x), self.n_bits
-        near = self.neighbours(x, generator).flatten(0, 1)
+        near = self.neighbours(x, source).flatten(0, 1)
         labels = None if y is None else torch.cat([y, y.repeat_interleave(k)])
         e, e_near = energy.bind(y=labels)(torch.cat([x, near])).split([n, n * k])
         u = e.unsqueeze(1) - e_near.view(n, k)
         values = {self.name: self.of_flip(u).mean(1) * self.d}
         if self.terms:
-            now = Step(Phase(x, e, energy.bind(y=y), y), self.engine, generator)
+            now = Step(Phase(x, e, energy.bind(y=y), y), self.engine, source)
             values |= self.terms(now)
         e, e_near = e.detach(), e_near.detach()
         metrics = {ENERGY_POS: e.mean(), ENERGY_NEG: e_near.mean()}
         return Loss(values, metrics, {"data": e, "flipped": e_near})
 
-    def neighbours(self, x: Batch, generator: torch.Generator) -> Float[Tensor, "batch k *event"]:
+    def neighbours(self, x: Batch, source: Source) -> Float[Tensor, "batch k *event"]:
         """x₍ᵢ₎ for k random components i of each point."""
-        order = torch.rand(len(x), self.d, generator=generator, device=x.device)
+        order = uniform((len(x), self.d), source, x.device)
         which = order.topk(self.n_bits, 1).indices.unsqueeze(2)  # [batch, k, 1]
         flat = x.flatten(1).unsqueeze(1).expand(-1, self.n_bits, -1)
         flipped = self.domain.low + self.domain.high - flat.gather(2, which)

@@ -6,13 +6,15 @@ take Adam's steps.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ebm_exp.engine.base import Engine
 from ebm_exp.part import Part
-from ebm_exp.types import Positive, PositiveInt, Probability
+from ebm_exp.types import Positive, PositiveInt, Probability, Provided
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic that brings singular values in (0, 1] near 1 (Jordan et al.)
 SMALLEST = 16  # rows and columns that make a matrix; below, there is little to orthogonalise
@@ -31,6 +33,7 @@ class Muon(torch.optim.Adam, Part):
         n_iterations: of the quintic.
         adam_lr: learning rate of all others.
         betas: shares of the past in Adam's means of g and g².
+        engine: records the orthogonalisation, hundreds of small products; None: it is computed as it is.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Muon(torch.optim.Adam, Part):
         n_iterations: PositiveInt = 5,
         adam_lr: Positive = 2e-3,
         betas: tuple[Probability, Probability] = (0.9, 0.99),
+        engine: Provided[Engine | None] = None,
     ) -> None:
         groups: list[dict[str, Any]] = []
         for group in _groups(params):
@@ -49,7 +53,7 @@ class Muon(torch.optim.Adam, Part):
             groups += [group | {"params": matrices, "lr": lr, "matrices": True}] if matrices else []
             groups += [{"lr": adam_lr} | group | {"params": others, "matrices": False}] if others else []
         super().__init__(groups, lr=adam_lr, betas=betas)
-        self.momentum, self.n_iterations = momentum, n_iterations
+        self.momentum, self.n_iterations, self.engine = momentum, n_iterations, engine
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -75,7 +79,8 @@ class Muon(torch.optim.Adam, Part):
         means = [self.state[p]["momentum"] for p in params]
         torch._foreach_lerp_(means, gradients, 1 - self.momentum)
         ahead = torch._foreach_lerp(gradients, means, self.momentum)
-        turned = orthogonal([each.flatten(1) for each in ahead], self.n_iterations)
+        work, matrices = partial(orthogonal, n_iterations=self.n_iterations), [each.flatten(1) for each in ahead]
+        turned = self.engine.compute("a step of Muon", id(self), work, matrices) if self.engine else work(matrices)
         of_scale: dict[float, list[int]] = {}
         for i, (n_out, n_in) in enumerate(each.shape for each in turned):
             of_scale.setdefault(max(1.0, n_out / n_in) ** 0.5, []).append(i)

@@ -8,13 +8,13 @@ from abc import ABC
 from collections.abc import ItemsView, Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from ebm_exp.buffer.base import Buffer
 from ebm_exp.energy import Energy
 from ebm_exp.engine.base import Engine
 from ebm_exp.part import Part
+from ebm_exp.random import Source
 from ebm_exp.types import Batch, EnergyFn, Labels, PerSample
 
 _WORDS = {  # what a message calls that which terms read
@@ -49,7 +49,7 @@ class Step:
 
     positive: Phase
     engine: Engine
-    generator: torch.Generator
+    source: Source  # of random numbers for the batch
     negative: Phase | None = None
     end: End | None = None
     buffer: Buffer | None = None
@@ -63,16 +63,20 @@ class Term(Part, ABC):
         needs: what it reads of a step beside the data: of ``negative``, ``end``, ``buffer``, ``labels``.
         pure: its value follows from the step's tensors, weights and generator alone, never from what it remembers or
             computes on the host (``Objective.pure``).
+        couples: it depends on a batch otherwise than by a mean over it, so processes cannot share one.
         through: so many last steps of training chains must carry a graph; None: all.
         through_chains: of so many chains, the first ones; None: of all.
         min_filled: it waits until the buffer holds more points than this.
+        bank_size: it compares samples with so many points of the buffer.
     """
 
     needs: frozenset[str] = frozenset()
     pure: bool = False
+    couples: bool = False
     through: int | None = 0
     through_chains: int | None = None
     min_filled: int = 0
+    bank_size: int = 0
 
     def prepare(self, energy: Energy) -> Energy:
         """The energy to train, wrapped if need be; called once, before the optimizer sees its parameters."""

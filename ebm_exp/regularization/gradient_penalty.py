@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from ebm_exp.random import uniform
 from ebm_exp.regularization.base import Step, Term
 from ebm_exp.types import NonNegative, PerSample, per_point
 
@@ -37,7 +38,7 @@ class GradientPenalty(Term):
         if neg is not None and self.where == "samples":
             x, energy = neg.x, neg.energy
         elif neg is not None and self.where == "between":
-            u = torch.rand(len(x), generator=now.generator, device=x.device)
+            u = uniform((len(x),), now.source, x.device).to(x.dtype)
             x = torch.lerp(neg.x, pos.x, per_point(u, x))
         gradient = now.engine.gradient(energy, x, create_graph=True)
         if self.target == 0:  # the norm itself has no slope at 0

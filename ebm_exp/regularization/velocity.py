@@ -4,8 +4,8 @@ w · ‖−∇E(x_t) − (x − z)‖² / d                                  (Ba
 """
 
 from ebm_exp.noise.base import NoiseProcess
-from ebm_exp.noise.pairs import Pairs, pair
-from ebm_exp.random import normal_like
+from ebm_exp.noise.pairs import Pairs, draw_pairs
+from ebm_exp.random import draw_rows
 from ebm_exp.regularization.base import Step, Term
 from ebm_exp.types import NonNegative, PerSample, Provided
 
@@ -27,7 +27,7 @@ class Velocity(Term):
 
     def __call__(self, now: Step) -> PerSample:
         x = now.positive.x
-        z = pair(normal_like(x, now.generator), x, self.pairs)
-        t = self.noise.sample_t(len(x), now.generator, x.device).to(x.dtype)
+        z = draw_pairs(x, now.source, self.pairs)
+        t = draw_rows(len(x), now.source, lambda n, g: self.noise.sample_t(n, g, x.device)).to(x.dtype)
         slope = now.engine.gradient(now.positive.energy, self.noise.perturb(x, t, z), create_graph=True)
         return self.weight * (slope + x - z).square().flatten(1).mean(1)

@@ -1,17 +1,20 @@
-"""Checkpoints: files that are either whole or absent, found and pruned by the step in their name."""
+"""Checkpoints of a run: found and pruned by the step in their name, of one process or of several."""
 
 import warnings
-import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import torch
 
+from ebm_exp.buffer.deal import deal
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import FORMAT, check_format
 from ebm_exp.config.shapes import Reached, wrong_in
-from ebm_exp.files import TEMPORARY, replacing
+from ebm_exp.files import TEMPORARY
+from ebm_exp.random import generator
+from ebm_exp.ranks import ALONE, Ranks
+from ebm_exp.run.archive import read, save
 from ebm_exp.run.directory import RunDirectory
 
 _KINDS: dict[str, type | tuple[type, ...]] = {  # what a resumed run needs, and what each of it is
@@ -19,46 +22,46 @@ _KINDS: dict[str, type | tuple[type, ...]] = {  # what a resumed run needs, and 
     "parts": dict, "ema": dict,
 }  # fmt: skip
 KEYS = tuple(_KINDS)
-_HEADER = 30  # bytes before the name of a part, at least
+OWN = ("buffer", "sampler")  # parts whose states are a rank's own, where several train
+_MOST_RANKS = 2**16
 
 
-def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint so that ``path`` never holds half of one, whenever the process or the machine dies.
+def save_together(path: Path, state: Mapping[str, Any], ranks: Ranks) -> None:
+    """Write a checkpoint of several ranks: first what each has of its own, then what they have in common.
 
-    On an exception an older file stays as it was.
+    So where the common file is, all others are whole. Of one that is alone, one file.
 
     Args:
-        path: the target; its folder is made when it is missing.
-        state: plain containers, numbers, texts and tensors: what ``torch.load(weights_only=True)`` takes.
+        path: of the common file, which holds the first rank's own states too.
+        state: this rank's.
+        ranks: all of them call this.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        content = _Written(file)
-        try:
-            torch.save(dict(state), content)  # type: ignore[arg-type]  # torch only writes
-        except Exception:
-            if content.error is not None:  # torch says "unexpected pos" of a full disk
-                raise content.error from None
-            raise
+    if not ranks.first:
+        save(rank_file(path, ranks.rank), {"parts": _own(state)})
+    ranks.collect(None)
+    if ranks.first:
+        save(path, state)
 
 
-class _Written:
-    """A file that keeps what went wrong in writing it."""
+def rank_file(path: Path, rank: int) -> Path:
+    """What another rank than the first has of its own, beside the checkpoint ``path``."""
+    return path.with_name(f"{path.stem}.rank_{rank}{path.suffix}")
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.error: OSError | None = None
 
-    def write(self, data: bytes | memoryview) -> int:
-        try:
-            return self._file.write(data)
-        except OSError as error:
-            error.filename = error.filename or self._file.name
-            self.error = error
-            raise
+def count_ranks(state: Mapping[str, Any]) -> int:
+    """How many processes trained together when a checkpoint was written.
 
-    def flush(self) -> None:
-        self._file.flush()
+    Raises:
+        ValueError: when it says so of no number of them.
+    """
+    n = state.get("ranks", 1)
+    if not (isinstance(n, int) and 1 <= n <= _MOST_RANKS):
+        raise ValueError(f"ranks of the checkpoint: must be 1 to {_MOST_RANKS}, got {n!r:.20}")
+    return n
+
+
+def _own(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: state["parts"][name] for name in OWN if name in state["parts"]}
 
 
 def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -72,7 +75,7 @@ def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = 
     Raises:
         ValueError: naming the file, when it cannot be read or lacks a key.
     """
-    state = _read(path, device)
+    state = read(path, device)
     version = state.get("format", 1)
     if keys is KEYS and not (isinstance(version, int) and version == FORMAT):
         raise ValueError(f"{path}: has format {version!r:.20}, this version reads {FORMAT}")
@@ -83,7 +86,10 @@ def load(path: Path, keys: Collection[str] = KEYS, device: torch.device | str = 
 
 
 def read_state(
-    directory: RunDirectory, which: Literal["latest", "best", "diverged"] | int = "latest", key: str = "run"
+    directory: RunDirectory,
+    which: Literal["latest", "best", "diverged"] | int = "latest",
+    key: str = "run",
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """A checkpoint's content, on the CPU; a number is its step.
 
@@ -93,6 +99,7 @@ def read_state(
         directory: the run.
         which: see ``RunDirectory.find_checkpoint``.
         key: the command-line key that gave the directory, for the message.
+        ranks: who goes on. Where others wrote it, the chains of all are dealt anew.
 
     Raises:
         UserError: when there is none, it cannot be read, or it is of another format.
@@ -105,15 +112,38 @@ def read_state(
         path = directory.find_checkpoint(which, key)
     try:
         state = load(path, ("state",))["state"] if which == "diverged" else load(path)
+        if not isinstance(state, dict):
+            raise ValueError(f"{path}: its state is {type(state).__name__}")
+        state = _for_ranks(path, state, ranks)
     except ValueError as error:
         raise UserError(f"{key}: {error}") from None
-    if not isinstance(state, dict):
-        raise UserError(f"{key}: {path}: its state is {type(state).__name__}")
     if wrong := [name for name, kind in _KINDS.items() if not isinstance(state.get(name), kind)]:
         raise UserError(f"{key}: {path}: {wrong[0]} of the checkpoint is {type(state.get(wrong[0])).__name__}")
     if (said := wrong_in(Reached, {name: state.get(name) for name in Reached.model_fields})) is not None:
         raise UserError(f"{key}: {path}: {said}")
     return state
+
+
+def _for_ranks(path: Path, state: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
+    """What one of the ranks goes on with."""
+    n = count_ranks(state)
+    if n == ranks.n and ranks.first:
+        return state
+
+    def own_of(rank: int) -> dict[str, Any]:
+        if rank == 0 or path.stem == "diverged":  # of that step the first rank's chains stand for all
+            return _own(state)
+        return _own(load(rank_file(path, rank), ("parts",)))
+
+    if n == ranks.n:
+        own = own_of(ranks.rank)
+    else:
+        held = [own_of(rank) for rank in range(n)]
+        own = held[ranks.rank % n]
+        if "buffer" in own:
+            g = generator("cpu", "deal", state["step"], n, ranks.n)
+            own = own | {"buffer": deal([each["buffer"] for each in held], ranks, g)}
+    return {**state, "parts": {**state["parts"], **own}}
 
 
 def latest(directory: RunDirectory) -> Path | None:
@@ -123,7 +153,8 @@ def latest(directory: RunDirectory) -> Path | None:
     for step in reversed(directory.checkpoint_steps()):
         path = directory.checkpoint(step)
         try:
-            _read(path, "cpu")
+            for rank in range(1, count_ranks(read(path, "cpu"))):
+                read(rank_file(path, rank), "cpu")
         except ValueError as error:
             damaged.append(error)
         else:
@@ -150,42 +181,14 @@ def prune(directory: RunDirectory, keep: int, protect: Collection[int] = ()) -> 
     if not steps:
         return
     newest = max(steps, key=lambda step: (directory.checkpoint(step).stat().st_mtime_ns, step))
+    kept = {*steps[-keep:], newest, *protect}
     for step in steps:
-        if step not in {*steps[-keep:], newest, *protect}:
+        if step not in kept:
             directory.checkpoint(step).unlink()
+    stems = {directory.checkpoint(step).stem for step in kept}
+    for own in directory.checkpoints.glob("step_*.rank_*.pt"):
+        if own.name.partition(".")[0] not in stems:
+            own.unlink()
     for leftover in directory.checkpoints.glob(".step_*.tmp"):
         if TEMPORARY.fullmatch(leftover.name):
             leftover.unlink()
-
-
-def _check(entries: Iterable[zipfile.ZipInfo], size: int) -> None:
-    """Refuse an archive that says that it holds more than its file can: what is read of it takes as long as it is.
-
-    Args:
-        entries: of the archive.
-        size: bytes of the file.
-    """
-    end = 0
-    for each in sorted(entries, key=lambda entry: entry.header_offset):
-        if each.compress_type != zipfile.ZIP_STORED or each.file_size != each.compress_size:
-            raise zipfile.BadZipFile("it is compressed, torch's are not")
-        if each.header_offset < end:
-            raise zipfile.BadZipFile(f"{each.filename} lies where another part of it does")
-        end = each.header_offset + _HEADER + each.file_size
-    if end > size:
-        raise zipfile.BadZipFile("it is shorter than it says")
-
-
-def _read(path: Path, device: torch.device | str) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that torch.save writes
-            _check(archive.infolist(), path.stat().st_size)
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(f"checksum of {damaged}")
-        state = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # a damaged archive or pickle can raise nearly anything
-        reason = (str(error).splitlines() or [""])[0]
-        raise ValueError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}: {reason})") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path}: is not a checkpoint, it holds a {type(state).__name__}")
-    return state

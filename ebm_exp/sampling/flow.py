@@ -14,7 +14,7 @@ from ebm_exp.engine.target import Target
 from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.sampler.chain import Watch
 from ebm_exp.sampling.fresh import Fresh, normal_chunks, normal_start
-from ebm_exp.types import Batch, EnergyFn, NonNegative, Points, Positive, PositiveInt, Provided
+from ebm_exp.types import Batch, NonNegative, Points, Positive, PositiveInt, Provided
 
 
 class State(NamedTuple):
@@ -93,13 +93,15 @@ class Flow(Fresh):
         dt, domain = self.t_end / self.n_steps, self.dataset.domain
         noisy = self.method == "stochastic_heun"
 
-        def energy(step: int) -> EnergyFn:
-            t = torch.full((len(x),), min(step * dt, self.t_end), device=x.device)
-            return target.bind(t=t, **context)
+        def at(step: int) -> dict[str, Tensor | None]:
+            return {"t": torch.full((len(x),), min(step * dt, self.t_end), device=x.device), **context}
+
+        def slope(given: tuple[Batch, dict[str, Tensor | None]]) -> Batch:
+            return self.engine.gradient(target.bind(**given[1]), given[0])
 
         def drift(x: Batch, step: int) -> Batch:
             with self.engine.autocast():
-                velocity = -self.engine.gradient(energy(step), x)
+                velocity = -self.engine.compute("a velocity", target, slope, (x, at(step)))
             score = self.noise.scaled_score(x, velocity, step * dt) if noisy else None
             return velocity if score is None else velocity + self.diffusion * score
 
@@ -112,7 +114,7 @@ class Flow(Fresh):
                 v = (v + drift(x + dt * v + kick, step + 1)) / 2
             x = x + dt * v + kick
             if watch is not None:
-                watch(step + 1, energy(step + 1), State(x), Info(v))
+                watch(step + 1, target.bind(**at(step + 1)), State(x), Info(v))
         return x.clamp(domain.low, domain.high)
 
     def describe(self) -> str:

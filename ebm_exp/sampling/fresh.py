@@ -14,6 +14,7 @@ from ebm_exp.energy.joint import Labelled
 from ebm_exp.engine.base import Engine
 from ebm_exp.engine.target import Target
 from ebm_exp.random import CHUNK, Stream
+from ebm_exp.ranks import ALONE
 from ebm_exp.sampler.chain import Watch
 from ebm_exp.sampling.base import Sampling
 from ebm_exp.types import Batch, Points
@@ -56,14 +57,23 @@ class Fresh(Sampling):
         labels = (y if y is not None else begin.y) if energy.conditional else None
         target = self.engine.target(energy)
         size = CHUNK * max(1, AT_ONCE[device.type] // (CHUNK * prod(self.dataset.event_shape)))
-        ends = []
         everything: dict[str, Any] = dict(context) | {"y": labels}
-        for first in range(0, n, size):
-            rows = slice(first, min(first + size, n))
+        # Each rank moves some chunks; where somebody watches, each moves all of them.
+        ranks = stream.ranks if watch is None else ALONE
+        share = -(-len(generators) // ranks.n) * CHUNK
+        ends = []
+        for first in range(ranks.rank * share, min((ranks.rank + 1) * share, n), size):
+            rows = slice(first, min(first + size, (ranks.rank + 1) * share, n))
             some = generators[first // CHUNK : -(-rows.stop // CHUNK)]
             bound = {name: None if each is None else each[rows] for name, each in everything.items()}
             ends.append(self._move(target, x[rows], some, None if first else watch, bound))
-        return Points(torch.cat(ends), labels)
+        if ranks.alone:
+            return Points(torch.cat(ends), labels)
+        moved = torch.zeros(share, *x.shape[1:], dtype=x.dtype, device=x.device)
+        if ends:
+            mine = torch.cat(ends)
+            moved[: len(mine)] = mine
+        return Points(ranks.gather(moved)[:n], labels)
 
     def moved_by(self, energy: Energy) -> Energy:
         """The energy that moves points, of the one that is given; what it returns moves itself."""

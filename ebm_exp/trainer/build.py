@@ -4,6 +4,8 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.trust import ANY, OURS, Allowed
@@ -11,6 +13,7 @@ from ebm_exp.config.validate import validate
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.evaluator import Evaluator
 from ebm_exp.metrics import SCORE
+from ebm_exp.ranks import ALONE, Ranks
 from ebm_exp.trainer.experiment import Experiment
 
 log = logging.getLogger(__name__)
@@ -90,11 +93,30 @@ def check_metric(config: Mapping[str, Any], typed: bool) -> str | None:
     return metric and choose_metric(metric, Parts(config, allowed=ANY)["evaluator"].values(), typed)
 
 
+def refuse_coupled(experiment: Experiment) -> None:
+    """Refuse what depends on a batch otherwise than by a mean over it, where several processes share one.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if experiment.ranks.alone:
+        return
+    for module in (*experiment.energy.modules(), *experiment.objective.modules()):
+        if isinstance(module, _BatchNorm):
+            name = type(module).__name__
+            raise ValueError(f"energy: {name} takes statistics of a whole batch, of which each process has a part")
+    terms = getattr(experiment.objective, "terms", {})
+    for name, each in {"objective": experiment.objective, **dict(terms.items())}.items():
+        if each.couples:
+            raise ValueError(f"{name}: couples the points of a batch, of which each process has a part")
+
+
 def build(
     config: Mapping[str, Any],
     state: Mapping[str, Any] | None = None,
     allowed: Allowed = OURS,
     metric_typed: bool = True,
+    ranks: Ranks = ALONE,
 ) -> tuple[Parts, Experiment]:
     """The parts of a training, with the states of a checkpoint, and the experiment they make.
 
@@ -103,14 +125,18 @@ def build(
         state: of a checkpoint; None: a new run.
         allowed: what may be built.
         metric_typed: the optimized metric was typed, and no other is meant.
+        ranks: the processes that train it.
 
     Raises:
         UserError: when a part refuses its values, or the batch does not fit data or objective.
     """
-    parts = Parts(config, state=None if state is None else state["parts"], allowed=allowed)
+    parts = Parts(config, state=None if state is None else state["parts"], allowed=allowed, ranks=ranks)
     for name in ("trainer", "logger"):  # refuses its own values before anything is written
         parts[name]
-    dataset, batch_size = parts["dataset"], parts["trainer"].batch_size
+    dataset, batch_size, n_parts = parts["dataset"], parts["trainer"].batch_size, parts["trainer"].accumulate_steps
+    if batch_size % (n_parts * ranks.n):
+        each = f"{ranks.n} processes" + (f" in {n_parts} parts (accumulate_steps)" if n_parts > 1 else "")
+        raise UserError(f"trainer: batch_size must be a multiple of {n_parts * ranks.n} for {each}, got {batch_size}")
     if batch_size > dataset.n_train:
         most = dataset.n_train
         raise UserError(f"trainer: batch_size must be at most {most}, the training points, got {batch_size}")
@@ -118,6 +144,7 @@ def build(
     metric = choose_metric(experiment.optimized_metric, experiment.evaluators.values(), metric_typed)
     experiment = experiment._replace(optimized_metric=metric, config={**config, "optimized_metric": metric})
     try:
+        refuse_coupled(experiment)
         experiment.objective.check(experiment)
     except ValueError as error:
         raise UserError(str(error)) from error

@@ -33,7 +33,7 @@ def keep(
         state: of the run after it.
     """
     step = state["step"]
-    batch = experiment.batch(step - 1)
+    batch = experiment.whole_batch(step - 1)
     points = {} if loss is None else {name: x.detach() for name, x in loss.points.items()}
     held = {"symptom": symptom.name, "text": symptom.text, "batch": batch.x, "labels": batch.y, "points": points}
     checkpoint.save(directory.checkpoints / "diverged.pt", held | {"state": state})
@@ -46,7 +46,7 @@ def explain(symptom: Symptom, experiment: Experiment) -> Symptom:
     remedy = tuple(name for name in symptom.remedy if _applies(name, experiment))
     symptom = replace(symptom, remedy=remedy)
     if symptom.name == "non_finite" and symptom.step >= 1:
-        x = experiment.batch(symptom.step - 1).x
+        x = experiment.whole_batch(symptom.step - 1).x
         rows = int((~x.isfinite().flatten(1).all(1)).sum())
         if rows:
             seen = f"step {symptom.step}: {rows} of the {len(x)} points of its batch are not finite (NaN or infinite)"

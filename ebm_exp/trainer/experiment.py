@@ -16,6 +16,7 @@ from ebm_exp.guard import Guard
 from ebm_exp.guard.rule import ABSENT
 from ebm_exp.objective.base import Objective
 from ebm_exp.random import Stream
+from ebm_exp.ranks import ALONE, Ranks
 from ebm_exp.sampling.base import Sampling
 from ebm_exp.schedule.base import Schedule
 from ebm_exp.types import Points
@@ -25,7 +26,7 @@ class Experiment(NamedTuple):
     """What is trained, of what and by what.
 
     Attributes:
-        batch_size: training points of a step.
+        batch_size: training points of a step, of all ranks together.
         n_batches: only the first so many batches are trained on, again and again; None: all.
         stateful: the parts that a checkpoint holds, by name.
         config: that it was built of, resolved.
@@ -71,10 +72,28 @@ class Experiment(NamedTuple):
             config=parts.config,
         )
 
-    def batch(self, step: int) -> Points:
-        """The training points of optimizer step ``step``, from 0: ``[batch_size, *event]``."""
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train it."""
+        return self.stream.ranks
+
+    def batch(self, step: int, parts: int = 1) -> Points:
+        """This rank's training points of optimizer step ``step``, from 0: ``[batch_size / n_ranks, *event]``.
+
+        Args:
+            step: so many were taken before.
+            parts: the batch is taken in so many parts, see ``random.Rows``.
+        """
+        return self._batch(step, self.ranks, parts)
+
+    def whole_batch(self, step: int) -> Points:
+        """The training points of all ranks: ``[batch_size, *event]``."""
+        return self._batch(step, ALONE, 1)
+
+    def _batch(self, step: int, ranks: Ranks, parts: int) -> Points:
         index = step if self.n_batches is None else step % self.n_batches
-        return self.dataset.batch(index, self.batch_size, self.stream.seed, self.stream.rank, self.data_augmentation)
+        seed, augmentation = self.stream.seed, self.data_augmentation
+        return self.dataset.batch(index, self.batch_size, seed, augmentation, ranks, parts)
 
     def setting(self, key: str) -> Any:
         """The value at a dotted key of what the training depends on; ``ABSENT`` where it has no such part."""

@@ -25,7 +25,7 @@ from ebm_exp.trainer.observer import Observer
 from ebm_exp.trainer.outcome import Best, Outcome, Prune, best_of
 from ebm_exp.trainer.record import Record
 from ebm_exp.trainer.settings import Trainer
-from ebm_exp.trainer.stop import StopRequest
+from ebm_exp.trainer.stop import Result, StopRequest
 from ebm_exp.trainer.update import Update
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Loop:
         self.meter = Meter(experiment.engine.device)
         self.update = Update(experiment, self.ema, self.meter, trainer.accumulate_steps, trainer.gradient_norm_clip)
         self.observer = Observer(experiment, record.directory, self.ema.energy, trainer.image_samples)
+        self.ranks = experiment.ranks
         self.step = self.saved = 0
         self.elapsed = 0.0
         self.best: Best | None = None
@@ -75,33 +76,46 @@ class Loop:
         Raises:
             DivergedError: when the training is not healthy any more; what shows it is kept.
         """
-        trainer, began = self.trainer, time.perf_counter() - self.elapsed
+        trainer, engine, began = self.trainer, self.experiment.engine, time.perf_counter() - self.elapsed
         limit = float("inf") if trainer.max_minutes is None else 60 * trainer.max_minutes
         self._logged = self.step, time.perf_counter()
         progress.tick(self.step)
+        self.update.together.compare()
+        asked = False
+
+        def stopping() -> bool:
+            return stop.requested if self.ranks.alone else asked
+
+        def unless(work: Callable[[], Result], signals: int = 1) -> Result | None:
+            # What ranks do together none of them leaves, unless it leaves the training.
+            return stop.unless(work, signals) if self.ranks.alone else work()
+
         while True:
             self.elapsed = time.perf_counter() - began
-            ended = self.step >= trainer.max_steps or self.elapsed >= limit
+            wishes = self.elapsed >= limit, stop.requested, engine.has_failed
+            late, asked, eagerly = self.update.together.agree(*wishes)
+            engine.records &= self.ranks.alone or not eagerly  # where one rank cannot record, none does
+            ended = self.step >= trainer.max_steps or late
             if self._is_due(trainer.log_every_steps, ended):
                 self._report(progress)
             # A stop by a signal leaves no trace: the run that goes on writes the rows of one that was not stopped.
             due = self.unevaluated or self._is_due(trainer.evaluate_every_steps, ended)
             self.unevaluated = due and bool(self.experiment.evaluators)
-            if self._is_due(trainer.checkpoint_every_steps, ended or stop.requested or self.unevaluated):
+            if self._is_due(trainer.checkpoint_every_steps, ended or stopping() or self.unevaluated):
                 self._save()  # before it is evaluated: neither can cost the other
-            if self.unevaluated and (scores := stop.unless(self._evaluate)) is not None:
+            if self.unevaluated and (scores := unless(self._evaluate)) is not None:
                 self._take(scores)
-                if not ended and self.prune(self.step, scores):
+                if not ended and self.ranks.share(self.prune(self.step, scores)):
                     return Outcome("pruned", self.best, f"its scores at step {self.step:,}")
             if self._is_due(trainer.image_every_steps, ended):
-                self.record.logger.log(stop.unless(functools.partial(self._draw, last=ended)) or {}, self.step)
+                self.record.logger.log(unless(functools.partial(self._draw, last=ended)) or {}, self.step)
             self.record.logger.commit()
-            if stop.requested:
+            if stopping():
                 self._keep_last()
-            if ended or stop.requested:
-                whole = ended and not (stop.requested and self.unevaluated)
+            if ended or stopping():
+                whole = ended and not (stopping() and self.unevaluated)
                 return Outcome("finished" if whole else "stopped", self.best)
-            loss = self.update(self.step, functools.partial(stop.unless, signals=2))
+            loss = self.update(self.step, functools.partial(unless, signals=2))
             if loss is None:  # nothing of it is taken in: this is still the end of the step before
                 self._keep_last()
                 return Outcome("stopped", self.best)
@@ -134,15 +148,13 @@ class Loop:
         self.record.write(self.step, row, keep=True)
 
     def _evaluate(self) -> dict[str, Score]:
-        return self._survive("evaluator", self.observer.evaluate)
+        return self.ranks.share(self._survive("evaluator", self.observer.evaluate))
 
     def _take(self, scores: dict[str, Score]) -> None:
         """Write, judge and save the scores of this step."""
         self.record.write(self.step, as_row(scores), keep=True)
         self.record.logger.summary(self.observer.bests(scores))
-        self.record.summary.refuted = refuted(scores)
-        for verdict in dict.fromkeys(self.record.summary.refuted.values()):
-            log.warning("step %d: %s; no score of it is taken as the best", self.step, verdict)
+        self.record.judge(self.step, refuted(scores))
         self.best = best_of(self.best, self.experiment.optimized_metric, scores, self.step)
         self.unevaluated = False
         symptom = self.experiment.guard.judge(self.step, scores, self._score_points)
@@ -151,7 +163,8 @@ class Loop:
         self._save()
 
     def _score_points(self, which: Judged) -> dict[str, Score]:
-        return self._survive(f"scores of {which}", functools.partial(self.observer.score_points, which))
+        scores = self._survive(f"scores of {which}", functools.partial(self.observer.score_points, which))
+        return self.ranks.share(scores)
 
     def _draw(self, last: bool) -> dict[str, Any]:
         assert self._loss is not None  # images are due after a step alone
@@ -178,7 +191,9 @@ class Loop:
         """Keep what shows it, and end the training as diverged."""
         if isinstance(error, NonFiniteError):
             error.symptom = divergence.explain(error.symptom, self.experiment)
-        divergence.keep(self.record.directory, error.symptom, self.experiment, self._loss, self.state_dict())
+        state = self.state_dict()
+        if self.ranks.first:
+            divergence.keep(self.record.directory, error.symptom, self.experiment, self._loss, state)
         raise error
 
     def _save(self) -> None:
@@ -189,10 +204,13 @@ class Loop:
             self.record.write(self.step, self.meter.read()[0], keep=False)
             self._diverge(NonFiniteError(*bad))
         self.record.sync()
-        checkpoint.save(self.record.directory.checkpoint(self.step), self.state_dict())
-        self.record.summary.update(self.step, self.best)  # before a checkpoint goes that was the best until now
+        self.update.together.compare()
+        path = self.record.directory.checkpoint(self.step)
+        checkpoint.save_together(path, self.state_dict(), self.ranks)
+        self.record.stand(self.step, self.best)  # before a checkpoint goes that was the best until now
         kept = {self.best["step"]} if self.best else set()
-        checkpoint.prune(self.record.directory, self.trainer.keep_checkpoints, kept)
+        if self.ranks.first:
+            checkpoint.prune(self.record.directory, self.trainer.keep_checkpoints, kept)
         self.saved = self.step
 
     def _keep_last(self) -> None:
@@ -214,7 +232,7 @@ class Loop:
             "parts": self.experiment.state_dict(),
             "ema": self.ema.state_dict(),
             "meter": self.meter.state_dict(),
-        }
+        } | ({} if self.ranks.alone else {"ranks": self.ranks.n})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint, whose states the parts of the experiment have taken over already."""

@@ -90,13 +90,15 @@ class Observer:
         panels = {title: points.x for title, points in ex.objective.panels(n).items()}
         values: dict[str, Value] = {}
         has_density = ex.objective.temperature > 0 and not self.energy.conditional
-        if ex.dataset.event_shape == (2,) and has_density:
-            fresh = self.samples(1000)
+        on_plane = ex.dataset.event_shape == (2,) and has_density
+        fresh = self.samples(1000 if on_plane else n)  # by all ranks
+        if not ex.ranks.first:
+            return {}
+        if on_plane:
             density = ex.engine.target(self.energy).energy.density()
             density_panels(file, density, ex.dataset, fresh.x, ex.objective.temperature)
             values[DENSITY] = Picture(file, f"{at}, {length}")
         else:
-            fresh = self.samples(n)
             shown = {"data": ex.dataset.train(n)} | panels | {f"fresh, {ex.sampling.describe()}": fresh.x}
             sample_panels(file, shown, ex.dataset.domain)
         captions = {"fresh": f"{at}, {length} ({ex.sampling.describe()})"}

@@ -49,7 +49,7 @@ def tell_pace(experiment: Experiment, trainer: Trainer, update: Update, step: in
 def time_update(experiment: Experiment, update: Update) -> float:
     """About the seconds of one update, evaluations and images apart."""
     ex = experiment
-    batch, n_parts = ex.batch(0), update.accumulate_steps
+    batch, n_parts = ex.batch(0, update.accumulate_steps), update.accumulate_steps
     ex.energy.train()
     ex.objective.train()
     size = len(batch.x) // n_parts

@@ -1,17 +1,20 @@
 """Where a training writes: metrics.jsonl, summary.json, and a logger."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from ebm_exp.files import sync
 from ebm_exp.guard import Symptom
-from ebm_exp.logger import Files, Logger
+from ebm_exp.logger import Files, Logger, Several
 from ebm_exp.metrics import BEST
 from ebm_exp.run import provenance
 from ebm_exp.run.about import about, origin
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.metrics import append_row, truncate_after
 from ebm_exp.run.summary import Summary
+
+log = logging.getLogger(__name__)
 
 
 class Record:
@@ -89,6 +92,16 @@ class Record:
         """How many rows the last step that has some has, if it is this one; else 0."""
         return self._last[1] if self._last[0] == step else 0
 
+    def stand(self, step: int, best: Mapping[str, Any] | None) -> None:
+        """Say which step is saved, and which evaluation was the best."""
+        self.summary.update(step, best)
+
+    def judge(self, step: int, verdicts: Mapping[str, str]) -> None:
+        """What speaks against scores of a step, by their full names."""
+        self.summary.refuted = dict(verdicts)
+        for verdict in dict.fromkeys(verdicts.values()):
+            log.warning("step %d: %s; no score of it is taken as the best", step, verdict)
+
     def sync(self) -> None:
         """Force the rows to the disk: a checkpoint that counts on them follows."""
         sync(self.directory.metrics_file)
@@ -101,6 +114,41 @@ class Record:
     def end(self, state: str, how: Mapping[str, Any]) -> None:
         """Close all of it: how the run ended."""
         _finish(self.logger, self.directory, self.summary.end(state, how))
+
+
+class Silent(Record):
+    """What a rank writes that is not the first one: nothing.
+
+    Args:
+        directory: where the first one writes.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        super().__init__(directory, Several())
+
+    def begin(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def repeat(self, step: int) -> None:
+        pass
+
+    def write(self, step: int, row: dict[str, float], *, keep: bool) -> None:
+        pass
+
+    def stand(self, step: int, best: Mapping[str, Any] | None) -> None:
+        pass
+
+    def judge(self, step: int, verdicts: Mapping[str, str]) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def tell(self, symptom: Symptom) -> None:
+        pass
+
+    def end(self, state: str, how: Mapping[str, Any]) -> None:
+        pass
 
 
 def _finish(logger: Logger, directory: RunDirectory, summary: Mapping[str, Any]) -> None:

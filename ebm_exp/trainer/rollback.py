@@ -6,6 +6,7 @@ from typing import Any
 
 from ebm_exp.guard import Guard
 from ebm_exp.guard.remedy import changes
+from ebm_exp.ranks import ALONE, Ranks
 from ebm_exp.run import attempt
 from ebm_exp.run.checkpoint import read_state
 from ebm_exp.run.directory import RunDirectory
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def rollback(
-    directory: RunDirectory, config: Mapping[str, Any], guard: Guard, outcome: Outcome
+    directory: RunDirectory, config: Mapping[str, Any], guard: Guard, outcome: Outcome, ranks: Ranks = ALONE
 ) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
     """What a run goes on with: its config and the state of a checkpoint, None for its beginning.
 
@@ -31,5 +32,5 @@ def rollback(
     number = attempt.begin(directory, changed, step, symptom.name)
     told = ", ".join(f"{key}={value:.4g}" for key, value in changed.items())
     log.warning("attempt %d (of %d): from step %s, with %s", number, guard.max_rollbacks, f"{step:,}", told)
-    state = read_state(directory, step) if step else None
+    state = read_state(directory, step, ranks=ranks) if step else None
     return attempt.in_force(directory, config), state

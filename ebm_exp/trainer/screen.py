@@ -21,6 +21,7 @@ def collect_facts(experiment: Experiment) -> dict[str, Any]:
         "temperature": ex.objective.temperature,
         "data": ex.dataset.facts(),
         "precision": ex.engine.precision,
+        **({} if ex.ranks.alone else {"ranks": ex.ranks.n}),
         "protocol": {name: f"{each.protocol}; {drawn}" for name, each in ex.evaluators.items()},
         **describe_machine(ex.engine.device, ("torch", "hydra-core", "omegaconf")),
     }
@@ -32,9 +33,11 @@ def outline(
     """The experiment in a few lines, before it goes on from a step."""
     ex, data = experiment, experiment.dataset
     shape = "×".join(map(str, data.event_shape))
+    n, each = ex.ranks.n, ex.batch_size // ex.ranks.n
     lines = [
         f"run       {directory.path}",
         f"device    {facts['device']}, torch {facts['versions']['torch']}, {ex.engine.precision}",
+        *([] if ex.ranks.alone else [f"ranks     {n}, of {each} points each; chains and dropout are each rank's own"]),
         f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
         f"{shape} in [{data.domain.low:g}, {data.domain.high:g}]",
         f"energy    {type(ex.energy).__name__}: {facts['n_parameters']:,} parameters",

@@ -9,6 +9,7 @@ from ebm_exp.files import disk_problem
 from ebm_exp.guard import DivergedError, NonFiniteError
 from ebm_exp.logger import Logger
 from ebm_exp.logger.console import Progress
+from ebm_exp.ranks import RankLostError
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.terminal import complain
 from ebm_exp.trainer.experiment import Experiment
@@ -16,7 +17,7 @@ from ebm_exp.trainer.loop import Loop
 from ebm_exp.trainer.outcome import Outcome, Prune
 from ebm_exp.trainer.pace import tell_pace
 from ebm_exp.trainer.profile import profiler
-from ebm_exp.trainer.record import Record
+from ebm_exp.trainer.record import Record, Silent
 from ebm_exp.trainer.screen import collect_facts, outline, tell_where
 from ebm_exp.trainer.settings import Trainer
 from ebm_exp.trainer.stop import Interrupt, StopRequest
@@ -52,7 +53,8 @@ class Session:
     ) -> None:
         self.trainer = trainer
         self.experiment = experiment
-        self.record = Record(directory, logger)
+        self.ranks = experiment.ranks
+        self.record = Record(directory, logger) if self.ranks.first else Silent(directory)
         self.loop = Loop(trainer, experiment, self.record, prune)
         self.state = state
         self.group = group
@@ -70,7 +72,7 @@ class Session:
         """
         loop, directory, logger = self.loop, self.record.directory, self.record.logger
         facts = self._begin()
-        stop = StopRequest()
+        stop = StopRequest() if self.ranks.alone else StopRequest("stopping after the next step" * self.ranks.first)
         outcome: Outcome | None = None
         reason = "an exception; see train.log"
         found: dict[str, Any] = {}
@@ -83,14 +85,17 @@ class Session:
                 with profiler(directory.path, self.trainer.profile_steps, progress.print) as step_done:
                     outcome = loop.run(progress, stop, step_done)._replace(signal=stop.signal)
         except Interrupt:
-            where = f"the newest checkpoint is of step {loop.saved:,}" if loop.saved else "there is no checkpoint yet"
-            outcome = Outcome("stopped", loop.best, f"left within a step; {where}", stop.signal)
+            outcome = Outcome("stopped", loop.best, f"left within a step; {_newest(loop)}", stop.signal)
             loop.step = loop.saved
         except DivergedError as error:
             symptom = error.symptom
             outcome = Outcome("diverged", loop.best, symptom.text, stop.signal, symptom)
             found = {"symptom": symptom.name, "failed_step": symptom.step}
             found |= {"failed_metric": error.metric} if isinstance(error, NonFiniteError) else {}
+        except RankLostError as error:
+            reason = f"{error}; {_newest(loop)}"
+            complain(f"rank {self.ranks.rank}: {reason}")  # at once: who started it ends it soon
+            raise RankLostError(reason, told=True) from error
         except Exception as error:
             reason = disk_problem(error) or f"{type(error).__name__}: {error}"
             log.error("failed at step %d", loop.step, exc_info=disk_problem(error) is None)
@@ -99,6 +104,8 @@ class Session:
             state, why = ("failed", reason) if outcome is None else (outcome.state, outcome.reason)
             reached = {"step": loop.step, "minutes": round(loop.elapsed / 60, 3), "best": loop.best}
             self.record.end(state, found | {"reason": why} | reached)
+        if not self.ranks.first:
+            return outcome
         if outcome.state == "diverged":
             complain(f"diverged: {outcome.reason}; see {directory.path}")
             return outcome
@@ -128,3 +135,7 @@ class Session:
         if self.loop.unevaluated:  # the row of this step waits for its scores
             self.record.repeat(self.loop.step)
         return facts
+
+
+def _newest(loop: Loop) -> str:
+    return f"the newest checkpoint is of step {loop.saved:,}" if loop.saved else "there is no checkpoint yet"

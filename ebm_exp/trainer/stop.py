@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self, TypeVar
 
+from ebm_exp.ranks import RankLostError
+
 Result = TypeVar("Result")
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
@@ -23,9 +25,13 @@ class StopRequest:
 
     Ctrl-C, a closed terminal, and what schedulers send: SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU. One that this process
     ignored before counts once: who started it repeats what it asks for.
+
+    Args:
+        told: the line that the first one is answered with; empty: none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: str = "stopping after this step; once more: at once") -> None:
+        self.told = told
         self.signal: int | None = None  # the one that came first
         self._n = 0  # so many came
         self._leaving_at = _ANYTHING
@@ -54,8 +60,10 @@ class StopRequest:
         self._before = {s: signal.signal(s, self._ask) for s in SIGNALS}
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._restore()
+        if kind is not None and issubclass(kind, RankLostError):  # torchrun asks at once; there is little left to write
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
@@ -68,8 +76,8 @@ class StopRequest:
         self._n += 1
         if self.signal is None:
             self.signal = number
-            if not repeated:  # else the process that passes it on says so
-                say("stopping after this step; once more: at once")
+            if self.told and not repeated:  # else the process that passes it on says so
+                say(self.told)
         if self._n >= _ANYTHING:
             self._restore()
         if self._n >= self._leaving_at:

@@ -12,9 +12,10 @@ from ebm_exp.engine.base import Work
 from ebm_exp.guard.meter import Meter
 from ebm_exp.metrics import LOSS, TERM, TRAIN_GRAD_NORM
 from ebm_exp.objective.base import Loss
-from ebm_exp.random import generator, seed_global
+from ebm_exp.random import for_batch, generator, seed_global
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.experiment import Experiment
+from ebm_exp.trainer.together import Together
 from ebm_exp.types import Points
 
 Gather = Callable[[], tuple[Any, Any]]
@@ -49,15 +50,17 @@ class Update:
         self.meter = meter
         self.accumulate_steps = accumulate_steps
         self.gradient_norm_clip = float("inf") if gradient_norm_clip is None else gradient_norm_clip
+        self.ranks = experiment.ranks
         energy, objective = experiment.energy, experiment.objective
         modules = [*energy.modules(), *objective.modules()]
         drops = any(isinstance(module, _DropoutNd) and module.p for module in modules)
         self.work = Work(
-            loss=partial(objective.loss, energy),
+            loss=lambda given, generator: objective.loss(energy, given, for_batch(generator, self.ranks)),
             params=[p for group in experiment.optimizer.param_groups for p in group["params"]],
             changes=[buffer for module in modules for buffer in module.buffers(recurse=False)],
             pure=objective.pure and not drops,  # dropout reads torch's global generators
         )
+        self.together = Together(self.ranks, self.work.params)
 
     def __call__(self, step: int, unless: Unless = _always) -> Loss | None:
         """Take optimizer step ``step`` (from 0); returns the loss of its last part.
@@ -69,21 +72,27 @@ class Update:
         """
         ex, params = self.experiment, self.work.params
         self.set_rates(step)
-        batch = ex.batch(step)
+        batch = ex.batch(step, self.accumulate_steps)
         ex.energy.train()
         ex.objective.train()
         gradients: list[Tensor | None] = []
+        told: list[dict[str, Tensor]] = []
         for i in range(self.accumulate_steps):
             part = self._differentiate(batch, step, i, _always if i else unless)
             if part is None:
                 return None
-            loss, more = part
+            loss, more, metrics = part
+            told.append(metrics)
             gradients = [_add(sum_, each) for sum_, each in zip(gradients, more, strict=True)] if i else more
+        with torch.no_grad():
+            told.append(ex.objective.signals(loss) if ex.guard.due(step + 1) else {})
+        gradients, (*metrics_of_parts, signals) = self.together.average(gradients, told)
         for p, gradient in zip(params, gradients, strict=True):
             p.grad = gradient
+        for metrics in metrics_of_parts:
+            self.meter.add(step + 1, metrics)
         if ex.guard.due(step + 1):
-            with torch.no_grad():
-                ex.guard.look(step + 1, ex.objective.signals(loss))
+            ex.guard.look(step + 1, signals)
         norm = torch.nn.utils.clip_grad_norm_(params, self.gradient_norm_clip)
         self.meter.add(step + 1, {TRAIN_GRAD_NORM: norm})
         ex.optimizer.step()
@@ -98,19 +107,22 @@ class Update:
 
     def _differentiate(
         self, batch: Points, step: int, i: int, unless: Unless
-    ) -> tuple[Loss, list[Tensor | None]] | None:
-        """The loss of part ``i`` of the batch, and its share of the gradients; None where it is left."""
+    ) -> tuple[Loss, list[Tensor | None], dict[str, Tensor]] | None:
+        """The loss of part ``i`` of the batch, its share of the gradients, and its metrics; None where it is left."""
         ex, device = self.experiment, self.experiment.engine.device
         noise = ex.stream.at_step(device, step)
         if i:
             noise = generator(device, "part", noise.initial_seed(), i)
+        own = noise  # for chains and dropout, which are a rank's own
+        if not self.ranks.alone:
+            own = generator(device, "rank", noise.initial_seed(), self.ranks.rank)
         size = len(batch.x) // self.accumulate_steps
         rows = slice(i * size, (i + 1) * size)
         part = Points(batch.x[rows], None if batch.y is None else batch.y[rows])
         # Dropout reads torch's global generators: it too shall draw the same numbers when a run is repeated.
-        with seed_global("dropout", noise.initial_seed(), device=device):
+        with seed_global("dropout", own.initial_seed(), device=device):
             with ex.engine.autocast():
-                gathered = unless(partial(ex.objective.gather, ex.energy, part, step, noise))
+                gathered = unless(partial(ex.objective.gather, ex.energy, part, step, own))
             if gathered is None:
                 return None
             given, kept = gathered
@@ -118,8 +130,7 @@ class Update:
             with ex.engine.autocast():
                 loss = ex.objective.settle(kept, loss)
         means = {TERM(name): term.mean() for name, term in loss.terms.items()}
-        self.meter.add(step + 1, {LOSS: total} | means | loss.metrics)
-        return loss, gradients
+        return loss, gradients, {LOSS: total} | means | loss.metrics
 
 
 def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""What README.md tells a reader to type is a command that composes."""
+"""What README.md, and the page on several processes, tell a reader to type is a command that composes."""
 
 import re
 import shlex
@@ -14,8 +14,9 @@ from ebm_exp.cli.mends import quote_home
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-COMMANDS = re.findall(r"^python train\.py.*$", README.read_text(encoding="utf-8"), re.MULTILINE)
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/ranks.md"))
+COMMANDS = re.findall(r"^(?:python|torchrun .*) (train\.py.*)$", PAGES, re.MULTILINE)
 OPTIONS = {"-m", "--cfg", "job", "--resolve"}
 
 
@@ -34,7 +35,7 @@ def first(override: str) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_composes(command: str) -> None:
-    words = shlex.split(command, comments=True)[2:]
+    words = shlex.split(command, comments=True)[1:]
     line = CommandLine.read("train", [word for word in words if word not in OPTIONS])
     overrides = quote_home(line).words
     if "-m" in words:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ebm_exp.dataset import Digits, Gaussian, base
+from ebm_exp.dataset import Digits, Gaussian, fingerprint
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
 
@@ -117,7 +117,7 @@ def test_a_fingerprint_is_the_same_in_every_version() -> None:
 
 
 def test_of_a_large_split_points_spread_over_it_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_HASHED_BYTES", 4 * 12)  # of 8 points of 12 bytes, every other one
+    monkeypatch.setattr(fingerprint, "HASHED_BYTES", 4 * 12)  # of 8 points of 12 bytes, every other one
     first = Own().fingerprint()
     assert Own(train=Own().train().index_fill(0, torch.tensor(6), 0.5)).fingerprint() != first
     assert Own(train=Own().train().index_fill(0, torch.tensor(7), 0.5)).fingerprint() == first

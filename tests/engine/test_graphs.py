@@ -9,14 +9,17 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
+from ebm_exp import noise
 from ebm_exp.config.device import set_deterministic
 from ebm_exp.config.validate import validate
+from ebm_exp.dataset import Digits
 from ebm_exp.energy import MLP, Energy
 from ebm_exp.engine import Eager, Engine, Graphs, Run, Work, graphs
 from ebm_exp.guard.meter import Meter
 from ebm_exp.objective import Loss
-from ebm_exp.random import generator
+from ebm_exp.random import Stream, generator
 from ebm_exp.regularization import SpectralNorm
+from ebm_exp.sampling import Flow
 from ebm_exp.trainer.build import build
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.update import Update
@@ -118,9 +121,9 @@ def assert_equal(a: Any, b: Any) -> None:
             assert one == other
 
 
-RECORDED = {  # replays in three updates: of the two steps of chains, of the loss
-    "flow/digits": [3],
-    "flow/digits_static": [],  # pairs of noise and data are found on the host
+RECORDED = {  # replays in three updates: of the two steps of chains, of the loss, of Muon's step
+    "flow/digits": [3, 3],
+    "flow/digits_static": [3],  # pairs of noise and data are found on the host
     "plane/nce": [3],
     "plane/energy_discrepancy": [3],
     "plane/rings": [6, 3],
@@ -202,6 +205,18 @@ def test_recordings_are_kept_up_to_a_number(rehearsed: list[int]) -> None:
     assert len(rehearsed) == graphs.KEPT + 2  # 2 is still there, 1 was made anew
 
 
+def test_a_flow_is_sampled_as_by_the_eager_engine(rehearsed: list[int]) -> None:
+    data = Digits("digits", CPU)
+    energy = MLP((1, 8, 8), (16,), timed=True)
+    for method, n_gradients in (("heun", 6), ("stochastic_heun", 6)):
+        drawn = [
+            Flow(engine, data, noise.Flow(), 3, method).draw(energy, 20, Stream(0)).x
+            for engine in (Eager(CPU), recording())
+        ]
+        assert torch.equal(*drawn)
+        assert rehearsed.pop() == n_gradients
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -214,7 +229,7 @@ def test_updates_are_those_of_the_eager_engine_on_a_gpu(
         recorded, engine = trained([*overrides, "engine=graphs"], 3, tmp_path)
         assert isinstance(engine, Graphs)
         assert not [record.message for record in caplog.records if "not recorded" in record.message]
-        assert bool(engine._recordings) is ("_static" not in experiment)  # its pairs are found on the host
+        assert engine._recordings
         assert_equal(recorded, trained(overrides, 3, tmp_path)[0])
     finally:
         set_deterministic(False)

@@ -9,8 +9,9 @@ from ebm_exp.energy import MLP, Encoder, Energy, UNet
 from ebm_exp.energy.base import edges
 from ebm_exp.engine import Eager
 from ebm_exp.noise import Flow
-from ebm_exp.noise.pairs import pair
+from ebm_exp.noise.pairs import draw_pairs
 from ebm_exp.objective import FlowMatching
+from ebm_exp.random import generator, normal_like
 from ebm_exp.regularization import GradientPenalty
 from ebm_exp.trainer.build import build
 from ebm_exp.types import Points
@@ -86,11 +87,12 @@ def test_edges_of_an_activation_are_named() -> None:
 
 
 def test_transport_makes_pairs_that_are_nearest_together() -> None:
-    x, z = torch.randn(16, 1, 4, 4), torch.randn(16, 1, 4, 4)
+    x = torch.randn(16, 1, 4, 4)
+    z = normal_like(x, generator("cpu", 0))
     cost = torch.cdist(x.flatten(1), z.flatten(1)).square()
     rows, columns = linear_sum_assignment(cost)
-    assert torch.equal(pair(z, x, "transport"), z[columns])
-    assert pair(z, x, "random") is z
+    assert torch.equal(draw_pairs(x, generator("cpu", 0), "transport"), z[columns])
+    assert torch.equal(draw_pairs(x, generator("cpu", 0), "random"), z)
     assert cost[rows, columns].sum() < cost.diagonal().sum()
 
 
