@@ -86,11 +86,9 @@ def generator_of(source: Source) -> torch.Generator:
 
 def normal_like(x: Tensor, source: Source) -> Tensor:
     """Standard normal numbers of x's shape ``[n, …]``, dtype and device."""
-
-    def draw(n: int, generator: torch.Generator) -> Tensor:
-        return torch.empty((n, *x.shape[1:]), dtype=x.dtype, device=x.device).normal_(generator=generator)
-
-    return draw_rows(len(x), source, draw)
+    if not isinstance(source, Rows):
+        return torch.empty_like(x, memory_format=torch.contiguous_format).normal_(generator=source)
+    return draw_rows(len(x), source, lambda n, g: x.new_empty((n, *x.shape[1:])).normal_(generator=g))
 
 
 def uniform(shape: tuple[int, ...], source: Source, device: torch.device) -> Tensor:

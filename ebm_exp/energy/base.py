@@ -166,7 +166,7 @@ def energy_gradient(energy: EnergyFn, x: Batch) -> tuple[PerSample, Batch]:
         if not (differentiable and x.requires_grad):
             x = x.detach().requires_grad_()
         e = energy(x)
-        (gradient,) = torch.autograd.grad(e.sum(), x, create_graph=differentiable)
+        (gradient,) = torch.autograd.grad(e, x, torch.ones_like(e), create_graph=differentiable)  # of the sum
     return (e if differentiable else e.detach()), gradient
 
 

@@ -3,6 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -95,7 +96,7 @@ class Engine(Part, ABC):
         self.has_failed = False  # to record something
         self._targets: WeakKeyDictionary[Energy, Target] = WeakKeyDictionary()
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[object]:
         """Whatever an energy computes inside is in the engine's precision."""
         return autocast(self.device, self.precision == "bf16")
 

@@ -25,7 +25,9 @@ class Target:
         self._live = weakref.ref(energy)
         shared: dict[int, Tensor] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in energy.parameters()}
         shared |= {id(b): b.detach() for b in energy.buffers()}
-        self._pointers = _pointers(energy)
+        # As its modules keep them, found once: before each chain it is asked whether they are where they were.
+        self._places = [(of, name) for m in energy.modules() for of in (m._parameters, m._buffers) for name in of]
+        self._pointers = self._find()
         self.energy: Energy = copy.deepcopy(energy, shared).eval()
         self._computed: list[tuple[nn.Module, Tensor]] = []  # (what computes a weight, where it goes)
         for live, twin in zip(energy.modules(), list(self.energy.modules()), strict=True):
@@ -55,7 +57,12 @@ class Target:
 
     def is_current(self) -> bool:
         """Whether the energy's weights still stand where they stood (they move with ``energy.to(device)``)."""
-        return self._pointers == _pointers(self.live)
+        return self._pointers == self._find()
+
+    def _find(self) -> list[int | None]:
+        """Where each stands; None: nowhere any more."""
+        tensors = [of.get(name) for of, name in self._places]
+        return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 def _make_plain(live: nn.Module, twin: nn.Module) -> list[tuple[nn.Module, Tensor]]:
@@ -69,7 +76,3 @@ def _make_plain(live: nn.Module, twin: nn.Module) -> list[tuple[nn.Module, Tenso
             weight = torch.empty_like(compute.original)
         twin.register_parameter(name, nn.Parameter(weight, requires_grad=False))
     return [(compute, getattr(twin, name)) for name, compute in computed.items()]
-
-
-def _pointers(energy: nn.Module) -> list[int]:
-    return [tensor.data_ptr() for tensor in (*energy.parameters(), *energy.buffers())]

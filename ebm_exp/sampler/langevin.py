@@ -27,7 +27,7 @@ class LangevinState(NamedTuple):
     """Where the chains are."""
 
     x: Tensor  # [batch, *event]
-    t: Tensor  # [], steps taken
+    t: Tensor  # [], steps taken, where the step decays
 
 
 class LangevinInfo(NamedTuple):
@@ -109,9 +109,9 @@ class Langevin(Sampler):
     def step(
         self, energy: EnergyFn, state: LangevinState, noise: Tensor, control: Control
     ) -> tuple[LangevinState, LangevinInfo]:
-        size = self.step_size * control.scale
+        size, t = self.step_size * control.scale, state.t
         if self.decay_exponent:
-            size = size * (1 + state.t / self.decay_offset) ** -self.decay_exponent
+            size, t = size * (1 + t / self.decay_offset) ** -self.decay_exponent, t + 1
         omega = noise * per_chain((size * control.temperature).sqrt(), noise)
         x = state.x + omega if self.noise_first else state.x
         _, gradient = energy_gradient(energy, x)
@@ -121,4 +121,4 @@ class Langevin(Sampler):
             free = free + omega
         after = free.clamp(self.domain.low, self.domain.high) if self.clamp else free
         info = LangevinInfo(state.x, free, after, gradient, g)
-        return state._replace(x=after, t=state.t + 1), info
+        return LangevinState(after, t), info
