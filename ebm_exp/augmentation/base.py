@@ -20,8 +20,8 @@ class Augmentation(Part, ABC):
 
         Args:
             x: points ``[batch, *event]`` of the domain; left as they are.
-            source: on x's device. The initial seed of its generator is read, no number is drawn from it: a seed for
-                the host could not be drawn on a device without waiting for the device. Of a batch that ranks share,
-                parameters are drawn for all of it.
+            source: on x's device. The initial seed of its generator is read and no number is drawn from it: what is
+                drawn from it later is the same with and without augmentation. Of a batch that ranks share,
+                parameters are drawn for all of it, and each rank augments its rows.
             purpose: names the parameters drawn; with one source, equal words draw equal parameters.
         """

@@ -1,20 +1,29 @@
-"""Augmentation of images by torchvision, in the order of SimCLR (Chen et al. 2020, arXiv 2002.05709, Appendix A).
+"""Augmentation of images, in the order of SimCLR (Chen et al. 2020, arXiv 2002.05709, Appendix A).
 
-A = blur ∘ grey ∘ jitter ∘ flip ∘ crop
+A = blur ∘ grey ∘ jitter ∘ flip ∘ crop, each as torchvision.transforms.v2 does it, for a whole batch at once.
 """
 
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import torch
 from annotated_types import Ge, Le
+from torch import Tensor
 
 from ebm_exp.augmentation.base import Augmentation
+from ebm_exp.augmentation.operations import blur, change_colours, crop, drop_colours, mirror
+from ebm_exp.augmentation.parameters import draw_boxes, draw_flags, draw_jitter, draw_kernels
 from ebm_exp.dataset.domain import Domain
-from ebm_exp.precision import full_precision
-from ebm_exp.random import Source, derive_seed, generator_of
+from ebm_exp.random import Rows, Source, draw_rows, generator_of
+from ebm_exp.random import generator as derived_generator
 from ebm_exp.types import Batch, From, NonNegative, Positive, PositiveInt, Probability
 
 HalfTurn = Annotated[float, Ge(0), Le(0.5)]  # share of the circle of hues
+
+_IN_CACHE = 2**17  # numbers; for images of 32×32 and of 128×128 within a tenth of the fastest power of two
 
 
 class Images(Augmentation):
@@ -55,44 +64,45 @@ class Images(Augmentation):
     ) -> None:
         if len(domain.event_shape) != 3:
             raise ValueError(f"needs images [channels, height, width], got points of shape {[*domain.event_shape]}")
-        channels, *size = domain.event_shape
+        channels, height, width = domain.event_shape
         for name, ends in (("crop_scale", crop_scale), ("crop_ratio", crop_ratio), ("blur_sigma", blur_sigma)):
             if ends is not None and not 0 < ends[0] <= ends[1]:
                 raise ValueError(f"{name} must be [least, greatest], 0 < least ≤ greatest, got {[*ends]}")
-        if blur_kernel is not None and (blur_kernel % 2 == 0 or blur_kernel > min(size)):
-            raise ValueError(f"blur_kernel must be odd and at most the image's side {min(size)}, got {blur_kernel}")
+        if blur_kernel is not None and (blur_kernel % 2 == 0 or blur_kernel > min(height, width)):
+            raise ValueError(
+                f"blur_kernel must be odd and at most the image's side {min(height, width)}, got {blur_kernel}"
+            )
         recolours = (jitter is not None and jitter_probability > 0) or grey_probability > 0
         if recolours and channels not in (1, 3):
             raise ValueError(f"jitter and grey_probability need images of 1 or 3 channels, got {channels}")
 
-        from torchvision.transforms import v2  # here, for it takes a second to import
-
         self.domain = domain
-        self._transforms: list[torch.nn.Module] = []
+        self._changes: list[tuple[Callable[..., Tensor], Callable[[Tensor, Tensor], Tensor]]] = []
         if crop_scale is not None:
-            self._transforms.append(v2.RandomResizedCrop(size, crop_scale, crop_ratio, antialias=True))
+            self._changes.append((partial(draw_boxes, size=(height, width), scale=crop_scale, ratio=crop_ratio), crop))
         if flip_probability > 0:
-            self._transforms.append(v2.RandomHorizontalFlip(flip_probability))
+            self._changes.append((partial(draw_flags, probability=flip_probability), mirror))
         if jitter is not None and jitter_probability > 0:
-            amounts = jitter if channels == 3 else jitter[:2]
-            self._transforms.append(v2.RandomApply([v2.ColorJitter(*amounts)], jitter_probability))
+            self._changes.append((partial(draw_jitter, amounts=jitter, probability=jitter_probability), change_colours))
         if grey_probability > 0 and channels == 3:
-            self._transforms.append(v2.RandomGrayscale(grey_probability))
+            self._changes.append((partial(draw_flags, probability=grey_probability), drop_colours))
         if blur_kernel is not None and blur_probability > 0:
-            self._transforms.append(v2.RandomApply([v2.GaussianBlur(blur_kernel, blur_sigma)], blur_probability))
+            draw = partial(draw_kernels, side=blur_kernel, sigma=blur_sigma, probability=blur_probability)
+            self._changes.append((draw, blur))
 
+    @torch.no_grad()
     def __call__(self, x: Batch, source: Source, purpose: str) -> Batch:
         low, high = self.domain.low, self.domain.high
-        levels = ((x - low) / (high - low)).clamp_(0, 1)  # torchvision's colours lie in [0, 1]
-        # A transform draws one set of parameters per call, from torch's default generator on the host. Inference mode
-        # saves a tenth of the time.
-        with torch.random.fork_rng(devices=[]), torch.inference_mode(), full_precision(x.device):
-            torch.default_generator.manual_seed(
-                derive_seed("augmentation", generator_of(source).initial_seed(), purpose)
-            )
-            for row in levels:
-                image = row
-                for transform in self._transforms:
-                    image = transform(image)
-                row.copy_(image)
+        levels = ((x - low) / (high - low)).clamp_(0, 1)
+        # Drawn where x is: what the host drew would have to be sent, and sending makes the host wait.
+        own = derived_generator(x.device, "augmentation", generator_of(source).initial_seed(), purpose)
+        source = replace(source, generator=own) if isinstance(source, Rows) else own
+        drawn = [draw_rows(len(x), source, partial(draw, device=x.device)) for draw, _ in self._changes]
+        # Images go through all changes some at a time on the CPU, whose cache holds them, and all at once elsewhere.
+        n = max(1, _IN_CACHE // math.prod(x.shape[1:]) if x.device.type == "cpu" else len(x))
+        for part, *rows in zip(levels.split(n), *(parameters.split(n) for parameters in drawn), strict=True):
+            changed = part
+            for (_, change), parameters in zip(self._changes, rows, strict=True):
+                changed = change(changed, parameters)
+            part.copy_(changed)
         return levels.mul_(high - low).add_(low).clamp_(low, high)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from ebm_exp.augmentation import Images
 from ebm_exp.config.build import Parts
 from ebm_exp.dataset import Dataset
 from ebm_exp.part import Part
@@ -18,7 +17,7 @@ from ebm_exp.random import Stream
 from tests.config.test_conf import DISTINCT, composed, fewer_components, shrunk
 
 META = torch.device("meta")
-# Here, du2021/digits_small with another buffer and du2021/cifar10 with other augmentations, which stay on the host.
+# Here, du2021/digits_small with another buffer and du2021/cifar10 with fewer augmentations.
 LEFT_OUT = ("experiment=du2021/digits", "experiment=du2021/fashion_mnist")
 
 
@@ -26,10 +25,8 @@ LEFT_OUT = ("experiment=du2021/digits", "experiment=du2021/fashion_mnist")
 def test_a_step_and_a_draw_ask_the_device_for_nothing(
     experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unchecked: None
 ) -> None:
-    # Torchvision works on the host, image by image, and so do pairs of least distance. What is fitted to the data
-    # before training may read them.
+    # Pairs of least distance are found on the host. What is fitted to the data before training may read them.
     monkeypatch.setattr("ebm_exp.noise.pairs._assign", lambda z, x: torch.arange(len(z), device=z.device))
-    monkeypatch.setattr(Images, "__call__", lambda self, x, generator, purpose: x)
     monkeypatch.setattr(Dataset, "train", lambda self, n=None: torch.rand(500, *self.event_shape))
     config = shrunk(experiment)
     if "root" in config["dataset"]:

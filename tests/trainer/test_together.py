@@ -169,7 +169,8 @@ def test_what_couples_a_batch_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_ranks_see_one_batch_and_its_noise() -> None:
-    _, one = build(composed(*SMALL, "dataset.dequantize=true", "trainer.accumulate_steps=2"))
+    augmented = "augmentation@data_augmentation=crop_flip"
+    _, one = build(composed(*SMALL, "dataset.dequantize=true", "trainer.accumulate_steps=2", augmented))
     for n in (2, 3):
         shares = [one._replace(stream=Stream(one.stream.seed, ranks=Ranks(rank, n))) for rank in range(n)]
         whole = one.batch(5)
