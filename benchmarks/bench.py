@@ -8,6 +8,8 @@ import argparse
 import math
 import os
 import re
+import statistics
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -99,7 +101,7 @@ def compare(name: str, device: str) -> dict[str, Any]:
     data, is_flow = ex.batch(0).x, "flow" in name
     sampler: Any = Langevin(4e-4, K, ex.dataset.domain, clamp=True) if is_flow else ex.objective.sampler  # type: ignore[attr-defined]
     s, start = settings(ex, sampler), ex.dataset.domain.uniform(len(data), generator(device, "start"))
-    context = {"t": torch.full((len(data),), 0.98, device=device)} if is_flow else {}
+    context: dict[str, Any] = {"t": torch.full((len(data),), 0.98, device=device)} if is_flow else {}
 
     def network() -> tuple[Any, torch.optim.Optimizer]:
         energy, group = plain(ex.energy), ex.optimizer.param_groups[0]
@@ -122,21 +124,25 @@ def compare(name: str, device: str) -> dict[str, Any]:
     for what, works in (("chain", chains), ("update", updates)):
         took = alternate({who: work for who, work in works.items() if work}, SECONDS)
         row[what] = {who: took.get(who) for who in works}
-        row["products"][what] = {who: products(works[who], device) / took[who] for who in trainings}
+        row["products"][what] = {who: products(works[who], device) for who in trainings}
     return row
 
 
 def products(work: Work | None, device: str) -> float:
-    """Milliseconds that matrix products and convolutions take, alone, in a call."""
+    """The share of a call's time that matrix products and convolutions take; the median of five calls."""
     assert work is not None
     kinds = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * (device == "cuda")]
-    with profile(activities=kinds) as seen:
-        for _ in range(3):
+    shares = []
+    for _ in range(5):
+        with profile(activities=kinds) as seen:
+            began = time.perf_counter()
             work()
-        torch.cuda.synchronize() if device == "cuda" else None
-    rows = [row for row in seen.key_averages() if _PRODUCTS[device].search(row.key)]
-    on = [row.self_device_time_total if device == "cuda" else row.self_cpu_time_total for row in rows]
-    return sum(on) / 3000
+            torch.cuda.synchronize() if device == "cuda" else None
+            us = 1e6 * (time.perf_counter() - began)
+        rows = [row for row in seen.key_averages() if _PRODUCTS[device].search(row.key)]
+        took = [row.self_device_time_total if device == "cuda" else row.self_cpu_time_total for row in rows]
+        shares.append(sum(took) / us)
+    return statistics.median(shares)
 
 
 def _igebm(device: str, n_steps: int, batch: int, width: int, side: int) -> Work:
@@ -210,8 +216,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=[*CASES, *PARTS], help="; ".join([*CASES, *PARTS]))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     asked = parser.parse_args()
+    load = os.getloadavg()[0]  # of others
     for part in asked.parts:
-        load = os.getloadavg()[0]
         measure = {"growth": growth, "memory": memory}.get(part, partial(compare, part))
         row = measure(asked.device) | {"load": load}
         print(part, row, flush=True)

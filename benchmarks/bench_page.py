@@ -12,8 +12,8 @@ _SIZES = {"n_steps": "steps K", "batch": "batch", "width": "channels", "side": "
 _HEAD = """# How fast
 
 Written by `make bench` (`python -m benchmarks.bench`) and `make bench-slow`; the numbers stand in `results/bench.json`
-and `results/bench_slow.json`. All that stands in one row took turns in one process; medians. **× over 1: ours is so
-many times as fast.**
+and `results/bench_slow.json`. All that stands in one row took turns in one process; medians; with one thread on a CPU,
+of the processor's time. **× over 1: ours is so many times as fast.**
 
 - **Chains** are 3 steps of Langevin as training runs them, an **update** is one training step with such a chain: batch,
   chain, loss, gradients, optimizer, averages, metrics. The published side is handed its batch, and logs nothing.
@@ -22,7 +22,8 @@ many times as fast.**
   encoder's update is Energy Matching's first phase with Adam on both sides. Else it is the shortest loop that does the
   same. Networks, step sizes, batch and buffer are the same; theirs is float32 in NCHW.
 - **torchebm** and **ebmkit** run the same network and the same step where they have the parts; – where they have none.
-- **Products** is the share of our time that matrix products and convolutions alone take: what no loop can save.
+- **Products** is the share of our time that matrix products and convolutions alone take, which no loop can save; under
+  a profiler, beside which small operations look longer than they are.
 """
 
 
@@ -39,7 +40,7 @@ def write(rows: Mapping[str, Any]) -> None:
 def _about(found: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number or 'not installed'}" for name, number in found["versions"].items())
     load = max(row["load"] for row in found.values() if "load" in row)
-    busy = f" Others were at work on the machine (load up to {load:.1f} as a part began)." if load > 0.5 else ""
+    busy = f" Others were at work on the machine (load {load:.1f} as it began)." if load > 0.5 else ""
     return f"{versions}.{busy}"
 
 
