@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test test-slow lint clean
+.PHONY: train test test-slow bench bench-slow lint clean
 
 train: .venv/installed
 	$(BIN)/python train.py
@@ -11,6 +11,12 @@ test: .venv/installed  # two workers of one thread each
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m "slow"
+
+bench: .venv/installed  # docs/bench.md, in ten minutes on two cores
+	$(BIN)/python -m benchmarks.bench
+
+bench-slow: .venv/installed  # what takes hours: time to quality, two processes; ARGS="--root <Fashion-MNIST>"
+	$(BIN)/python -m benchmarks.bench_slow $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

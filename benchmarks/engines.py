@@ -4,14 +4,13 @@
 """
 
 import argparse
-import statistics
-import time
+from collections.abc import Callable
+from itertools import count
 from typing import Any
-
-import torch
 
 from benchmarks.building import built
 from benchmarks.results import add, machine, table, write_block
+from benchmarks.timing import alternate
 from ebm_exp.guard.meter import Meter
 from ebm_exp.trainer.ema import EMA
 from ebm_exp.trainer.update import Update
@@ -27,7 +26,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "conv/cifar10, bf16": ("experiment=conv/cifar10", "engine.precision=bf16"),
     "flow/cifar10, bf16": ("experiment=flow/cifar10", "engine.precision=bf16"),
 }
-ROUNDS, SECONDS = 5, 0.6
+SECONDS = 6.0
 
 
 def update(overrides: tuple[str, ...], device: str) -> Update:
@@ -39,28 +38,17 @@ def update(overrides: tuple[str, ...], device: str) -> Update:
     return Update(experiment, ema, meter, gradient_norm_clip=trainer["gradient_norm_clip"])
 
 
-def seconds(step: Update, first: int, n: int) -> float:
-    """Of n updates."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    wait()
-    began = time.perf_counter()
-    for i in range(first, first + n):
-        step(i)
-    wait()
-    return time.perf_counter() - began
+def steps(update: Update) -> Callable[[], object]:
+    """One update after the other."""
+    step = count()
+    return lambda: update(next(step))
 
 
 def measure(overrides: tuple[str, ...], device: str = "cuda") -> dict[str, Any]:
-    """Milliseconds an update, the median of rounds of about half a second, engines taking turns."""
+    """Milliseconds an update, engines taking turns."""
     engines = {name: update((*overrides, f"engine={name}"), device) for name in ("eager", "graphs")}
-    for each in engines.values():
-        seconds(each, 0, 5)
-    counts = {name: max(2, round(SECONDS / (seconds(each, 5, 2) / 2))) for name, each in engines.items()}
-    took: dict[str, list[float]] = {name: [] for name in engines}
-    for turn in range(ROUNDS):
-        for name, each in engines.items():
-            took[name].append(1000 * seconds(each, 10 + turn * counts[name], counts[name]) / counts[name])
-    return {name: statistics.median(values) for name, values in took.items()} | {"machine": machine()}
+    works = {name: steps(each) for name, each in engines.items()}
+    return alternate(works, SECONDS) | {"machine": machine()}
 
 
 def write(rows: dict[str, Any]) -> None:
