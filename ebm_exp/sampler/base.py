@@ -23,6 +23,7 @@ class Control(NamedTuple):
 
     temperature: Tensor  # [] or [batch], T of the target
     scale: Tensor  # [] or [batch], a factor on the step size
+    prepared: tuple[Tensor, ...] | None = None  # what a kernel has made of the two, see ``Sampler.prepare``
 
 
 @runtime_checkable
@@ -64,6 +65,10 @@ class Sampler(nn.Module, Part, ABC):
     @abstractmethod
     def draw(self, generator: torch.Generator, x: Batch) -> Noise:
         """All randomness of one step for chains shaped like x."""
+
+    def prepare(self, control: Control) -> Control:
+        """The control of a chain in which it stays, with what steps need not compute anew; it may be left out."""
+        return control
 
     @abstractmethod
     def step(self, energy: EnergyFn, state: State, noise: Noise, control: Control) -> tuple[State, Info]:

@@ -66,7 +66,7 @@ def run_chain(
         watch: called with (step from 1, energy, state, info) after every step.
         n_adapt: steps at the start in which a kernel that can adapts its step size, each chain for itself.
     """
-    state, info = sampler.init(energy, x, n_adapt), None
+    state, info, control = sampler.init(energy, x, n_adapt), None, sampler.prepare(control)
     for i in range(sampler.n_steps if n_steps is None else n_steps):
         state, info = sampler.step(energy, state, draw_noise(sampler, generator, x), control)
         if watch is not None:

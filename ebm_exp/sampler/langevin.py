@@ -106,13 +106,24 @@ class Langevin(Sampler):
     def draw(self, generator: torch.Generator, x: Batch) -> Tensor:
         return normal_like(x, generator)
 
+    def prepare(self, control: Control) -> Control:
+        if self.decay_exponent:
+            return control
+        size = self.step_size * control.scale
+        return control._replace(prepared=(size, (size * control.temperature).sqrt()))
+
     def step(
         self, energy: EnergyFn, state: LangevinState, noise: Tensor, control: Control
     ) -> tuple[LangevinState, LangevinInfo]:
-        size, t = self.step_size * control.scale, state.t
-        if self.decay_exponent:
-            size, t = size * (1 + t / self.decay_offset) ** -self.decay_exponent, t + 1
-        omega = noise * per_chain((size * control.temperature).sqrt(), noise)
+        t = state.t
+        if control.prepared is None:
+            size = self.step_size * control.scale
+            if self.decay_exponent:
+                size, t = size * (1 + t / self.decay_offset) ** -self.decay_exponent, t + 1
+            width = (size * control.temperature).sqrt()
+        else:
+            size, width = control.prepared
+        omega = noise * per_chain(width, noise)
         x = state.x + omega if self.noise_first else state.x
         _, gradient = energy_gradient(energy, x)
         g = gradient if self.gradient_clamp is None else gradient.clamp(-self.gradient_clamp, self.gradient_clamp)

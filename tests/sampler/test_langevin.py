@@ -7,7 +7,8 @@ import torch
 
 from ebm_exp.dataset import Domain
 from ebm_exp.random import generator
-from ebm_exp.sampler import Langevin
+from ebm_exp.sampler import Langevin, chain
+from ebm_exp.sampler.chain import start_control
 from tests.sampler.running import run_chain
 
 BOX = Domain(-1, 1, (1,))
@@ -107,3 +108,13 @@ def test_a_decaying_step_beats_every_fixed_one_of_equal_cost() -> None:
     mean, variance = moments(decaying)
     assert abs(variance_z(x, variance)) < 5
     assert abs(float(x.mean()) - mean) < 5 * math.sqrt(variance / N)
+
+
+def test_a_prepared_control_changes_no_bit() -> None:
+    sampler, energy, x = Langevin(0.05, 4, BOX), gaussian(1.0), torch.randn(6, 1)
+    for scale in (0.7, torch.rand(6) + 0.5):
+        control, g = start_control(sampler, 0.8, x.device, scale), generator("cpu", 0)
+        state = sampler.init(energy, x)
+        for _ in range(4):
+            state, _ = sampler.step(energy, state, sampler.draw(g, x), control)
+        assert torch.equal(chain.run_chain(sampler, energy, x, generator("cpu", 0), control).x, state.x)
