@@ -66,7 +66,8 @@ def _lead(ranks: Ranks) -> None:
     try:
         run_entry_point(partial(train, ranks=ranks), "train")
     finally:
-        ranks.share(None)  # it is over, or was refused
+        if not ranks.at_work:
+            ranks.share(None)  # it is over, or was refused
 
 
 def _follow(ranks: Ranks) -> None:
@@ -151,7 +152,9 @@ def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory",
         attempt.take_in(directory, config, launch.saved, state["step"])
     while True:
         ranks.share(Training(config, launch.run_dir, None if state is None else state["step"], launch.allowed))
+        ranks.at_work = True
         outcome = session.run()
+        ranks.at_work = False
         following = rollback(directory, config, experiment.guard, outcome, ranks)
         if following is None:
             return outcome

@@ -30,6 +30,7 @@ from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.together import Together
 from ebm_exp.types import Points
 from tests.config.test_conf import composed
+from tests.warm import begins_with
 
 SMALL = (
     *("trainer.batch_size=12", "sampler.n_steps=2", "buffer.size=60", "evaluator=none", "device=cpu"),
@@ -318,6 +319,25 @@ def test_a_rank_that_is_killed_ends_the_others(cli: Launch, tmp_path: Path, monk
     said = json.loads((run / "summary.json").read_text())
     assert (said["state"], said["ranks"]) == ("failed", 2)
     assert "the newest checkpoint is of step" in said["reason"]
+
+
+FULL = """
+import os
+from ebm_exp.trainer import update
+step = update.Update.__call__
+def fail(self, number, *rest):
+    if number == 4 and os.environ["RANK"] == "0":
+        raise OSError(28, "No space left on device", "metrics.jsonl")
+    return step(self, number, *rest)
+update.Update.__call__ = fail
+"""
+
+
+def test_what_one_meets_alone_holds_nobody_up(cli: Launch, tmp_path: Path) -> None:
+    done = cli("tests/ranks.py", "2", begins_with(FULL, tmp_path), "train.py", *RUN, f"hydra.run.dir={tmp_path}/run")
+    assert done.returncode == 2
+    assert "metrics.jsonl: no space left on device" in done.stderr
+    assert "rank 1: another process of this training has ended" in done.stderr
 
 
 def test_several_processes_are_for_a_training(cli: Launch) -> None:
