@@ -216,6 +216,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=[*CASES, *PARTS], help="; ".join([*CASES, *PARTS]))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     asked = parser.parse_args()
+    if unknown := set(asked.parts) - {*CASES, *PARTS}:
+        parser.error(f"there is no {min(unknown)}; choose of {', '.join(sorted({*CASES, *PARTS}))}")
     load = os.getloadavg()[0]  # of others
     for part in asked.parts:
         measure = {"growth": growth, "memory": memory}.get(part, partial(compare, part))

@@ -80,6 +80,8 @@ if __name__ == "__main__":
     parser.add_argument("parts", nargs="*", default=[*GOALS, RANKS], help="; ".join([*GOALS, RANKS]))
     parser.add_argument("--root", help="folder of Fashion-MNIST")
     asked = parser.parse_args()
+    if unknown := set(asked.parts) - {*GOALS, RANKS}:
+        parser.error(f"there is no {min(unknown)}; choose of {', '.join(sorted({*GOALS, RANKS}))}")
     machine = here("cuda" if torch.cuda.is_available() else "cpu")
     for part in asked.parts:
         load = os.getloadavg()[0]

@@ -1,6 +1,6 @@
 """Every random number of the project comes from a generator derived from a key.
 
-A key says what the numbers are for, e.g. ``("train", seed, rank, attempt, step)``. Nothing is stored and nothing
+A key says what the numbers are for, e.g. ``("train", seed, 0, attempt, step)``. Nothing is stored and nothing
 is shared: a resumed run derives the same generator and draws the same numbers.
 """
 
@@ -51,8 +51,6 @@ class Rows:
 
     def take(self, whole: Tensor) -> Tensor:
         """This rank's rows of ``[n_ranks · n, …]``."""
-        if self.ranks.alone:
-            return whole
         return whole.unflatten(0, (self.parts, self.ranks.n, -1))[:, self.ranks.rank].flatten(0, 1)
 
 

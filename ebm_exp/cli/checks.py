@@ -212,7 +212,7 @@ def refuse_ranks(line: CommandLine) -> None:
     if line.is_sweep:
         raise UserError(
             "-m: torchrun starts processes for one training, which end with its first job; a sweep of such trainings "
-            "is a loop in the shell, or a launcher with several GPUs a job (see docs/ranks.md)"
+            "is a loop in the shell"
         )
 
 

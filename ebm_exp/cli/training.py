@@ -64,10 +64,18 @@ def _leave(error: RankLostError) -> NoReturn:
 
 def _lead(ranks: Ranks) -> None:
     try:
-        run_entry_point(partial(train, ranks=ranks), "train")
+        run_entry_point(partial(_train_or_leave, ranks=ranks), "train")
     finally:
         if not ranks.at_work:
             ranks.share(None)  # it is over, or was refused
+
+
+def _train_or_leave(config: dict[str, Any], launch: Launch, ranks: Ranks) -> "Outcome":
+    """``train``; where a rank is lost, this process ends before Hydra tells of an error."""
+    try:
+        return train(config, launch, ranks)
+    except RankLostError as error:
+        _leave(error)
 
 
 def _follow(ranks: Ranks) -> None:
@@ -86,10 +94,11 @@ def _follow(ranks: Ranks) -> None:
         try:
             state = None if told.step is None else read_state(directory, told.step, "resume", ranks)
             parts, experiment = _build(told.config, state, Launch(told.run_dir, allowed=told.allowed), ranks)
+            session = Session(parts["trainer"], experiment, directory, Several(), state)
         except UserError as error:  # what the first did not meet
             complain(f"rank {ranks.rank}: {error}")
             os._exit(2)
-        Session(parts["trainer"], experiment, directory, Several(), state).run()
+        session.run()
 
 
 _NOTHING: Training | None = None  # what a process says that listens
@@ -101,23 +110,16 @@ def train(config: dict[str, Any], launch: Launch, ranks: Ranks = ALONE) -> "Outc
     from ebm_exp.report import tell_report
     from ebm_exp.run.directory import RunDirectory
 
-    directory = RunDirectory(launch.run_dir)
+    directory, refused = RunDirectory(launch.run_dir), False
     with directory.claim("resume" if config["resume"] else "hydra.run.dir"):
-        refused = False
-        lost: RankLostError | None = None
         try:
             return _attempts(config, launch, directory, ranks)
         except UserError:
             refused = True
             raise
-        except RankLostError as error:
-            lost = error
-            raise
         finally:
             if not (refused or launch.in_sweep) and directory.summary():  # a sweep has a report of all its jobs
                 tell_report(directory.path, "report         ")
-            if lost is not None:
-                _leave(lost)
 
 
 def _attempts(config: dict[str, Any], launch: Launch, directory: "RunDirectory", ranks: Ranks) -> "Outcome":

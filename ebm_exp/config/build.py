@@ -32,12 +32,8 @@ _LEVELS = {  # what is said where the data do not have those that a part is for
     "continuous": "needs points of a continuous box, the data have two levels; for those there are "
     "objective=pseudo_likelihood, ratio_matching, energy_discrepancy_binary and sampler=gibbs_with_gradients",
 }
-_MADE_FROM = {
-    "ranks": "seed",
-    "stream": "seed",
-    "suggest": "dataset",
-    "temperature": "objective",
-}  # what has no node of its own
+# What has no node of its own.
+_MADE_FROM = {"ranks": "seed", "stream": "seed", "suggest": "dataset", "temperature": "objective"}
 
 
 class Parts:

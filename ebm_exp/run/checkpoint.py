@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from ebm_exp.buffer.deal import deal
-from ebm_exp.config.errors import UserError
+from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.run_config import FORMAT, check_format
 from ebm_exp.config.shapes import Reached, wrong_in
 from ebm_exp.files import TEMPORARY
@@ -117,6 +117,8 @@ def read_state(
         state = _for_ranks(path, state, ranks)
     except ValueError as error:
         raise UserError(f"{key}: {error}") from None
+    except UNFIT as error:
+        raise UserError(f"{key}: {path}: what its ranks hold does not fit ({unfit(error)})") from None
     if wrong := [name for name, kind in _KINDS.items() if not isinstance(state.get(name), kind)]:
         raise UserError(f"{key}: {path}: {wrong[0]} of the checkpoint is {type(state.get(wrong[0])).__name__}")
     if (said := wrong_in(Reached, {name: state.get(name) for name in Reached.model_fields})) is not None:

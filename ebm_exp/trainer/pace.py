@@ -60,7 +60,7 @@ def time_update(experiment: Experiment, update: Update) -> float:
         work, times, n_runs = partial(_compute_loss, ex, update), 1, 1
     share = 1 if ex.engine.device.type == "cuda" else min(_SHARE, size)  # a graph is recorded for one shape
     seconds = share * _time(partial(work, _rows(batch, size // share)), n_runs)
-    if share > 1 and seconds < _CHEAP:
+    if share > 1 and ex.ranks.share(seconds) < _CHEAP:  # all or none: a loss may gather the points of all ranks
         seconds = _time(partial(work, _rows(batch, size)), n_runs)
     return n_parts * times * seconds
 
