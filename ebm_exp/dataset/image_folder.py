@@ -94,7 +94,7 @@ class ImageFolder(Dataset):
         y = torch.tensor(labels) if names else None
         train, test = _split(x, y, None if second is None else n_first, test_share)
         chosen = choose_classes(classes, names)
-        self.class_names = names if chosen is None else [names[k] for k in chosen]
+        class_names = names if chosen is None else [names[k] for k in chosen]
         held_out = test[0] is not train[0]
         if n_test is not None and not held_out:
             raise ValueError(f"n_test: nothing is held out (test_share={test_share:g}, {n_first} images), got {n_test}")
@@ -107,7 +107,8 @@ class ImageFolder(Dataset):
             test=test_x,
             train_labels=train_y,
             test_labels=test_y,
-            n_classes=len(self.class_names),
+            n_classes=len(class_names),
+            class_names=class_names,
             noise_std=noise_std,
             device=device,
             **options,
