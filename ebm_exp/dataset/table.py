@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.dataset.cells import Cells, is_number, read_cells
+from ebm_exp.dataset.cells import Cells, read_cells
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_path, shown
+from ebm_exp.dataset.header import is_number
 from ebm_exp.dataset.names import find
 from ebm_exp.dataset.subset import choose_classes, subset
 from ebm_exp.random import generator
@@ -51,6 +52,9 @@ class Table(Dataset):
         label_column: Name = None,
         columns: tuple[Name, ...] | None = None,
         header: bool | None = None,
+        separator: str | None = None,
+        decimal: str | None = None,
+        encoding: str | None = None,
         test_share: Probability = 0.1,
         noise_std: NonNegative = 0.2,
         classes: tuple[Name, ...] | None = None,
@@ -58,9 +62,9 @@ class Table(Dataset):
         n_test: PositiveInt | None = None,
     ) -> None:
         file = given_path("path", path)
-        table = read_cells(file, header)
+        table = read_cells(file, header, separator, decimal, encoding)
         label = None if label_column is None else _position("label_column", label_column, table.names)
-        chosen = _choose(columns, label, table.names)
+        chosen = _choose(columns, label, table.names, table.left_out)
         x = np.stack([_numbers(table, k) for k in chosen], axis=1)
         if columns is None:
             _refuse_index(x, [table.names[k] for k in chosen])
@@ -123,9 +127,11 @@ def _position(key: str, column: Name, names: list[str]) -> int:
     raise ValueError(f"{key}: must be one of {listed}, or a number from 0 to {len(names) - 1}, got {column}{several}")
 
 
-def _choose(columns: tuple[Name, ...] | None, label: int | None, names: list[str]) -> list[int]:
+def _choose(
+    columns: tuple[Name, ...] | None, label: int | None, names: list[str], left_out: tuple[int, ...]
+) -> list[int]:
     if columns is None:
-        chosen = [k for k in range(len(names)) if k != label]
+        chosen = [k for k in range(len(names)) if k != label and k not in left_out]
         if not chosen:
             raise ValueError("path: beside the labels there is no column")
         return chosen
@@ -137,34 +143,33 @@ def _choose(columns: tuple[Name, ...] | None, label: int | None, names: list[str
 
 def _numbers(table: Cells, k: int) -> np.ndarray:
     """A column as float64 ``[n]``."""
-    cells, name = table.columns[k], table.names[k]
-    try:
-        x = cells.astype(np.float64)
-    except ValueError:
-        i = next(i for i, cell in enumerate(cells) if not is_number(cell))
-        got = f"must be a number, got {cells[i]!s}" if cells[i] else "is empty"
+    x, name = table.columns[k], table.names[k]
+    if x.dtype == object:
+        i = next(i for i, cell in enumerate(x) if cell is None or not is_number(cell))
+        got = f"must be a number, got {x[i]}" if x[i] else "is empty"
         way = f"label_column={name} makes classes of it, columns=[…] leaves it out"
-        raise ValueError(f"path: {table.file}, {table.where(i)}: column {name} {got} ({way})") from None
+        raise ValueError(f"path: {table.file}, {table.where(i)}: column {name} {got} ({way})")
     bad = np.flatnonzero(~np.isfinite(x))
     if len(bad):
-        raise ValueError(f"path: {table.file}, {table.where(bad[0])}: column {name} is {x[bad[0]]}, no finite number")
+        got = "is empty" if np.isnan(x[bad[0]]) else f"is {x[bad[0]]}, no finite number"
+        raise ValueError(f"path: {table.file}, {table.where(int(bad[0]))}: column {name} {got}")
     return x
 
 
 def _classes(table: Cells, k: int) -> tuple[np.ndarray, list[str]]:
     """Labels ``[n]`` and the names of the classes, in the order of their names or numbers."""
     cells, name = table.columns[k], table.names[k]
-    if cells.dtype.kind != "U" or all(is_number(cell) for cell in cells):
+    if cells.dtype != object:
         x = _numbers(table, k)
         if (x != x.round()).any():
             raise ValueError(f"label_column: {name} holds {x[x != x.round()][0]:g}; must be text or integers")
         values, labels = np.unique(x, return_inverse=True)
         names = [str(int(value)) for value in values]
     else:
-        if (cells == "").any():
-            i = int(np.flatnonzero(cells == "")[0])
+        if None in cells.tolist():
+            i = cells.tolist().index(None)
             raise ValueError(f"path: {table.file}, {table.where(i)}: column {name}, the label, is empty")
-        values, labels = np.unique(cells, return_inverse=True)
+        values, labels = np.unique(cells.astype(str), return_inverse=True)
         names = [str(value) for value in values]
     if 2 * len(names) > len(labels) > 2:
         raise ValueError(f"label_column: {name} has {len(names)} different values in {len(labels)} rows, no classes")
