@@ -26,6 +26,7 @@ from ebm_exp.part import Part
 from ebm_exp.random import Stream, seed_global
 from ebm_exp.ranks import ALONE
 
+_LOG = logging.getLogger(__name__)
 _MISSING = object()
 _LEVELS = {  # what is said where the data do not have those that a part is for
     "binary": "needs points of two levels (dataset=binary_digits), the data set has others",
@@ -113,6 +114,8 @@ class Parts:
             return node
         if not is_node(node):
             return {key: self.construct(f"{path}.{key}", item) for key, item in node.items()}
+        if self.config.get("stand_in") and is_node(node.get("stand_in")):
+            return self._construct_or_stand_in(path, node)
         self.allowed.check({"_target_": node["_target_"]}, path)
         target = locate(path, node["_target_"])
         parameters = arguments(target)
@@ -177,21 +180,24 @@ class Parts:
             group |= {key: value for key, value in own.items() if key != "params"}  # the config's, not those of then
 
     def _dataset(self) -> Any:
-        node = self._node("dataset")
-        stand_in = self.config.get("stand_in") and "stand_in" in node
         try:
-            return self.construct("dataset", node | {"download": False} if stand_in and "download" in node else node)
+            return self.construct("dataset", self._node("dataset"))
         except UserError as error:
-            log = logging.getLogger(__name__)
-            if stand_in:
-                log.warning("%s; a synthetic data set stands in (stand_in=true)", error)
-                return self.construct("dataset.stand_in", node["stand_in"])
-            if self.absent is not None:
-                from ebm_exp.dataset.absent import Absent
+            if self.absent is None:
+                raise
+            from ebm_exp.dataset.absent import Absent
 
-                log.warning("%s; the data are not needed to draw samples", error)
-                return Absent(self.absent, self["device"], error)
-            raise
+            _LOG.warning("%s; the data are not needed to draw samples", error)
+            return Absent(self.absent, self["device"], error)
+
+    def _construct_or_stand_in(self, path: str, node: Mapping[str, Any]) -> Any:
+        """A data set, or what stands in where its files are missing; nothing is fetched."""
+        own = {key: value for key, value in node.items() if key != "stand_in"}
+        try:
+            return self.construct(path, own | {"download": False} if "download" in own else own)
+        except UserError as error:
+            _LOG.warning("%s; a synthetic data set stands in (stand_in=true)", error)
+            return self.construct(f"{path}.stand_in", node["stand_in"])
 
     def _energy(self) -> nn.Module:
         energy: Any = self.construct("energy", self._node("energy"))

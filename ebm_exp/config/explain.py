@@ -47,6 +47,9 @@ def explain(error: Exception, words: Sequence[str], config: Mapping[str, Any] | 
             f"{key}={value}: is several values; to sweep over them add -m",
             f"For a list write {key}=[{value}], for a text \"{key}='{value}'\"",
         ]
+    there = re.search(r"Could not append[^']*already at '([^']+)'", str(error))
+    if there:
+        return [f"{there[1]}: is there already; without the + it is changed, ++ adds it or changes it"]
     unknown = re.search(r"Could not (?:override|append|delete)[^']*'\+?([^'=]+)", str(error))
     if unknown:
         key, experiment = unknown.group(1), value_in(words, "experiment")

@@ -151,7 +151,7 @@ class _Resolution:
         whole = REFERENCE.fullmatch(text)
         if whole:
             top = path.partition(".")[0]
-            if top in self._live and whole[1].startswith(f"{top}.") and not through:
+            if top in self._live and _from_top(whole[1], path).startswith(f"{top}.") and not through:
                 return text
             value = self._led_to(whole[1], path, through)
             return text if value == MISSING else value  # it follows what a user fills in there
@@ -170,6 +170,7 @@ class _Resolution:
         return str(value)
 
     def _led_to(self, key: str, path: str, through: tuple[str, ...]) -> Any:
+        key = _from_top(key, path)
         if key in through:
             raise PlainError(f"{path} refers to itself ({' → '.join([*through, key])})")
         node = look_up(self._config, key, _GONE)
@@ -178,3 +179,13 @@ class _Resolution:
         if len(through) >= DEEPEST:
             raise PlainError(f"{path} refers to {key} through more than {DEEPEST} references")
         return self._value(node, key, (*through, key))
+
+
+def _from_top(key: str, path: str) -> str:
+    """A reference as it is read from the top: with dots in front it goes up from where it stands.
+
+    >>> _from_top("sampler.n_steps", "a.b.c"), _from_top(".d", "a.b.c"), _from_top("..d.0", "a.b.c")
+    ('sampler.n_steps', 'a.b.d', 'a.d.0')
+    """
+    n_up = len(key) - len(key.lstrip("."))
+    return ".".join([*path.split(".")[:-n_up], key[n_up:]]) if n_up else key

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ebm_exp.ranges import NonNegativeInt, PositiveInt
+from ebm_exp.ranges import Name, NonNegativeInt, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SampleLevel(RunLevel):
     n_samples: PositiveInt = 64
     n_steps: PositiveInt | None = None
     start: str | None = None
-    label: int | tuple[int, ...] | None = None
+    label: Name | tuple[Name, ...] = None
     mask: str = "left"
 
 

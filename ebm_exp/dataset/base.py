@@ -6,7 +6,7 @@ from typing import Any, Literal, TypedDict
 import torch
 from torch import Tensor
 
-from ebm_exp.dataset.check import check_labels, check_points
+from ebm_exp.dataset.check import check_labels, check_points, tell_unseen
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.fingerprint import fingerprint
 from ebm_exp.dataset.units import Levels, Units
@@ -42,6 +42,9 @@ class Dataset(Part):
         noise_std: Gaussian noise added to every training batch, in units of the domain.
         device: where batches are needed.
         dequantize, clamp_noise, horizontal_flip, resident: see ``ImageOptions``.
+
+    Attributes:
+        unseen_classes: names of those that no training point is of.
 
     Raises:
         ValueError: for points of another type or shape, NaN or infinite, outside the domain; for labels of another
@@ -83,6 +86,7 @@ class Dataset(Part):
         self.domain = domain
         self.n_classes = n_classes
         self.class_names = [str(k) for k in range(n_classes)] if class_names is None else list(class_names)
+        self.unseen_classes = tell_unseen(train_labels, self.class_names)
         if units is None:
             units = Levels(domain, n_levels, dequantize) if train.dtype == torch.uint8 else PlainPoints(domain)
         self.units = units

@@ -1,9 +1,15 @@
 """What a data set refuses at its construction, because training would take it without a word."""
 
+import logging
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.domain import Domain
+
+_LOG = logging.getLogger(__name__)
+_TOLD = 5  # names of classes in a line
 
 
 def check_points(split: str, x: Tensor, domain: Domain, n_levels: int, bounded: bool) -> None:
@@ -55,3 +61,19 @@ def check_labels(key: str, y: Tensor, n: int, n_classes: int) -> None:
         raise ValueError(f"{key}: n_classes must be at least {high + 1} for labels {low} … {high}, got 0")
     if low < 0 or high >= n_classes:
         raise ValueError(f"{key}: must be 0 … {n_classes - 1} (n_classes={n_classes}), got {low} … {high}")
+
+
+def tell_unseen(y: Tensor | None, names: Sequence[str]) -> list[str]:
+    """The classes that no training point is of, by labels ``[n]`` of those; a line names them."""
+    if y is None or y.is_meta:
+        return []
+    counts = torch.bincount(y, minlength=len(names))
+    unseen = [name for name, n in zip(names, counts.tolist(), strict=True) if n == 0]
+    if unseen:
+        _LOG.warning("dataset: no training point is of class %s", list_names(unseen))
+    return unseen
+
+
+def list_names(names: Sequence[str]) -> str:
+    """The first few of some names."""
+    return ", ".join(names[:_TOLD]) + (f" and {len(names) - _TOLD:,} more" if len(names) > _TOLD else "")

@@ -58,11 +58,11 @@ def images_below(folder: str | Path) -> list[str]:
 def others_below(folder: str | Path) -> dict[str, int]:
     """How many files at any depth do not end like an image that is read, by their endings, the most frequent first."""
     found = Counter(
-        os.path.splitext(shown(entry.name))[1].lower() or "no ending"
+        os.path.splitext(shown(entry.name))[1].lower() or "without ending"
         for entry in _walk(folder, (Path(os.path.realpath(folder)),))
         if not entry.name.lower().endswith(EXTENSIONS)
     )
-    return dict(found.most_common())
+    return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _walk(folder: str | Path, above: tuple[Path, ...]) -> Iterator[os.DirEntry[str]]:

@@ -75,8 +75,8 @@ class ImageFolder(Dataset):
         first, second = _splits(folder)
         files, labels, names = _list_images(first)
         if left_out := others_below(folder):
-            said = shown(folder), _count(left_out), ", ".join(EXTENSIONS)
-            _LOG.warning("root: %s: files that are left out, %s; only %s are read", *said)
+            n, which, read = f"{sum(left_out.values()):,}", _list_endings(left_out), ", ".join(EXTENSIONS)
+            _LOG.warning("root: %s: %s files are left out (%s), read are %s", shown(folder), n, which, read)
         n_first = len(files)
         if second is not None:
             more, more_labels, more_names = _list_images(second)
@@ -166,20 +166,19 @@ def _list_images(folder: Path) -> tuple[list[str], list[int], list[str]]:
         others = others_below(folder)
         raise ValueError(
             f"root: {shown(folder)} holds no images ({', '.join(EXTENSIONS)})"
-            + (f", but other files, {_count(others)}" if others else "")
+            + (f", but {sum(others.values()):,} other files: {_list_endings(others)}" if others else "")
         )
     return flat, [], []
 
 
-def _count(left_out: Mapping[str, int]) -> str:
-    """How many files of which endings.
+def _list_endings(counts: Mapping[str, int]) -> str:
+    """The first few endings of files, with how many there are.
 
-    >>> _count({".heic": 1200, ".gif": 1})
-    '1,201: 1,200 .heic, 1 .gif'
+    >>> _list_endings({".heic": 1200, ".gif": 1})
+    '1,200 .heic, 1 .gif'
     """
-    listed = [f"{n:,} {ending}" for ending, n in left_out.items()]
-    more = ", …" if len(listed) > _TOLD else ""
-    return f"{sum(left_out.values()):,}: {', '.join(listed[:_TOLD])}{more}"
+    listed = [f"{n:,} {ending}" for ending, n in counts.items()]
+    return ", ".join(listed[:_TOLD]) + (", …" if len(listed) > _TOLD else "")
 
 
 def _split(x: Tensor, y: Tensor | None, n_first: int | None, test_share: float) -> tuple[Split, Split]:

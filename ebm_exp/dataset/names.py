@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ebm_exp.types import Name
 
+_LISTED = 20  # names in a line
 _WORDS = {True: ("true", "yes", "on"), False: ("false", "no", "off"), None: ("null", "~")}
 
 
@@ -34,6 +35,32 @@ def find(called: Name, names: Sequence[str], from_the_end: bool = False) -> int 
     if found and (number is None or isinstance(called, float)):
         raise ValueError(f"{called} is the name of several")
     return number
+
+
+def find_classes(key: str, called: Name | Sequence[Name], names: Sequence[str]) -> list[int]:
+    """The numbers of one class, or of several, by names or numbers.
+
+    Args:
+        key: what they were given as, for messages.
+        called: one or several; at least one.
+        names: of all classes, by number.
+
+    Raises:
+        ValueError: naming the classes there are.
+    """
+    asked = [called] if isinstance(called, str) or not isinstance(called, Sequence) else list(called)
+    try:
+        found = [k for each in asked if (k := find(each, names)) is not None]
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}; quotes say which: {key}='…'") from None
+    if found and len(found) == len(asked):
+        return found
+    got = called if isinstance(called, str) or not isinstance(called, Sequence) else asked
+    if list(names) == [str(k) for k in range(len(names))]:
+        raise ValueError(f"{key}: must be classes from 0 to {len(names) - 1}, got {got}")
+    more = ", …" if len(names) > _LISTED else ""
+    listed = ", ".join(names[:_LISTED]) + more
+    raise ValueError(f"{key}: must be of the classes {listed}, or of their numbers 0 to {len(names) - 1}, got {got}")
 
 
 def _reads_as(name: str, value: bool | float | None) -> bool:

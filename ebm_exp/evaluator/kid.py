@@ -5,6 +5,7 @@ KID = E k(x, x′) + E k(y, y′) − 2 E k(x, y),  k(x, y) = (xᵀy/d + 1)³ on
 as the mean over S subsets of m samples and m reference points each, drawn without replacement.
 """
 
+import logging
 import math
 import warnings
 from typing import Unpack
@@ -18,6 +19,8 @@ from ebm_exp.evaluator.features import FeatureName, FeatureOptions, FeatureSpace
 from ebm_exp.random import seed_global
 from ebm_exp.types import PositiveInt, Provided
 
+_LOG = logging.getLogger(__name__)
+SUBSET_SIZE = 1000  # as published, where there are so many
 N_REFERENCE = 10_000  # at most so many points of the reference split, evenly spread over it
 
 
@@ -35,7 +38,7 @@ class KID(Evaluator):
         features: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``.
         reference: the split that samples are compared with, at most 10,000 points of it.
         subsets: S.
-        subset_size: m, at most half of the smaller set.
+        subset_size: m; null: 1,000, or half of the smaller set. A larger one than that half is reduced to it.
         options: see ``FeatureOptions``.
 
     Raises:
@@ -50,7 +53,7 @@ class KID(Evaluator):
         features: FeatureName = "pixels",
         reference: Split = "train",
         subsets: PositiveInt = 100,
-        subset_size: PositiveInt = 1000,
+        subset_size: PositiveInt | None = None,
         **options: Unpack[FeatureOptions],
     ) -> None:
         self.space = FeatureSpace(features, dataset, **options)
@@ -58,13 +61,19 @@ class KID(Evaluator):
             raise ValueError(f"n_samples must be at least 4, got {n_samples}")
         if (n := self.space.size(reference)) < 4:
             raise ValueError(f"reference must hold at least 4 points, the {reference} split has {n}")
-        if subsets < 2 or subset_size < 2:
+        if subsets < 2 or subset_size == 1:
             raise ValueError(f"subsets and subset_size must be at least 2, got {subsets} and {subset_size}")
         self.n_samples = n_samples
         self.reference = reference
         self.subsets = subsets
         self.n_reference = min(n, N_REFERENCE)
-        self.subset_size = min(subset_size, n_samples // 2, self.n_reference // 2)
+        most = min(n_samples, self.n_reference) // 2
+        if subset_size is not None and subset_size > most:
+            smaller = f"{n_samples:,} samples, {self.n_reference:,} points of the {reference} split"
+            _LOG.warning(
+                "subset_size: %s instead of %s, half of the smaller set (%s)", f"{most:,}", f"{subset_size:,}", smaller
+            )
+        self.subset_size = min(subset_size or SUBSET_SIZE, most)
         self.name = f"kid_{features}"
         self._reference: Tensor | None = None
 

@@ -18,7 +18,7 @@ from ebm_exp.run.about import beside
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampler.base import Info, State
 from ebm_exp.sampling import Chains, Flow, Fresh, Levels
-from ebm_exp.types import EnergyFn, PerSample, Points
+from ebm_exp.types import EnergyFn, Name, PerSample, Points
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Request:
         n: number of chains.
         seed: names the chains.
         folder: where files go.
-        label: the class to draw, or several in turn.
+        label: the class to draw, by name or number, or several in turn.
         others: further runs.
         progress: called with the number of each finished step.
     """
@@ -37,7 +37,7 @@ class Request:
     n: int
     seed: int
     folder: Path
-    label: int | tuple[int, ...] | None = None
+    label: Name | tuple[Name, ...] = None
     others: tuple[LoadedRun, ...] = ()
     progress: Callable[[int], None] = lambda step: None
 

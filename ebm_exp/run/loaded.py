@@ -17,13 +17,14 @@ from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.no_run import refuse_no_run
 from ebm_exp.config.run_config import read_run_config
 from ebm_exp.config.trust import ANY, OURS, Allowed, allowed_by
+from ebm_exp.dataset.names import find_classes
 from ebm_exp.energy import Energy
 from ebm_exp.random import Stream
 from ebm_exp.run.checkpoint import read_state
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.sampler.chain import Watch
 from ebm_exp.sampling import Sampling
-from ebm_exp.types import PerSample, Points
+from ebm_exp.types import Name, PerSample, Points
 
 BLOCK = 4096  # points whose energies are computed at once
 
@@ -95,7 +96,7 @@ class LoadedRun:
         seed: int = 0,
         *,
         watch: Watch | None = None,
-        label: int | Sequence[int] | None = None,
+        label: Name | Sequence[Name] = None,
         energy: Energy | None = None,
         sampling: Sampling | None = None,
         **more: Tensor,
@@ -106,7 +107,7 @@ class LoadedRun:
             n: number of samples.
             seed: names them.
             watch: see ``Sampling.draw``.
-            label: the class to draw, for an energy of classes; several are taken in turn.
+            label: the class to draw, by name or number, for an energy of classes; several are taken in turn.
             energy: a target made of the run's energy; null: the run's energy itself.
             sampling: null: the run's own.
             more: ``start`` and context, see ``Sampling.draw``.
@@ -116,10 +117,11 @@ class LoadedRun:
         """
         sampling, y = sampling or self.parts["sampling"], None
         if label is not None:
-            asked, n_classes = [label] if isinstance(label, int) else list(label), self.parts["dataset"].n_classes
             knows = "y" in (*self.energy.context, *self.energy.optional)
-            if knows and not (asked and all(0 <= k < n_classes for k in asked)):
-                raise UserError(f"label: must be classes from 0 to {n_classes - 1}, got {label}")
+            try:
+                asked = find_classes("label", label, self.parts["dataset"].class_names) if knows else [0]
+            except ValueError as error:
+                raise UserError(str(error)) from None
             y = torch.tensor(asked, device=self.parts["device"]).repeat(-(-n // len(asked)))[:n]
         try:
             return sampling.draw(energy or self.energy, n, Stream(seed), y=y, watch=watch, **more)

@@ -11,6 +11,7 @@ from ebm_exp.config.errors import UserError, nearest
 from ebm_exp.config.trust import ANY, OURS, Allowed
 from ebm_exp.config.validate import validate
 from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.check import list_names
 from ebm_exp.evaluator import Evaluator
 from ebm_exp.metrics import SCORE
 from ebm_exp.ranks import ALONE, Ranks
@@ -111,6 +112,20 @@ def refuse_coupled(experiment: Experiment) -> None:
             raise ValueError(f"{name}: couples the points of a batch, of which each process has a part")
 
 
+def refuse_unseen(experiment: Experiment) -> None:
+    """Refuse an energy of classes where no training point is of one of them: it would be drawn as if it were learned.
+
+    Raises:
+        ValueError: naming them.
+    """
+    unseen, energy = experiment.dataset.unseen_classes, experiment.energy
+    if unseen and "y" in (*energy.context, *energy.optional):
+        raise ValueError(
+            f"energy: knows classes, and no training point is of {list_names(unseen)}; either more points, or "
+            "dataset.classes=[…] with the others alone"
+        )
+
+
 def build(
     config: Mapping[str, Any],
     state: Mapping[str, Any] | None = None,
@@ -145,6 +160,7 @@ def build(
     experiment = experiment._replace(optimized_metric=metric, config={**config, "optimized_metric": metric})
     try:
         refuse_coupled(experiment)
+        refuse_unseen(experiment)
         experiment.objective.check(experiment)
     except ValueError as error:
         raise UserError(str(error)) from error

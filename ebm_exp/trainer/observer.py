@@ -125,7 +125,7 @@ class Observer:
         energies = energy.density(y=y)(x).tolist()
         domain, rows = self.experiment.dataset.domain, []
         for i in sorted(range(len(x)), key=lambda i: energies[i]):
-            label = () if y is None else (int(y[i]),)
+            label = () if y is None else (self.experiment.dataset.class_names[int(y[i])],)
             image = len(domain.event_shape) == 3
             values = [round(v, 3) for v in x[i].flatten().tolist()] if not image else []
             shown = Picture(pixels(x[i : i + 1], domain, _THUMBNAIL)) if image else str(values)

@@ -134,15 +134,24 @@ def test_bad_input(cli: Cli, trained: Path, tmp_path: Path, arguments: list[str]
 
 
 def test_classes_as_asked(cli: Cli, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    done = cli("train.py", *SMALL, "energy.conditional=true", f"hydra.run.dir={run}")
+    """By name or number, also where the images are gone."""
+    run, images = tmp_path / "run", tmp_path / "images"
+    for k, name in enumerate(("cat", "dog")):
+        (images / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("L", (8, 8), 100 * k + i).save(images / name / f"{i}.png")
+    data = ("dataset=image_folder", f"dataset.root={images}", "dataset.size=8", f"dataset.cache_dir={tmp_path}")
+    done = cli("train.py", *SMALL, *data, "energy.conditional=true", f"hydra.run.dir={run}")
     assert done.returncode == 0, done.stderr
-    drawn = cli("sample.py", f"run={run}", "label=[3, 7]", "n_samples=5", f"output_dir={tmp_path}/a")
+    shutil.rmtree(images)
+    drawn = cli("sample.py", f"run={run}", "label=[dog, 0]", "n_samples=5", f"output_dir={tmp_path}/a")
     assert drawn.returncode == 0, drawn.stderr
-    assert np.load(tmp_path / "a" / "samples.npz")["y"].tolist() == [3, 7, 3, 7, 3]
-    wrong = cli("sample.py", f"run={run}", "label=10", f"output_dir={tmp_path}/b")
+    assert np.load(tmp_path / "a" / "samples.npz")["y"].tolist() == [1, 0, 1, 0, 1]
+    one = cli("sample.py", f"run={run}", "label=dog", "n_samples=2", f"output_dir={tmp_path}/b")
+    assert (one.returncode, np.load(tmp_path / "b" / "samples.npz")["y"].tolist()) == (0, [1, 1])
+    wrong = cli("sample.py", f"run={run}", "label=bird", f"output_dir={tmp_path}/c")
     assert wrong.returncode == 2
-    assert "label: must be classes from 0 to 9, got 10" in wrong.stderr
+    assert "label: must be of the classes cat, dog, or of their numbers 0 to 1, got bird" in wrong.stderr
 
 
 @pytest.mark.parametrize("target", ["torch.utils.collect_env.run", "os.system"])

@@ -65,6 +65,7 @@ def test_a_typed_target_takes_over_a_node_without_what_it_does_not_take() -> Non
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
+        ("+sampler.step_size=1", "sampler.step_size: is there already; without the + it is changed"),
         ("sampler.stepsize=1", "sampler.stepsize: unknown key; nearest is step_size; choose from "),
         ("sampler=hm", "sampler: there is no 'hm'; nearest is hmc; choose from "),
         ("seed=1,2", "seed=1,2: is several values; to sweep over them add -m"),

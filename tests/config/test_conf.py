@@ -242,6 +242,24 @@ def test_temperature_and_step_of_a_chain_follow(choice: str, tmp_path: Path) -> 
     assert kernel.log_step.exp().item() == pytest.approx(step**0.5)
 
 
+def test_every_data_set_works_at_another_place(tmp_path: Path) -> None:
+    """As a set that an evaluator compares with, data sets for which others stand in too: nothing in it is absolute."""
+    names = [choice.partition("=")[2] for choice in CHOICES if choice.startswith("dataset=")]
+    own = ["stand_in=true", "evaluator=ood", *(f"+dataset@evaluator.ood.sets.{name}={name}" for name in names)]
+    for name in names:
+        needs = [each for each in fitting(f"dataset={name}", tmp_path) if each.startswith("dataset.")]
+        own += [each.replace("dataset.", f"evaluator.ood.sets.{name}.") for each in needs]
+    own.append(f"evaluator.ood.sets.image_folder.root={tmp_path / 'nowhere'}")
+    config = composed(*own)
+    sets = validate(config)["evaluator"]["ood"]["sets"]
+    assert list(sets) == names
+    for name, node in sets.items():
+        data = Parts(config).construct(f"evaluator.ood.sets.{name}", node)
+        assert data.name == name, name
+        shape = node.get("stand_in", {}).get("shape", data.event_shape)
+        assert list(data.event_shape) == list(shape), name
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_composes_and_builds(mode: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):

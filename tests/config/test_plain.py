@@ -82,6 +82,15 @@ def test_references_are_resolved_once() -> None:
     assert resolve(config) == {"a": a, "e": "text", "node": a, "inside": "text/3", "item": 1}
 
 
+def test_references_from_where_they_stand() -> None:
+    node = {"size": 8, "stand_in": {"name": "${....name}", "shape": [3, "${...size}"], "side": "${.shape.1}"}}
+    config = {"name": "x", "a": {"b": node}, "c": "${a}"}
+    said = {"size": 8, "stand_in": {"name": "x", "shape": [3, 8], "side": 8}}
+    assert resolve(config) == {"name": "x", "a": {"b": said}, "c": {"b": said}}
+    with pytest.raises(PlainError, match=r"a refers to nothing, which is not there"):
+        resolve({"a": "${.nothing}"})
+
+
 def test_a_live_key_keeps_references_to_itself() -> None:
     logger = {"mode": "auto", "wandb": {"mode": "${logger.mode}", "name": "${name}"}}
     resolved = resolve({"logger": logger, "name": "x", "other": "${logger.wandb.mode}"}, live=("logger",))

@@ -281,8 +281,8 @@ def test_what_is_left_out_is_told_once(tmp_path: Path, caplog: pytest.LogCapture
     folder(root, tmp_path)
     said = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
     assert len(said) == 1
-    assert "files that are left out, 4: 2 .heic, 1 .gif, 1 no ending; only .jpg, .jpeg, .png" in said[0]
+    assert "4 files are left out (2 .heic, 1 .gif, 1 without ending), read are .jpg, .jpeg, .png, " in said[0]
     for file in root.rglob("*.png"):
         file.unlink()
-    with pytest.raises(ValueError, match=r"holds no images \(.jpg.*\), but other files, 2: 2 .heic$"):
+    with pytest.raises(ValueError, match=r"holds no images \(.jpg.*\), but 2 other files: 2 .heic$"):
         folder(root, tmp_path)

@@ -82,11 +82,14 @@ def test_equal_calls_give_equal_numbers_and_leave_the_global_generator() -> None
     assert scored(evaluator, energy, x) == scored(KID(dataset(y), 40), energy, x) == first
 
 
-def test_subsets_are_at_most_half_of_the_smaller_set() -> None:
+def test_subsets_are_at_most_half_of_the_smaller_set(caplog: pytest.LogCaptureFixture) -> None:
     evaluator = KID(dataset(torch.randn(30, 2)), 100)
     assert evaluator.subset_size == 15
     said = "pixels features, cubic kernel, 100 subsets of 15 of 100 samples against 30 points of the train split"
     assert evaluator.protocol == said
+    assert not caplog.records
+    assert KID(dataset(torch.randn(30, 2)), 100, subset_size=1000).subset_size == 15
+    assert "subset_size: 15 instead of 1,000, half of the smaller set (100 samples, 30 points" in caplog.text
     with pytest.raises(ValueError, match="20 samples are too few for subsets of 15"):
         scored(evaluator, energy, torch.randn(20, 2))
 

@@ -108,3 +108,20 @@ def test_averaged_weights_have_norm_one_themselves() -> None:
     ema.refresh()
     for layer in (*ema.energy.layers, ema.energy.head):
         assert float(torch.linalg.matrix_norm(layer.weight, 2)) <= 1.01
+
+
+def test_an_energy_of_classes_needs_points_of_each(caplog: pytest.LogCaptureFixture) -> None:
+    """18 digits, none of some classes."""
+    rare = ("dataset.test_share=0.99", *TINY)
+    _, experiment = build(composed(*rare), allowed=ANY)
+    unseen = experiment.dataset.unseen_classes
+    assert unseen
+    assert f"no training point is of class {unseen[0]}" in caplog.text
+    for energy in ("conv", "joint"):
+        small = (
+            ["energy=conv", "energy.conditional=true", "energy.channels=[4,8]"]
+            if energy == "conv"
+            else ["energy=joint"]
+        )
+        with pytest.raises(UserError, match=f"energy: knows classes, and no training point is of {unseen[0]}"):
+            build(composed(*rare[:1], *TINY[1:], *small), allowed=ANY)
