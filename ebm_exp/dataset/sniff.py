@@ -51,7 +51,7 @@ def sniff(
     head = _head(lines)
     if separator is None:
         fits = {each: _fit(_cells(head, each)) for each in SEPARATORS.values()}
-        separator = max(fits, key=lambda each: fits[each]) if any(width for width, _ in fits.values()) else ","
+        separator = max(fits, key=lambda each: fits[each]) if any(fit[0] for fit in fits.values()) else ","
     rows = _cells(head, separator)
     if decimal is None:
         decimal = _find_decimal(rows, separator, file)
@@ -73,14 +73,16 @@ def _cells(head: Sequence[str], separator: str) -> list[list[str]]:
     return [row.cells for row in read_rows(head, separator, strict=False)]
 
 
-def _fit(rows: list[list[str]]) -> tuple[float, float]:
-    """How well rows are parted: the share of them that has as many cells as most, and that of numbers among cells."""
+def _fit(rows: list[list[str]]) -> tuple[float, float, float]:
+    """How well rows are parted: the share of them that has as many cells as most, that of numbers among cells, roughly;
+    then the former exactly."""
     widths = Counter(len(row) for row in rows)
     width, n = max(widths.items(), key=lambda item: item[1], default=(0, 0))
     if width < 2:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     cells = [cell for row in rows for cell in row if cell not in MISSING]
-    return round(n / len(rows), 1), sum(is_number(cell) for cell in cells) / max(1, len(cells))
+    numbers = sum(is_number(cell) for cell in cells) / max(1, len(cells))
+    return round(n / len(rows), 1), round(numbers, 1), n / len(rows)
 
 
 def _find_decimal(rows: list[list[str]], separator: str, file: str) -> str:

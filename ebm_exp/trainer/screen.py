@@ -40,6 +40,7 @@ def outline(
         *([] if ex.ranks.alone else [f"ranks     {n}, of {each} points each; chains and dropout are each rank's own"]),
         f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
         f"{shape} in [{data.domain.low:g}, {data.domain.high:g}]",
+        *([f"columns   {said}"] if (said := data.units.describe()) else []),
         f"energy    {type(ex.energy).__name__}: {facts['n_parameters']:,} parameters",
         *(f"{title:<10}{text}" for title, text in ex.objective.describe().items()),
     ]
