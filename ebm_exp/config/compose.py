@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra import version
 from hydra._internal import hydra as hydra_itself
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ebm_exp.config.errors import UserError
@@ -116,20 +119,40 @@ def install(before_run: Callable[[DictConfig], None]) -> None:
     hydra_itself.ConfigLoaderImpl = ours  # type: ignore[misc, assignment]
 
 
-def compose(primary: str, overrides: Iterable[str], folders: Iterable[Path] = ()) -> DictConfig:
-    """A config, without Hydra's part, composed beside what Hydra runs.
+def compose_run(primary: str, words: Iterable[str], folders: Iterable[Path] = ()) -> tuple[DictConfig, tuple[str, ...]]:
+    """A config with Hydra's part, as Hydra composes it for a single run, and a line on each key that was left out.
+
+    What Hydra keeps in this process is afterwards as it was: somebody may use it for something else.
 
     Args:
         primary: the name of the primary config.
-        overrides: of it.
+        words: overrides of it.
         folders: of YAML files beside ``conf/``.
-    """
-    import hydra
 
-    hydra_itself.ConfigLoaderImpl = Loader  # type: ignore[misc]
+    Raises:
+        UserError: for what Hydra refuses.
+    """
     searched = [f"hydra.searchpath=[{quoted(f'file://{folder}')}]" for folder in folders]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(primary, overrides=[*overrides, *searched])
+    base = version.VersionBase.instance()
+    before = base.version_base
+    version.setbase("1.3")
+    if not OmegaConf.has_resolver("hydra"):
+        setup_globals()
+    try:
+        loader = Loader(create_config_search_path(str(CONF)))
+        config = loader.load_configuration(primary, [*words, *searched], RunMode.RUN)
+    finally:
+        base.version_base = before
+    config.hydra.mode = RunMode.RUN
+    return config, loader.notes
+
+
+def compose(primary: str, overrides: Iterable[str], folders: Iterable[Path] = ()) -> DictConfig:
+    """A config, without Hydra's part, composed beside what Hydra runs; see ``compose_run``."""
+    config, _ = compose_run(primary, overrides, folders)
+    with flag_override(config, ["struct", "readonly"], False):
+        del config["hydra"]
+    return config
 
 
 def resolve(composed: DictConfig) -> dict[str, Any]:
