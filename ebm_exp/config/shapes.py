@@ -52,6 +52,14 @@ class _Symptom(_Shape):
     text: str
 
 
+class _Units(_Shape):
+    """As ``Units.facts`` gives it."""
+
+    kind: str
+    n_levels: Annotated[int, Gt(1)] = 256
+    dequantized: bool = False
+
+
 class _Data(_Shape):
     """As ``Dataset.facts`` gives it."""
 
@@ -60,7 +68,9 @@ class _Data(_Shape):
     high: float | None = None
     event_shape: list[Annotated[int, Gt(0)]] | None = None
     n_classes: Count | None = None
+    class_names: list[str] | None = None
     class_counts: list[Count] | None = None
+    units: _Units | None = None
     n_train: Count | None = None
     n_test: Count | None = None
     fingerprint: str | None = None

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.units import read_units
 
 
 class Absent(Dataset):
-    """Name, domain and classes of a data set, as a run recorded them.
+    """Name, domain, units and classes of a data set, as a run recorded them.
 
     Args:
         facts: what ``Dataset.facts`` gave.
@@ -25,6 +26,8 @@ class Absent(Dataset):
         self.device = device
         self.reason = reason
         self.domain = Domain(facts["low"], facts["high"], tuple(facts["event_shape"]))
+        self.class_names = facts.get("class_names") or [str(k) for k in range(self.n_classes)]
+        self.units = read_units(facts.get("units"), self.domain)
         self.class_counts = torch.tensor(facts["class_counts"], dtype=torch.float32)
         self.train_labels = self.test_labels = None
         self.holds_out = False

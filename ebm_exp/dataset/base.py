@@ -1,6 +1,6 @@
 """What every data set is: tensors on the device, a domain, and batches that are a function of the step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypedDict
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 from ebm_exp.dataset.check import check_labels, check_points
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.fingerprint import fingerprint
+from ebm_exp.dataset.units import Levels, Units
+from ebm_exp.dataset.units import Points as PlainPoints
 from ebm_exp.part import Part
 from ebm_exp.random import Source, for_batch, normal_like, take_rows, uniform
 from ebm_exp.random import generator as derived_generator
@@ -35,6 +37,8 @@ class Dataset(Part):
         train_labels, test_labels: ``[n]`` integers 0 … n_classes − 1, or None.
         n_levels: number of grey levels of uint8 data; level k stands for low + k·(high − low)/(n_levels − 1).
         n_classes: number of classes, 0 without labels.
+        class_names: what they are called; None: their numbers.
+        units: what points are in units of their own; None: levels where there are such, else numbers.
         noise_std: Gaussian noise added to every training batch, in units of the domain.
         device: where batches are needed.
         dequantize, clamp_noise, horizontal_flip, resident: see ``ImageOptions``.
@@ -57,6 +61,8 @@ class Dataset(Part):
         test_labels: Tensor | None = None,
         n_levels: int = 256,
         n_classes: int = 0,
+        class_names: Sequence[str] | None = None,
+        units: Units | None = None,
         noise_std: float = 0.0,
         dequantize: bool = False,
         clamp_noise: bool = True,
@@ -76,6 +82,10 @@ class Dataset(Part):
         self.name = name
         self.domain = domain
         self.n_classes = n_classes
+        self.class_names = [str(k) for k in range(n_classes)] if class_names is None else list(class_names)
+        if units is None:
+            units = Levels(domain, n_levels, dequantize) if train.dtype == torch.uint8 else PlainPoints(domain)
+        self.units = units
         self.device = torch.device(device)
         self.n_levels, self.noise_std = n_levels, noise_std
         self.dequantize = dequantize
@@ -173,7 +183,9 @@ class Dataset(Part):
             "high": self.domain.high,
             "event_shape": list(self.event_shape),
             "n_classes": self.n_classes,
+            "class_names": self.class_names,
             "class_counts": [int(k) for k in counts],
+            "units": self.units.facts(),
             "n_train": self.n_train,
             "n_test": self.n_test,
             "fingerprint": self.fingerprint(),

@@ -1,6 +1,7 @@
 """Paths that a user gives, and the image files below them."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -51,12 +52,23 @@ def images_of(found: Iterable[os.DirEntry[str]]) -> list[str]:
 
 def images_below(folder: str | Path) -> list[str]:
     """The image files at any depth, sorted, links followed; a link back to a folder on its own path is not."""
-    return sorted(_walk(folder, (Path(os.path.realpath(folder)),)))
+    return sorted(images_of(_walk(folder, (Path(os.path.realpath(folder)),))))
 
 
-def _walk(folder: str | Path, above: tuple[Path, ...]) -> Iterator[str]:
+def others_below(folder: str | Path) -> dict[str, int]:
+    """How many files at any depth do not end like an image that is read, by their endings, the most frequent first."""
+    found = Counter(
+        os.path.splitext(shown(entry.name))[1].lower() or "no ending"
+        for entry in _walk(folder, (Path(os.path.realpath(folder)),))
+        if not entry.name.lower().endswith(EXTENSIONS)
+    )
+    return dict(found.most_common())
+
+
+def _walk(folder: str | Path, above: tuple[Path, ...]) -> Iterator[os.DirEntry[str]]:
+    """The files at any depth."""
     found = children(folder)
-    yield from images_of(found)
+    yield from (entry for entry in found if entry.is_file())
     for entry in found:
         if entry.is_dir():
             real = Path(os.path.realpath(entry.path))

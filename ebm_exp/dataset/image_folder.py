@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Unpack
 
@@ -11,14 +12,14 @@ from torch import Tensor
 from ebm_exp.dataset.base import Dataset, ImageOptions
 from ebm_exp.dataset.decode import Background, Channels, decoded
 from ebm_exp.dataset.domain import Domain
-from ebm_exp.dataset.files import EXTENSIONS, children, given_path, images_below, images_of, shown
-from ebm_exp.dataset.subset import choose_classes, subset
-from ebm_exp.random import generator
+from ebm_exp.dataset.files import EXTENSIONS, children, given_path, images_below, images_of, others_below, shown
+from ebm_exp.dataset.subset import choose_classes, split_within_classes, subset
 from ebm_exp.types import Name, NonNegative, PositiveInt, Probability, Provided
 
 _LOG = logging.getLogger(__name__)
 _TRAIN = ("train", "training")
 _HELD_OUT = ("test", "testing", "val", "valid", "validation")  # the first that is there
+_TOLD = 8  # endings of files that are left out
 
 
 class ImageFolder(Dataset):
@@ -35,8 +36,8 @@ class ImageFolder(Dataset):
         size: side of the images; the shorter side is resized to it, the middle is cut out.
         channels: ``rgb`` or ``grey``; null: grey when every file is (palettes count as colour), rgb otherwise.
         background: ``white`` or ``black``: what transparent pixels lie on.
-        test_share: held out when there is no test folder, by a split that is the same for every seed; with 0 the
-            training images stand in.
+        test_share: held out when there is no test folder, of each class, by a split that is the same for every seed;
+            one image of each class is always trained on, and where none is held out the training images stand in.
         value_range: what black and white become.
         noise_std: data noise, in units of the value range.
         classes: only these, by name or number.
@@ -73,6 +74,9 @@ class ImageFolder(Dataset):
             raise ValueError(f"root: {shown(folder)} is not a folder")
         first, second = _splits(folder)
         files, labels, names = _list_images(first)
+        if left_out := others_below(folder):
+            said = shown(folder), _count(left_out), ", ".join(EXTENSIONS)
+            _LOG.warning("root: %s: files that are left out, %s; only %s are read", *said)
         n_first = len(files)
         if second is not None:
             more, more_labels, more_names = _list_images(second)
@@ -90,7 +94,7 @@ class ImageFolder(Dataset):
         y = torch.tensor(labels) if names else None
         train, test = _split(x, y, None if second is None else n_first, test_share)
         chosen = choose_classes(classes, names)
-        self.class_names = names if chosen is None else [names[k] for k in chosen]
+        class_names = names if chosen is None else [names[k] for k in chosen]
         held_out = test[0] is not train[0]
         if n_test is not None and not held_out:
             raise ValueError(f"n_test: nothing is held out (test_share={test_share:g}, {n_first} images), got {n_test}")
@@ -103,7 +107,8 @@ class ImageFolder(Dataset):
             test=test_x,
             train_labels=train_y,
             test_labels=test_y,
-            n_classes=len(self.class_names),
+            n_classes=len(class_names),
+            class_names=class_names,
             noise_std=noise_std,
             device=device,
             **options,
@@ -158,17 +163,30 @@ def _list_images(folder: Path) -> tuple[list[str], list[int], list[str]]:
             _LOG.warning("root: no class: %s in %s, without images", ", ".join(empty[:5]), shown(folder))
         return files, [k for k, each in enumerate(by_class.values()) for _ in each], list(by_class)
     if not flat:
-        raise ValueError(f"root: {shown(folder)} holds no images ({', '.join(EXTENSIONS)})")
+        others = others_below(folder)
+        raise ValueError(
+            f"root: {shown(folder)} holds no images ({', '.join(EXTENSIONS)})"
+            + (f", but other files, {_count(others)}" if others else "")
+        )
     return flat, [], []
 
 
+def _count(left_out: Mapping[str, int]) -> str:
+    """How many files of which endings.
+
+    >>> _count({".heic": 1200, ".gif": 1})
+    '1,201: 1,200 .heic, 1 .gif'
+    """
+    listed = [f"{n:,} {ending}" for ending, n in left_out.items()]
+    more = ", …" if len(listed) > _TOLD else ""
+    return f"{sum(left_out.values()):,}: {', '.join(listed[:_TOLD])}{more}"
+
+
 def _split(x: Tensor, y: Tensor | None, n_first: int | None, test_share: float) -> tuple[Split, Split]:
-    """The first so many for training, or a random share for the test; nothing is copied for the former."""
+    """The first so many for training, or a share of each class for the test; nothing is copied for the former."""
     if n_first is not None:
         return (x[:n_first], None if y is None else y[:n_first]), (x[n_first:], None if y is None else y[n_first:])
-    order = torch.randperm(len(x), generator=generator("cpu", "dataset", "image_folder", "split"))
-    n_test = min(max(1, round(test_share * len(x))), len(x) - 1) if test_share else 0
-    if n_test == 0:
+    train, test = split_within_classes(y, len(x), test_share, "image_folder")
+    if len(test) == 0:
         return (x, y), (x, y)
-    test, train = order[:n_test], order[n_test:]
     return (x[train], None if y is None else y[train]), (x[test], None if y is None else y[test])

@@ -63,3 +63,33 @@ def subset(
     if len(index) == len(x) and n is None:
         return x, y
     return x[index], None if y is None else y[index]
+
+
+def split_within_classes(
+    labels: Tensor | None, n: int, test_share: float, key: str, at_least: int = 1
+) -> tuple[Tensor, Tensor]:
+    """The places ``[n_train]`` of the points to train on, and ``[n_test]`` of those held out: the same for every seed.
+
+    Of each class the same share is held out, up to one point, and one is always left to train on: of a class of one
+    point it is that one. So where classes are small, fewer are held out than were asked for.
+
+    Args:
+        labels: ``[n]``; None: all points are of one class, and a random share of them is held out.
+        n: number of points.
+        test_share: how many to hold out, of all; at least one point unless it is 0.
+        key: names the permutation that points are taken by.
+        at_least: so many are left to train on.
+    """
+    order = torch.randperm(n, generator=generator("cpu", "dataset", key, "split"))
+    n_test = max(0, min(max(1, round(test_share * n)), n - at_least)) if test_share else 0
+    y = torch.zeros(n, dtype=torch.int64) if labels is None else labels.cpu()[order]
+    by_class = y.argsort(stable=True)
+    counts = torch.bincount(y)
+    within = torch.empty_like(order)  # how many of its class come before it in the order
+    within[by_class] = torch.arange(n) - (counts.cumsum(0) - counts)[y[by_class]]
+    share = (within + 0.5).double() / counts[y]  # so each class is spread evenly over the points by this number
+    first = share.argsort(stable=True)
+    chosen = first[within[first] < counts[y[first]] - 1][:n_test]
+    held_out = torch.zeros(n, dtype=torch.bool)
+    held_out[chosen] = True
+    return order[~held_out], order[held_out]

@@ -79,7 +79,7 @@ class Table(Dataset):
         test, test_y = subset(*splits[1], kept, n_test, "test") if held_out else (train, train_y)
 
         self.column_names = [table.names[k] for k in chosen]
-        self.class_names = class_names if kept is None else [class_names[k] for k in kept]
+        class_names = class_names if kept is None else [class_names[k] for k in kept]
         self.mean, self.std = train.mean(0), train.std(0, correction=0)
         self._refuse_constants(train)
         train, test = (((rows - self.mean) / self.std).float() for rows in (train, test))
@@ -88,7 +88,7 @@ class Table(Dataset):
         half_width = math.ceil(10 * _ROOM * max(float(rows.abs().max()) for rows in (train, test))) / 10
         _LOG.info(
             "%s: %s rows, columns %s, %s classes, standardised, in ±%g",
-            *(shown(file), f"{n:,}", ", ".join(self.column_names), len(self.class_names) or "no", half_width),
+            *(shown(file), f"{n:,}", ", ".join(self.column_names), len(class_names) or "no", half_width),
         )
         super().__init__(
             name=name,
@@ -97,7 +97,8 @@ class Table(Dataset):
             test=test,
             train_labels=train_y,
             test_labels=test_y,
-            n_classes=len(self.class_names),
+            n_classes=len(class_names),
+            class_names=class_names,
             noise_std=noise_std,
             device=device,
         )

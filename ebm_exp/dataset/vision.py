@@ -79,7 +79,7 @@ class Vision(Dataset):
         for split, (x, y) in splits.items():
             _check_labels(f"root: {source}'s {split} split in {shown(folder)}", len(x), y, len(names))
         chosen = choose_classes(classes, names)
-        self.class_names = names if chosen is None else [names[k] for k in chosen]
+        class_names = names if chosen is None else [names[k] for k in chosen]
         train_x, train_y = subset(*splits["train"], chosen, n_train, "train")
         test_x, test_y = subset(*splits["test"], chosen, n_test, "test")
         super().__init__(
@@ -89,7 +89,8 @@ class Vision(Dataset):
             test=test_x,
             train_labels=train_y,
             test_labels=test_y,
-            n_classes=len(self.class_names),
+            n_classes=len(class_names),
+            class_names=class_names,
             noise_std=noise_std,
             device=device,
             **options,

@@ -261,3 +261,28 @@ def test_where_nothing_is_held_out_the_training_images_stand_in(tmp_path: Path) 
     assert (data.n_train, data.n_test, data.holds_out) == (4, 4, False)
     with pytest.raises(ValueError, match="n_test: nothing is held out"):
         folder(root, tmp_path, test_share=0.0, n_test=4)
+
+
+def test_a_rare_class_is_held_out_last(tmp_path: Path) -> None:
+    """Of ten splits at random nine would train on no image of the class of one."""
+    counts = {"cat": 18, "dog": 9, "rare": 2, "single": 1}
+    root = layout(tmp_path / "root", *[f"{name}/{i}.png" for name, n in counts.items() for i in range(n)])
+    data = folder(root, tmp_path, test_share=0.5)
+    assert data.train_labels is not None
+    assert data.test_labels is not None
+    assert torch.bincount(data.train_labels).tolist() == [9, 4, 1, 1]
+    assert torch.bincount(data.test_labels).tolist() == [9, 5, 1]
+
+
+def test_what_is_left_out_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = layout(tmp_path / "root", "train/cat/a.png", "train/dog/b.png", "test/cat/c.png")
+    for name in ("train/cat/a.HEIC", "train/cat/b.heic", "test/cat/c.gif", "README", "train/.DS_Store"):
+        (root / name).write_bytes(b"x")
+    folder(root, tmp_path)
+    said = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(said) == 1
+    assert "files that are left out, 4: 2 .heic, 1 .gif, 1 no ending; only .jpg, .jpeg, .png" in said[0]
+    for file in root.rglob("*.png"):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"holds no images \(.jpg.*\), but other files, 2: 2 .heic$"):
+        folder(root, tmp_path)
