@@ -14,12 +14,13 @@ from hydra import version
 from hydra._internal import hydra as hydra_itself
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ebm_exp.config.errors import UserError
@@ -27,7 +28,6 @@ from ebm_exp.config.explain import explain
 from ebm_exp.config.keys import GROUPS, SUGGESTED
 from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import CONF
-from ebm_exp.shell import quoted
 
 
 class Loader(ConfigLoaderImpl):
@@ -132,15 +132,17 @@ def compose_run(primary: str, words: Iterable[str], folders: Iterable[Path] = ()
     Raises:
         UserError: for what Hydra refuses.
     """
-    searched = [f"hydra.searchpath=[{quoted(f'file://{folder}')}]" for folder in folders]
+    searched = create_config_search_path(str(CONF))
+    for folder in folders:  # as Hydra takes --config-dir
+        searched.prepend("command-line", f"file://{folder}", anchor=SearchPathQuery(provider="schema"))
     base = version.VersionBase.instance()
     before = base.version_base
     version.setbase("1.3")
     if not OmegaConf.has_resolver("hydra"):
         setup_globals()
     try:
-        loader = Loader(create_config_search_path(str(CONF)))
-        config = loader.load_configuration(primary, [*words, *searched], RunMode.RUN)
+        loader = Loader(searched)
+        config = loader.load_configuration(primary, list(words), RunMode.RUN)
     finally:
         base.version_base = before
     config.hydra.mode = RunMode.RUN
@@ -149,18 +151,20 @@ def compose_run(primary: str, words: Iterable[str], folders: Iterable[Path] = ()
 
 def compose(primary: str, overrides: Iterable[str], folders: Iterable[Path] = ()) -> DictConfig:
     """A config, without Hydra's part, composed beside what Hydra runs; see ``compose_run``."""
-    config, _ = compose_run(primary, overrides, folders)
-    with flag_override(config, ["struct", "readonly"], False):
-        del config["hydra"]
-    return config
+    return without_hydra(compose_run(primary, overrides, folders)[0])
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """A copy of a composed config without Hydra's part."""
+    task = copy.deepcopy(composed)
+    with open_dict(task):
+        task.pop("hydra", None)
+    return task
 
 
 def resolve(composed: DictConfig) -> dict[str, Any]:
     """A composed config as plain values, its references resolved, without Hydra's part."""
-    task = copy.deepcopy(composed)
-    with open_dict(task):
-        task.pop("hydra", None)
-    plain: Any = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
+    plain: Any = OmegaConf.to_container(without_hydra(composed), resolve=True, throw_on_missing=True)
     return plain  # type: ignore[no-any-return]
 
 

@@ -9,7 +9,7 @@ import torch
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.cells import Cells, is_number, read_cells
 from ebm_exp.dataset.domain import Domain
-from ebm_exp.dataset.files import given_path, shown
+from ebm_exp.dataset.files import given_file, shown
 from ebm_exp.dataset.names import find
 from ebm_exp.dataset.subset import choose_classes, subset
 from ebm_exp.random import generator
@@ -57,7 +57,7 @@ class Table(Dataset):
         n_train: PositiveInt | None = None,
         n_test: PositiveInt | None = None,
     ) -> None:
-        file = given_path("path", path)
+        file = given_file("path", path)
         table = read_cells(file, header)
         label = None if label_column is None else _position("label_column", label_column, table.names)
         chosen = _choose(columns, label, table.names)
