@@ -12,7 +12,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.cells import Cells, read_cells
 from ebm_exp.dataset.chosen import choose, find_classes, make_column, position, without_gaps
 from ebm_exp.dataset.domain import Domain
-from ebm_exp.dataset.files import given_path, shown
+from ebm_exp.dataset.files import given_file, shown
 from ebm_exp.dataset.maps import Maps
 from ebm_exp.dataset.missing import fit_gaussian
 from ebm_exp.dataset.subset import choose_classes, split_within_classes, subset
@@ -78,7 +78,7 @@ class Table(Dataset):
         n_train: PositiveInt | None = None,
         n_test: PositiveInt | None = None,
     ) -> None:
-        file = given_path("path", path)
+        file = given_file("path", path)
         table = read_cells(file, header, separator, decimal, encoding)
         label = None if label_column is None else position("label_column", label_column, table.names)
         chosen = choose(columns, leave_out, label, table)
