@@ -14,7 +14,7 @@ from ebm_exp.dataset.chosen import choose, find_classes, make_column, position, 
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_file, shown
 from ebm_exp.dataset.maps import Maps
-from ebm_exp.dataset.missing import fit_gaussian
+from ebm_exp.dataset.missing import Gaussian, fit_gaussian
 from ebm_exp.dataset.subset import choose_classes, split_within_classes, subset
 from ebm_exp.dataset.table_units import TableUnits
 from ebm_exp.random import Source, generator, normal_like, uniform
@@ -95,26 +95,27 @@ class Table(Dataset):
         train, train_y = _subset(rows[0], labels, kept, n_train, "train")
         test, test_y = _subset(rows[1], labels, kept, n_test, "test") if held_out else (train, train_y)
 
-        made = [
-            make_column(table, k, train.numpy(), scale == "quantile", None if few is None else k in few) for k in chosen
-        ]
-        self._maps, v = (
-            Maps([column for column, _ in made], device),
-            torch.from_numpy(np.stack([v for _, v in made], 1)),
-        )
+        of_training, by_quantiles = train.numpy(), scale == "quantile"
+        made = [make_column(table, k, of_training, by_quantiles, None if few is None else k in few) for k in chosen]
+        columns_made, v = [column for column, _ in made], torch.from_numpy(np.stack([v for _, v in made], 1))
         g = generator("cpu", "dataset", "table", "values")
-        x = Maps(self._maps.columns).encode(v, torch.rand(v.shape, generator=g, dtype=torch.float64))
-        gaps, self._gaussian = x.isnan(), None
+        x = Maps(columns_made).encode(v, torch.rand(v.shape, generator=g, dtype=torch.float64))
+        self._maps, gaps = Maps(columns_made, device), x.isnan()
+        self._gaussian: Gaussian | None = None
         if gaps.any():
-            self._gaussian = fit_gaussian(x[train], gaps[train])
-            x = self._gaussian.fill(x, gaps, torch.randn(x.shape, generator=g))
+            gaussian = fit_gaussian(x[train], gaps[train])
+            x = gaussian.fill(x, gaps, torch.randn(x.shape, generator=g))
+            self._gaussian = Gaussian(*(each.to(device, x.dtype) for each in gaussian))
             whole = ~gaps[test].any(1)
             if held_out and whole.sum() >= 2:
+                _LOG.info(
+                    "%s: %d of %d held-out rows have no gaps, and are held out", shown(file), whole.sum(), len(whole)
+                )
                 test, test_y = test[whole], None if test_y is None else test_y[whole]
         self._gaps = gaps[train].to(device)
         half_width = math.ceil(10 * _ROOM * float(x.abs().max())) / 10
         domain = Domain(-half_width, half_width, (len(chosen),))
-        units = TableUnits(domain, self._maps.columns, None if label is None else table.names[label])
+        units = TableUnits(domain, columns_made, None if label is None else table.names[label])
         self._tell_far(table, x, chosen)
         train_x = x[train]
         super().__init__(
