@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")  # names beside a file that is being replaced
 
+ARRAYS = ("data.npy", "data.npz", "data.parquet")  # what a run keeps of an array that it was handed
 LARGEST = 2**24  # bytes of a record that is read whole
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 

@@ -1,11 +1,16 @@
-"""Commands as texts: what a person can paste into a shell, and the command that started this process."""
+"""Commands as texts: what a person can paste into a shell, or into a notebook, and the command that started this
+process.
+"""
 
 import itertools
+import json
 import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,7 @@ from ebm_exp.ranks import given
 _PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
 _IS_TEXT = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_/][\w./+-]*", re.ASCII | re.IGNORECASE)  # to Hydra, bare
 _typed: list[str] = []
+_in_python: ContextVar[bool] = ContextVar("in_python", default=False)
 
 
 def override(key: str, value: str | Path) -> str:
@@ -58,6 +64,38 @@ def command(name: str) -> str:
         started = f"torchrun --nproc-per-node {os.environ.get('LOCAL_WORLD_SIZE', given().n)}"
         return f"{started} --no-python ebm-train" if is_installed else f"{started} train.py"
     return f"ebm-{name}" if is_installed else f"python {name}.py"
+
+
+@contextmanager
+def in_python() -> Iterator[None]:
+    """Within it what is printed for a person to type is Python."""
+    before = _in_python.set(True)
+    try:
+        yield
+    finally:
+        _in_python.reset(before)
+
+
+def to_draw(run: Path) -> str:
+    """What draws samples from a run."""
+    if _in_python.get():
+        return f"ebm_exp.load_run({json.dumps(str(run), ensure_ascii=False)}).draw(64)"
+    return f"{command('sample')} {override('run', run)}"
+
+
+def to_train(key: str, run: Path, *words: str) -> str:
+    """What trains on from a run.
+
+    Args:
+        key: ``resume`` or ``init_from``.
+        run: its directory.
+        words: further overrides.
+    """
+    if not _in_python.get():
+        return " ".join([command("train"), override(key, run), *words])
+    path = str(run) if _PLAIN.fullmatch(str(run)) else quoted(str(run))
+    said = (json.dumps(word, ensure_ascii=False) for word in (f"{key}={path}", *words))
+    return f"ebm_exp.fit({'None' if key == 'resume' else 'x'}, {', '.join(said)})"
 
 
 def remember(arguments: Sequence[str]) -> None:

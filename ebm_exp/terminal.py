@@ -62,7 +62,9 @@ def complain(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)
 
 
-class _Printable(logging.Formatter):
+class Printable(logging.Formatter):
+    """What another formatter gives, made printable."""
+
     def __init__(self, inner: logging.Formatter | None) -> None:
         super().__init__()
         self._inner = inner or logging.Formatter()
@@ -74,5 +76,5 @@ class _Printable(logging.Formatter):
 def guard_logs() -> None:
     """Make printable what the handlers that there are write, files included."""
     for handler in logging.getLogger().handlers:
-        if not isinstance(handler.formatter, _Printable):
-            handler.setFormatter(_Printable(handler.formatter))
+        if not isinstance(handler.formatter, Printable):
+            handler.setFormatter(Printable(handler.formatter))

@@ -7,7 +7,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ebm_exp.cli.entry import Launch, run_entry_point
+from ebm_exp.cli.entry import run_entry_point
+from ebm_exp.cli.launch import Launch
 from ebm_exp.cli.several import refuse_no_evaluator
 
 if TYPE_CHECKING:

@@ -4,65 +4,25 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ebm_exp.cli import process
 from ebm_exp.cli.checks import CHECKS
 from ebm_exp.cli.claim import claim, claim_stamp, discard
+from ebm_exp.cli.launch import Launch, Main, carry_out, tell, write_hydra
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.cli.mends import MENDS
 from ebm_exp.cli.saved import Start, find_start
 from ebm_exp.cli.several import evaluate_each, find_runs, line_of
-from ebm_exp.config.errors import UserError, out_of_memory
+from ebm_exp.config.errors import UserError
 from ebm_exp.config.no_run import is_sweep
-from ebm_exp.config.trust import ANY, CONF, Allowed
-from ebm_exp.files import disk_problem, replace_text
+from ebm_exp.config.trust import CONF
 from ebm_exp.shell import remember
 from ebm_exp.terminal import complain, guard_logs
-
-_SMALLER = {  # what helps where memory runs out
-    "train": "smaller: trainer.batch_size (or accumulate_steps=2, 4, …), buffer.size, sampler.n_steps of terms that go "
-    "through chains, the energy's widths; engine.precision=bf16",
-    "sample": "smaller: n_samples",
-    "evaluate": "smaller: the n_samples or n_chains of the evaluator",
-}
-_ELSEWHERE = {  # where a disk lets nothing be written
-    "train": "another place: hydra.run.dir=…",
-    "resume": "a run goes on where it lies; a copy of it can be elsewhere",
-    "sample": "another place: output_dir=…",
-    "evaluate": "another place: output_dir=…",
-}
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What Hydra knows and a run needs.
-
-    Attributes:
-        run_dir: where to write.
-        group: the sweep it belongs to (the W&B group); None: a single run.
-        in_sweep: one of its jobs, by our own sweepers; what came of all is told at its end.
-        prune: told the step and the scores of each evaluation; True ends the training there.
-        allowed: what may be built: anything that its user typed, of a run's config its own kinds alone.
-        saved: the config of the run that the command names, as the run has it.
-        metric_typed: the command line says what is optimized.
-    """
-
-    run_dir: Path
-    group: str | None = None
-    in_sweep: bool = False
-    prune: Callable[[int, Any], bool] = field(default=lambda step, scores: False)
-    allowed: Allowed = ANY
-    saved: dict[str, Any] = field(default_factory=dict)
-    metric_typed: bool = False
-
-
-Main = Callable[[dict[str, Any], Launch], Any]
 
 
 def run_entry_point(main: Main, program: str, each: Main | None = None) -> None:
@@ -84,10 +44,7 @@ def run_entry_point(main: Main, program: str, each: Main | None = None) -> None:
 
             if answer(line):
                 return process.end(line.is_looking)
-        for check in CHECKS:
-            check(line)
-        for mend in MENDS:
-            line = mend(line)
+        line = mend(line)
         named = None if each is None else find_runs(line)
         start = find_start(line if named is None else line_of(line, named.runs[0]))
         if not line.is_looking and not {"hydra.run.dir", "output_dir", "hydra.sweep.dir"} & start.line.keys:
@@ -114,26 +71,24 @@ def run_entry_point(main: Main, program: str, each: Main | None = None) -> None:
     process.end(line.is_looking)
 
 
+def mend(line: CommandLine) -> CommandLine:
+    """A command line as Hydra is to have it.
+
+    Raises:
+        UserError: for what it may not say.
+    """
+    for check in CHECKS:
+        check(line)
+    for each in MENDS:
+        line = each(line)
+    return line
+
+
 def end_if_told(error: Exception, line: CommandLine) -> None:
     """End the process with what a user's error says; any other is left to who raised it."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    if isinstance(error, UserError):
-        _exit(str(error).splitlines())
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        from ebm_exp.config.explain import explain
-
-        _exit(explain(error, line.words))
-    if (problem := out_of_memory(error)) is not None:
-        _exit([problem, _SMALLER[line.program]])
-    if (problem := disk_problem(error)) is not None:
-        _exit([f"{problem}; {_ELSEWHERE['resume' if line.value('resume') else line.program]}"])
-
-
-def _exit(lines: list[str]) -> NoReturn:
-    complain("\n".join(lines[:3]))
-    sys.exit(2)
+    if (told := tell(error, line)) is not None:
+        complain(told)
+        sys.exit(2)
 
 
 @dataclass(frozen=True)
@@ -171,7 +126,7 @@ class Task:
             return self._run_job(composed, hydra, launch)
         notes = () if is_multirun else GlobalHydra.instance().config_loader().notes  # type: ignore[attr-defined]
         try:
-            outcome = self._run(launch, (*self.start.notes, *notes), resolve(composed))
+            outcome = carry_out(self.main, resolve(composed), launch, (*self.start.notes, *notes))
         except Exception as error:
             if is_multirun:  # Hydra shows one error of a sweep, at its very end: say each when it happens
                 where = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)})"
@@ -184,20 +139,6 @@ class Task:
         if not is_multirun and outcome is not None and outcome.exit_code:
             sys.exit(outcome.exit_code)
         return outcome.best["value"] if outcome is not None and outcome.best else None
-
-    def _run(self, launch: Launch, notes: Iterable[str], config: dict[str, Any]) -> Any:
-        """Check and cast the config, say what is to be known of it, and carry out the command."""
-        from ebm_exp.config.validate import validate
-
-        config = validate(config, launch.allowed, launch.saved)
-        from ebm_exp.config.device import one_thread, set_deterministic  # they import torch
-
-        for note in notes:
-            logging.getLogger(__name__).warning(note)
-        if launch.in_sweep:
-            one_thread(config["device"])
-        set_deterministic(config.get("deterministic", False))
-        return self.main(config, launch)
 
     def _run_job(self, composed: Any, hydra: Any, launch: Launch) -> Any:
         """One job of our own sweepers, which knows its folder and whether it goes on."""
@@ -220,16 +161,6 @@ class Task:
             number,
             config,
             list(hydra.overrides.task),
-            write_hydra=partial(_write_hydra, composed, hydra),
-            train=partial(self._run, launch, ()),
+            write_hydra=partial(write_hydra, composed, hydra),
+            train=partial(carry_out, self.main, launch=launch),
         )
-
-
-def _write_hydra(composed: Any, hydra: Any, folder: Path) -> None:
-    """Write ``.hydra`` into a job's folder, as Hydra does for a single run."""
-    from omegaconf import OmegaConf
-
-    written = {"config": composed, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
-    (folder / ".hydra").mkdir(exist_ok=True)
-    for name, content in written.items():
-        replace_text(folder / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(OmegaConf.create(content)))

@@ -15,6 +15,7 @@ from ebm_exp.config.keys import CHANGEABLE, GROUPS, NESTED, may_change_on_resume
 from ebm_exp.config.run_config import RunConfig, read_run_config
 from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import ANY, CONF, Allowed, allowed_by
+from ebm_exp.files import ARRAYS
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import override, quoted
 
@@ -139,7 +140,8 @@ def notes_on(found: RunConfig, line: CommandLine) -> list[str]:
     """
     told = {name: value for name, value in found.not_taken.items() if not line.has(name)}
     where = {f"dataset.{name}": look_up(found.values, f"dataset.{name}") for name in ("root", "path")}
-    read = [f"{name}: the run's, {at!r}" for name, at in where.items() if at and not line.has(name)]
+    own = [str(found.directory / name) for name in ARRAYS]
+    read = [f"{name}: the run's, {at!r}" for name, at in where.items() if at and at not in own and not line.has(name)]
     return read + [
         f"{name}: not taken from the run, which has {value!r}; {override(name, value)} takes it"
         for name, value in told.items()

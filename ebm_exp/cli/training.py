@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ebm_exp.cli import process
-from ebm_exp.cli.entry import Launch, run_entry_point
+from ebm_exp.cli.entry import run_entry_point
+from ebm_exp.cli.launch import Launch
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.config.trust import Allowed
 from ebm_exp.ranks import ALONE, RankLostError, Ranks, given, joined

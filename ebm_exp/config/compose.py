@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra import version
 from hydra._internal import hydra as hydra_itself
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -24,7 +28,6 @@ from ebm_exp.config.explain import explain
 from ebm_exp.config.keys import GROUPS, SUGGESTED
 from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import CONF
-from ebm_exp.shell import quoted
 
 
 class Loader(ConfigLoaderImpl):
@@ -116,28 +119,52 @@ def install(before_run: Callable[[DictConfig], None]) -> None:
     hydra_itself.ConfigLoaderImpl = ours  # type: ignore[misc, assignment]
 
 
-def compose(primary: str, overrides: Iterable[str], folders: Iterable[Path] = ()) -> DictConfig:
-    """A config, without Hydra's part, composed beside what Hydra runs.
+def compose_run(primary: str, words: Iterable[str], folders: Iterable[Path] = ()) -> tuple[DictConfig, tuple[str, ...]]:
+    """A config with Hydra's part, as Hydra composes it for a single run, and a line on each key that was left out.
+
+    What Hydra keeps in this process is afterwards as it was: somebody may use it for something else.
 
     Args:
         primary: the name of the primary config.
-        overrides: of it.
+        words: overrides of it.
         folders: of YAML files beside ``conf/``.
-    """
-    import hydra
 
-    hydra_itself.ConfigLoaderImpl = Loader  # type: ignore[misc]
-    searched = [f"hydra.searchpath=[{quoted(f'file://{folder}')}]" for folder in folders]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(primary, overrides=[*overrides, *searched])
+    Raises:
+        UserError: for what Hydra refuses.
+    """
+    searched = create_config_search_path(str(CONF))
+    for folder in folders:  # as Hydra takes --config-dir
+        searched.prepend("command-line", f"file://{folder}", anchor=SearchPathQuery(provider="schema"))
+    base = version.VersionBase.instance()
+    before = base.version_base
+    version.setbase("1.3")
+    if not OmegaConf.has_resolver("hydra"):
+        setup_globals()
+    try:
+        loader = Loader(searched)
+        config = loader.load_configuration(primary, list(words), RunMode.RUN)
+    finally:
+        base.version_base = before
+    config.hydra.mode = RunMode.RUN
+    return config, loader.notes
+
+
+def compose(primary: str, overrides: Iterable[str], folders: Iterable[Path] = ()) -> DictConfig:
+    """A config, without Hydra's part, composed beside what Hydra runs; see ``compose_run``."""
+    return without_hydra(compose_run(primary, overrides, folders)[0])
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """A copy of a composed config without Hydra's part."""
+    task = copy.deepcopy(composed)
+    with open_dict(task):
+        task.pop("hydra", None)
+    return task
 
 
 def resolve(composed: DictConfig) -> dict[str, Any]:
     """A composed config as plain values, its references resolved, without Hydra's part."""
-    task = copy.deepcopy(composed)
-    with open_dict(task):
-        task.pop("hydra", None)
-    plain: Any = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
+    plain: Any = OmegaConf.to_container(without_hydra(composed), resolve=True, throw_on_missing=True)
     return plain  # type: ignore[no-any-return]
 
 

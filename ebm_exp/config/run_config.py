@@ -17,6 +17,7 @@ from ebm_exp.config.keys import side_effect
 from ebm_exp.config.no_run import refuse_call, refuse_no_run
 from ebm_exp.config.summary import SummaryError, read_summary
 from ebm_exp.config.tree import leaves, look_up
+from ebm_exp.files import ARRAYS
 
 FORMAT = 3  # of a run's config, summary and checkpoints; a run of another format cannot be read
 _IN_PLACE = re.compile(r"metrics\.jsonl|\w+\.log|.*\.lock")  # what is not replaced when it is written
@@ -29,10 +30,12 @@ class RunConfig(NamedTuple):
     Attributes:
         values: the config, its references resolved.
         not_taken: what it says of side effects and is not followed, by key.
+        directory: of the run, absolute.
     """
 
     values: dict[str, Any]
     not_taken: dict[str, Any]
+    directory: Path
 
 
 def read_run_config(run: str | Path, trust: bool = False, key: str = "run", live: tuple[str, ...] = ()) -> RunConfig:
@@ -53,18 +56,28 @@ def read_run_config(run: str | Path, trust: bool = False, key: str = "run", live
     refuse_no_run(run, key)
     if not trust:
         refuse_links(run, key)
-    config = _read(run, key)
+    config = _with_own_array(run, _read(run, key))
     if trust:
         from omegaconf import OmegaConf
 
         resolved = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
         assert isinstance(resolved, dict)
-        return RunConfig({str(name): value for name, value in resolved.items()}, {})
+        return RunConfig({str(name): value for name, value in resolved.items()}, {}, Path(os.path.abspath(run)))
     try:
         values = _without_side_effects(plain.resolve(config, live))
     except plain.PlainError as error:
         raise UserError(f"{key}: {Path(run) / '.hydra' / 'config.yaml'} {error}") from None
-    return RunConfig(values, dict(_differences(config, _without_side_effects(config))))
+    not_taken = dict(_differences(config, _without_side_effects(config)))
+    return RunConfig(values, not_taken, Path(os.path.abspath(run)))
+
+
+def _with_own_array(run: str | Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The config with the array that the run itself keeps, wherever the run lies now."""
+    path = look_up(config, "dataset.path")
+    name = next((name for name in ARRAYS if isinstance(path, str) and Path(path).name == name), None)
+    if name is None or not (Path(run) / name).is_file():
+        return config
+    return {**config, "dataset": {**config["dataset"], "path": os.path.abspath(Path(run) / name)}}
 
 
 def refuse_links(

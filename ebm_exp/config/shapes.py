@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Len
+from annotated_types import Ge, Gt, Le, Len
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 Count = Annotated[int, Ge(0)]
@@ -52,10 +52,27 @@ class _Symptom(_Shape):
     text: str
 
 
+class _Column(_Shape):
+    """Of a table."""
+
+    name: str
+    v: Annotated[list[float], Len(2)]
+    w: Annotated[list[float], Len(2)]
+    normal: bool = False
+    step: float = 0.0
+    origin: float = 0.0
+    decimals: Annotated[int, Ge(0), Le(18)] | None = None
+    atoms: list[float] = []
+    width: float = 0.0
+    values: list[str | int | float] | None = None
+
+
 class _Units(_Shape):
     """As ``Units.facts`` gives it."""
 
-    kind: str
+    kind: Literal["points", "levels", "table"]
+    columns: list[_Column] = []
+    label: str | None = None
     n_levels: Annotated[int, Gt(1)] = 256
     dequantized: bool = False
 

@@ -240,8 +240,12 @@ class Dataset(Part):
         if x.device.type != self.device.type:  # cuda:0 is cuda
             x = x.pin_memory().to(self.device, non_blocking=True)
             index = index.pin_memory().to(self.device, non_blocking=True)
-        x = self._perturb(x, source, augmentation)
+        x = self._perturb(self._redraw(x, index, source), source, augmentation)
         return Points(x, None if self.train_labels is None else self.train_labels[index])
+
+    def _redraw(self, x: Tensor, index: Tensor, source: Source) -> Tensor:
+        """Stored points ``[n, …]`` of places ``[n]``, with what of them is random drawn anew; as a rule nothing is."""
+        return x
 
     def _perturb(self, x: Tensor, source: Source, augmentation: Transform | None) -> Tensor:
         if self.horizontal_flip:

@@ -16,17 +16,16 @@ the network either way. The most frequent value comes first; numbers keep their 
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-RARE = 1e-6  # least cumulative frequency: x is finite
+BEYOND = 1e-4  # cumulative frequency beyond the rows on either side, as far out as they reach
+LEAST = 1e-6  # of a step of the grid: components are float32
 N_KNOTS = 200  # of a distribution by quantiles
 FEW = 20  # a number of at most so many values, each in at least as many rows as that is worth, is a category
 ROWS_EACH = 10
+REPEATING = 0.95  # share of different values up to which numbers repeat
 COMMON = 0.1  # share of rows of one value from which a number is taken by quantiles: a density has no room for it
 MOST_DECIMALS = 9
 
@@ -36,7 +35,7 @@ class Column(NamedTuple):
 
     Attributes:
         name: of the data.
-        v, w: knots of the map, ascending; straight beyond the ends.
+        v, w: knots of the map, strictly ascending; straight beyond the ends.
         normal: x is Φ⁻¹(w).
         step, origin: of the grid that values lie on; 0: none.
         decimals: that values are written with; None: as they come.
@@ -46,63 +45,75 @@ class Column(NamedTuple):
     """
 
     name: str
-    v: list[float]
-    w: list[float]
+    v: tuple[float, ...]
+    w: tuple[float, ...]
     normal: bool = False
     step: float = 0.0
     origin: float = 0.0
     decimals: int | None = None
     atoms: tuple[float, ...] = ()
     width: float = 0.0
-    values: list[Any] | None = None
-
-    def describe(self) -> str:
-        """The name, and what is done with it beside standardising."""
-        if self.values is not None:
-            return f"{self.name} ({len(self.values)} values)"
-        return f"{self.name} (by quantiles)" if self.normal else self.name
+    values: tuple[Any, ...] | None = None
 
 
-def number(name: str, v: np.ndarray, by_quantiles: bool = False) -> Column:
-    """A column of numbers ``[n]``, float64, of the training rows.
+def number(name: str, v: np.ndarray, every: np.ndarray, by_quantiles: bool = False) -> Column:
+    """A column of numbers.
+
+    Args:
+        name: of the column.
+        v: of training rows ``[n]``, float64; the map is theirs.
+        every: of all rows; the grid is theirs, and how far the map reaches.
+        by_quantiles: take it by quantiles even if no value is common.
 
     Raises:
         ValueError: when it is constant, or too large to standardise.
     """
     mean, std, largest = float(v.mean()), float(v.std()), float(np.abs(v).max())
     if not math.isfinite(std):
-        raise ValueError(f"column {name} has values too large to standardise, up to {largest:g}")
-    if std <= 1e-12 * largest or std == 0:
-        raise ValueError(f"column {name} is constant over the training rows; dataset.leave_out=[{name}] leaves it out")
+        raise ValueError(f"path: column {name} has values too large to standardise, up to {largest:g}")
+    if std <= 1e-12 * largest:
+        raise ValueError(_constant(name))
     distinct, counts = np.unique(v, return_counts=True)
-    step, decimals = find_grid(distinct)
-    if len(distinct) > 0.95 * len(v):
-        step = 0.0  # hardly any repeats
-    common = counts > max(COMMON * len(v), 2)
-    if not (by_quantiles or common.any()):
-        return Column(name, [mean, mean + std], [0.0, 1.0], step=step, origin=float(distinct[0]), decimals=decimals)
-    atoms = [] if step else [float(a) for a in distinct[counts > max(0.01 * len(v), 2)]]
-    width = 1e-6 * float(np.diff(distinct).min()) if atoms and len(distinct) > 1 else 0.0
-    knots_v, knots_w = _quantiles(distinct, counts, step, set(atoms), width)
-    return Column(name, knots_v, knots_w, True, step, float(distinct[0]), decimals, atoms, width)
+    step, decimals = find_grid(np.unique(every))
+    if len(distinct) > REPEATING * len(v):
+        step = 0.0
+    origin = float(distinct[0])
+    if not by_quantiles and counts.max() <= max(COMMON * len(v), 2):
+        return Column(name, (mean, mean + std), (0.0, 1.0), False, step, origin, decimals)
+    atoms = () if step else tuple(float(a) for a in distinct[counts > max(COMMON / 10 * len(v), 2)])
+    width = 1e-6 * float(np.diff(distinct).min()) if atoms else 0.0
+    ends = float(every.min()), float(every.max())
+    knots = _quantiles(distinct, counts, step, atoms, width, ends)
+    return Column(name, *knots, True, step, origin, decimals, atoms, width)
 
 
-def category(name: str, v: np.ndarray, others: Sequence[Any] = ()) -> Column:
-    """A column of few values ``[n]`` of the training rows; ``others`` are values of held-out rows alone."""
-    found: list[Any]
-    if v.dtype.kind == "f":
-        distinct, counts = np.unique(v, return_counts=True)
-        count = dict(zip(distinct.tolist(), counts.tolist(), strict=True))
-        found = sorted({*distinct.tolist(), *others})
-    else:
-        texts, counts = np.unique(v.astype(str), return_counts=True)
-        count = dict(zip(texts.tolist(), counts.tolist(), strict=True))
-        found = sorted({*texts.tolist(), *map(str, others)}, key=lambda each: (-count.get(each, 0), each))
+def category(name: str, v: np.ndarray, every: np.ndarray) -> Column:
+    """A column of few values, text or numbers: of training rows ``[n]``, which say how often, and of all rows.
+
+    Raises:
+        ValueError: when it is constant, or its texts are no categories.
+    """
+    count = dict(zip(*(each.tolist() for each in np.unique(v, return_counts=True)), strict=True))
     if len(count) < 2:
-        raise ValueError(f"column {name} is constant over the training rows; dataset.leave_out=[{name}] leaves it out")
-    share = np.array([max(count.get(each, 0), 0.5) for each in found])
+        raise ValueError(_constant(name))
+    values = np.unique(every).tolist()
+    if v.dtype.kind == "f":
+        values = [int(each) for each in values] if all(each == int(each) for each in values) else values
+    else:
+        values.sort(key=lambda each: (-count.get(each, 0), each))
+    if len(values) > max(FEW, len(every) / 2):
+        raise ValueError(
+            f"path: column {name} has {len(values):,} different values in {len(every):,} rows, no categories; "
+            f"leave_out=[{name}] leaves it out"
+        )
+    share = np.array([max(count.get(each, 0), 0.5) for each in values])
     w = np.concatenate([[0.0], np.cumsum(share / share.sum())])
-    return Column(name, [k - 0.5 for k in range(len(found) + 1)], w.tolist(), True, 1.0, 0.0, 0, values=found)
+    edges = np.arange(len(values) + 1) - 0.5
+    return Column(name, tuple(edges.tolist()), tuple(w.tolist()), True, 1.0, 0.0, 0, values=tuple(values))
+
+
+def _constant(name: str) -> str:
+    return f"path: column {name} is constant over the training rows; leave_out=[{name}] leaves it out"
 
 
 def is_few(v: np.ndarray) -> bool:
@@ -126,122 +137,34 @@ def find_grid(distinct: np.ndarray) -> tuple[float, int | None]:
 
 
 def _quantiles(
-    distinct: np.ndarray, counts: np.ndarray, step: float, atoms: set[float], width: float
-) -> tuple[list[float], list[float]]:
+    distinct: np.ndarray,
+    counts: np.ndarray,
+    step: float,
+    atoms: tuple[float, ...],
+    width: float,
+    ends: tuple[float, float],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Knots of the cumulative distribution: the edges of each value's interval, the middle where it has none."""
-    after = np.cumsum(counts) / counts.sum()
-    before = after - counts / counts.sum()
-    v: list[float] = []
-    w: list[float] = []
-    last = len(distinct) - 1
-    thinned = {int(k) for k in np.searchsorted(after, np.linspace(0, 1, N_KNOTS)).clip(0, last)} | {0, last}
-    for k, value in enumerate(distinct.tolist()):
-        heavy = counts[k] > COMMON / 10 * counts.sum()
-        if not (k in thinned or heavy or k + 1 in thinned):
-            continue
+    n = int(counts.sum())
+    after = np.cumsum(counts) / n
+    before = after - counts / n
+    even = np.searchsorted(after, np.linspace(0, 1, N_KNOTS)).clip(0, len(distinct) - 1)
+    shown = np.unique(np.concatenate([[0], even, np.flatnonzero(counts > COMMON / 10 * n), [len(distinct) - 1]]))
+    edges: list[tuple[float, float]] = []
+    for k in shown:
+        value = float(distinct[k])
         half = step / 2 if step else width / 2 if value in atoms else 0.0
         if half:
-            v += [value - half, value + half]
-            w += [float(before[k]), float(after[k])]
+            edges += [(value - half, float(before[k])), (value + half, float(after[k]))]
         else:
-            v.append(value)
-            w.append(float(before[k] + after[k]) / 2)
+            edges.append((value, float(before[k] + after[k]) / 2))
+    v, w = (np.array(each) for each in zip(*edges, strict=True))
+    ascending = np.concatenate([[True], np.diff(v) > 1e-9 * (v[-1] - v[0] + step) * (not atoms)])
+    v, w = v[ascending], w[ascending]
     reach = v[-1] - v[0]
-    v, w = [v[0] - reach, *v, v[-1] + reach], [0.0, *w, 1.0]
-    # A straight stretch between two edges may hold no row: it keeps a little, so that the map can be inverted.
-    kept_v, kept_w = [v[0]], [w[0]]
-    for a, b in zip(v[1:], w[1:], strict=True):
-        if a > kept_v[-1]:
-            kept_v.append(a)
-            kept_w.append(b)
-    wide = np.maximum.accumulate(np.array(kept_w) + RARE * np.arange(len(kept_w)))
-    return kept_v, ((wide - wide[0]) / (wide[-1] - wide[0])).tolist()
-
-
-class Maps:
-    """The maps of several columns at once, as tensors.
-
-    Args:
-        columns: d of them.
-        device: where they are needed.
-    """
-
-    def __init__(self, columns: Sequence[Column], device: torch.device | str = "cpu") -> None:
-        self.columns = list(columns)
-
-        def tensor(rows: Sequence[Any], dtype: torch.dtype = torch.float64) -> Tensor:
-            return torch.tensor(rows, dtype=dtype, device=device)
-
-        n = max((len(c.v) for c in columns), default=0)
-        # Knots beyond a column's own lie on its last stretch, out of reach.
-        self.v = tensor([_stretched(c.v, n) for c in columns])  # [d, n]
-        self.w = tensor([_stretched(c.w, n) for c in columns])
-        self.last = tensor([len(c.v) - 1 for c in columns], torch.int64).unsqueeze(1)
-        self.normal = tensor([c.normal for c in columns], torch.bool)
-        self.step, self.origin = tensor([c.step for c in columns]), tensor([c.origin for c in columns])
-        m = max((len(c.atoms) for c in columns), default=0)
-        self.atoms = tensor([[*c.atoms, *[math.inf] * (m - len(c.atoms))] for c in columns]).view(len(columns), m)
-        self.half = tensor([c.width / 2 for c in columns])
-        self.repeats = any(c.step or c.atoms for c in columns)
-
-    def to_points(self, v: Tensor, u: Tensor) -> Tensor:
-        """Components ``[n, d]``, float32, of values, each anywhere in its interval, by u in [0, 1)."""
-        v = v + (2 * u.double() - 1) * self._half_width(v)
-        w = self._interpolate(v, self.v, self.w)
-        return torch.where(self.normal, torch.special.ndtri(w.clamp(RARE, 1 - RARE)), w).float()
-
-    def to_values(self, x: Tensor) -> Tensor:
-        """Values ``[n, d]``, float64, of components; what is an interval becomes the value that it stands for."""
-        v = self._unsnapped(x)
-        step = torch.where(self.step > 0, self.step, 1.0)
-        v = torch.where(self.step > 0, self.origin + step * ((v - self.origin) / step).round(), v)
-        for atom in self.atoms.unbind(1):
-            v = torch.where((v - atom).abs() <= self.half, atom, v)
-        return v
-
-    def redraw(self, x: Tensor, u: Tensor) -> Tensor:
-        """Other components ``[n, d]`` of the same values."""
-        return self.to_points(self.to_values(x), u) if self.repeats else x
-
-    def log_scale(self, x: Tensor) -> Tensor:
-        """log dx/dv of each component ``[n, d]``, and the width of an atom's interval: what log p(x) lacks."""
-        w = self._w(x)
-        k = self._stretch(w, self.w)
-        run, rise = self._over(self.v, k), self._over(self.w, k)
-        slope = rise.log() - run.log()
-        normal = x.double().square() / 2 + math.log(2 * math.pi) / 2
-        found = slope + torch.where(self.normal, normal, 0.0)
-        if self.atoms.shape[1]:
-            v = self.to_values(x)
-            is_atom = (v.unsqueeze(2) == self.atoms).any(2)
-            found = found + torch.where(is_atom, (2 * self.half).log(), 0.0)
-        return found
-
-    def _half_width(self, v: Tensor) -> Tensor:
-        is_atom = (v.unsqueeze(2) == self.atoms).any(2)
-        return self.step / 2 + torch.where(is_atom, self.half, 0.0)
-
-    def _w(self, x: Tensor) -> Tensor:
-        x = x.double()
-        return torch.where(self.normal, torch.special.ndtr(x), x)
-
-    def _unsnapped(self, x: Tensor) -> Tensor:
-        return self._interpolate(self._w(x), self.w, self.v)
-
-    def _stretch(self, at: Tensor, knots: Tensor) -> Tensor:
-        """The number ``[d, n]`` of the knot that a stretch ends at."""
-        k = torch.searchsorted(knots, at.T.contiguous(), right=True)
-        return k.clamp(min=1).minimum(self.last)
-
-    def _over(self, knots: Tensor, k: Tensor) -> Tensor:
-        return (knots.gather(1, k) - knots.gather(1, k - 1)).T
-
-    def _interpolate(self, at: Tensor, knots: Tensor, values: Tensor) -> Tensor:
-        k = self._stretch(at, knots)
-        slope = self._over(values, k) / self._over(knots, k)
-        return values.gather(1, k - 1).T + (at - knots.gather(1, k - 1).T) * slope
-
-
-def _stretched(knots: Sequence[float], n: int) -> list[float]:
-    last = knots[-1] - knots[-2]
-    return [*knots, *(knots[-1] + last * (i + 1) for i in range(n - len(knots)))]
+    v = np.concatenate([[min(v[0], ends[0]) - reach], v, [max(v[-1], ends[1]) + reach]])
+    w = np.concatenate([[0.0], BEYOND + (1 - 2 * BEYOND) * w, [1.0]])
+    # A stretch without rows keeps a little: the map can be inverted there, for values that only other rows have.
+    least = LEAST * (np.diff(v) / step if step else np.ones(len(v) - 1))
+    w = np.cumsum([0.0, *np.maximum(np.diff(w), least * min(1.0, 0.01 / least.sum()))])
+    return tuple(v.tolist()), tuple((w / w[-1]).tolist())

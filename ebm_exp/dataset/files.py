@@ -1,9 +1,12 @@
 """Paths that a user gives, and the image files below them."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from ebm_exp.files import ARRAYS
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
 # What those hold, whatever a file is called: Pillow guesses by content, and for PostScript it starts a program.
@@ -20,6 +23,26 @@ def given_path(key: str, value: str) -> Path:
     if not value.strip():
         raise ValueError(f"{key}: is empty (unset variable?)")
     return Path(value).expanduser()
+
+
+def given_file(key: str, value: str) -> Path:
+    """The file that a key names, ``~`` expanded.
+
+    Raises:
+        ValueError: when it is empty, a folder or not there; of an array that was handed over with how to do it again.
+    """
+    file = given_path(key, value)
+    if file.is_file():
+        return file
+    if file.is_dir():
+        raise ValueError(f"{key}: {shown(file.absolute())} is a folder")
+    again = ""
+    if file.name in ARRAYS and (file.parent / "summary.json").is_file():
+        again = (
+            ": the array was too large to be kept with its run; hand it again: "
+            f"ebm_exp.fit(x, {json.dumps(f'resume={shown(file.parent)}', ensure_ascii=False)}), or numpy.save it there"
+        )
+    raise ValueError(f"{key}: {shown(file.absolute())} is not there{again}")
 
 
 def shown(path: str | Path) -> str:

@@ -1,47 +1,61 @@
-"""Any table of numbers: one row, one point."""
+"""Any table: one row, one point."""
 
 import logging
 import math
+from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.dataset.cells import Cells, is_number, read_cells
+from ebm_exp.dataset.cells import Cells, read_cells
+from ebm_exp.dataset.chosen import choose, find_classes, make_column, position, without_gaps
 from ebm_exp.dataset.domain import Domain
-from ebm_exp.dataset.files import given_path, shown
-from ebm_exp.dataset.names import find
-from ebm_exp.dataset.subset import choose_classes, subset
-from ebm_exp.random import generator
+from ebm_exp.dataset.files import given_file, shown
+from ebm_exp.dataset.maps import Maps
+from ebm_exp.dataset.missing import Gaussian, fit_gaussian
+from ebm_exp.dataset.subset import choose_classes, split_within_classes, subset
+from ebm_exp.dataset.table_units import TableUnits
+from ebm_exp.random import Source, generator, normal_like, uniform
 from ebm_exp.types import Name, NonNegative, PositiveInt, Probability, Provided
 
 _LOG = logging.getLogger(__name__)
 _ROOM = 1.25  # the domain's half width, in units of the farthest value
+_FAR = 30.0  # deviations, from which a value is told: the box holds it, and little else
 
 
 class Table(Dataset):
-    """Points ``[d]`` from the d columns of a file, each standardised: mean 0, standard deviation 1 over training rows.
+    """Points ``[d]`` of the rows of a file: numbers standardised, or by quantiles; categories one component each.
 
-    ``x * data.std + data.mean`` is in the file's units again. The domain is ±1.25 times the farthest value of all rows.
+    How, and what is done with values that repeat, says ``columns.py``. What stands for an interval, and what is
+    missing, is drawn anew for every batch. The domain is ±1.25 times the farthest value of all rows.
 
     Args:
         name: the run directory's name.
         device: where batches are needed.
-        path: a text file (.csv, .tsv, .txt, .dat; cells parted by tab, semicolon, comma or blanks) or an array
-            ``[n, d]`` (.npy).
+        path: a text file (.csv, .tsv, .txt, .dat), .parquet, or an array ``[n, d]`` (.npy, .npz).
         label_column: the column of the class, by name or number (−1: the last); null: no labels. Text or integers.
         columns: the data, by name or number; null: all but the labels.
-        header: whether the first row of a text file names the columns; null: when its cells are not numbers as those
-            below are, or are 0, 1, 2, … as pandas numbers columns.
-        test_share: held out, by a split that is the same for every seed; with 0 the training points stand in.
+        leave_out: columns that are no data, by name or number.
+        header, separator, decimal, encoding: of a text file; null: look at its beginning (see ``read_cells``).
+        categories: numbers that are categories, by name or number; null: those of at most twenty values, each in at
+            least ten rows as a rule. Text always is.
+        scale: numbers with mean 0 and deviation 1 over training rows, or by their quantiles, normal.
+        missing: ``refuse`` rows in which something is missing, ``drop`` them, or ``impute``: draw it for every batch
+            from a Gaussian fitted to the training rows; then held-out rows without a gap are what is held out.
+        test_share: held out within each class, by a split that is the same for every seed; with 0 the training points
+            stand in.
         noise_std: data noise, in standard deviations.
         classes: only these, by name.
         n_train, n_test: only so many rows.
 
     Raises:
         ValueError: when the file is not there or no table, naming line and column; for constant columns, columns that
-            count the rows and labels that are no classes.
+            count the rows, missing values and labels that are no classes.
     """
+
+    units: TableUnits
 
     def __init__(
         self,
@@ -50,128 +64,95 @@ class Table(Dataset):
         path: str,
         label_column: Name = None,
         columns: tuple[Name, ...] | None = None,
+        leave_out: tuple[Name, ...] = (),
         header: bool | None = None,
+        separator: str | None = None,
+        decimal: str | None = None,
+        encoding: str | None = None,
+        categories: tuple[Name, ...] | None = None,
+        scale: Literal["standard", "quantile"] = "standard",
+        missing: Literal["refuse", "drop", "impute"] = "refuse",
         test_share: Probability = 0.1,
         noise_std: NonNegative = 0.2,
         classes: tuple[Name, ...] | None = None,
         n_train: PositiveInt | None = None,
         n_test: PositiveInt | None = None,
     ) -> None:
-        file = given_path("path", path)
-        table = read_cells(file, header)
-        label = None if label_column is None else _position("label_column", label_column, table.names)
-        chosen = _choose(columns, label, table.names)
-        x = np.stack([_numbers(table, k) for k in chosen], axis=1)
-        if columns is None:
-            _refuse_index(x, [table.names[k] for k in chosen])
-        y, class_names = (None, []) if label is None else _classes(table, label)
-        n, held_out = len(x), test_share > 0
+        file = given_file("path", path)
+        table = read_cells(file, header, separator, decimal, encoding)
+        label = None if label_column is None else position("label_column", label_column, table.names)
+        chosen = choose(columns, leave_out, label, table)
+        few = None if categories is None else {position("categories", each, table.names) for each in categories}
+        table = without_gaps(table, chosen, label, missing)
+        y, class_names = (None, []) if label is None else find_classes(table, label)
+        n, held_out = len(table.columns[chosen[0]]), test_share > 0
         if n_test is not None and not held_out:
             raise ValueError(f"n_test: test_share=0 holds nothing out, got {n_test}")
         if n < 2 + held_out:
             raise ValueError(f"path: {shown(file)} has {n} rows, at least {2 + held_out} are needed")
-        n_held_out = min(max(1, round(test_share * n)), n - 2) if held_out else 0
-        order = torch.randperm(n, generator=generator("cpu", "dataset", "table", "split"))
-        points, labels = torch.from_numpy(x), None if y is None else torch.from_numpy(y)
-        kept = choose_classes(classes, class_names)
-        splits = [(points[i], None if labels is None else labels[i]) for i in (order[n_held_out:], order[:n_held_out])]
-        train, train_y = subset(*splits[0], kept, n_train, "train")
-        test, test_y = subset(*splits[1], kept, n_test, "test") if held_out else (train, train_y)
+        labels, kept = None if y is None else torch.from_numpy(y), choose_classes(classes, class_names)
+        rows = split_within_classes(labels, n, test_share, "table", at_least=2)
+        train, train_y = _subset(rows[0], labels, kept, n_train, "train")
+        test, test_y = _subset(rows[1], labels, kept, n_test, "test") if held_out else (train, train_y)
 
-        self.column_names = [table.names[k] for k in chosen]
-        class_names = class_names if kept is None else [class_names[k] for k in kept]
-        self.mean, self.std = train.mean(0), train.std(0, correction=0)
-        self._refuse_constants(train)
-        train, test = (((rows - self.mean) / self.std).float() for rows in (train, test))
-        if not held_out:
-            test = train
-        half_width = math.ceil(10 * _ROOM * max(float(rows.abs().max()) for rows in (train, test))) / 10
-        _LOG.info(
-            "%s: %s rows, columns %s, %s classes, standardised, in ±%g",
-            *(shown(file), f"{n:,}", ", ".join(self.column_names), len(class_names) or "no", half_width),
-        )
+        of_training, by_quantiles = train.numpy(), scale == "quantile"
+        made = [make_column(table, k, of_training, by_quantiles, None if few is None else k in few) for k in chosen]
+        columns_made, v = [column for column, _ in made], torch.from_numpy(np.stack([v for _, v in made], 1))
+        g = generator("cpu", "dataset", "table", "values")
+        x = Maps(columns_made).encode(v, torch.rand(v.shape, generator=g, dtype=torch.float64))
+        self._maps, gaps = Maps(columns_made, device), x.isnan()
+        self._gaussian: Gaussian | None = None
+        if gaps.any():
+            gaussian = fit_gaussian(x[train], gaps[train])
+            x = gaussian.fill(x, gaps, torch.randn(x.shape, generator=g))
+            self._gaussian = Gaussian(*(each.to(device, x.dtype) for each in gaussian))
+            whole = ~gaps[test].any(1)
+            if held_out and whole.sum() >= 2:
+                _LOG.info(
+                    "%s: %d of %d held-out rows have no gaps, and are held out", shown(file), whole.sum(), len(whole)
+                )
+                test, test_y = test[whole], None if test_y is None else test_y[whole]
+        self._gaps = gaps[train].to(device)
+        half_width = math.ceil(10 * _ROOM * float(x.abs().max())) / 10
+        domain = Domain(-half_width, half_width, (len(chosen),))
+        units = TableUnits(domain, columns_made, None if label is None else table.names[label])
+        self._tell_far(table, x, chosen)
+        train_x = x[train]
         super().__init__(
             name=name,
-            domain=Domain(-half_width, half_width, (len(chosen),)),
-            train=train,
-            test=test,
+            domain=domain,
+            train=train_x,
+            test=x[test] if held_out else train_x,
             train_labels=train_y,
             test_labels=test_y,
-            n_classes=len(class_names),
-            class_names=class_names,
+            n_classes=len(class_names) if kept is None else len(kept),
+            class_names=class_names if kept is None else [class_names[k] for k in kept],
+            units=units,
             noise_std=noise_std,
             device=device,
         )
 
-    def _refuse_constants(self, train: torch.Tensor) -> None:
-        largest = train.abs().amax(0)
-        for name, std, top in zip(self.column_names, self.std.tolist(), largest.tolist(), strict=True):
-            if not math.isfinite(std):
-                raise ValueError(f"path: column {name} has values too large to standardise, up to {top:g}")
-            if std <= 1e-12 * top:
-                raise ValueError(f"path: column {name} is constant over the training rows; leave it out by columns=[…]")
+    def _tell_far(self, table: Cells, x: Tensor, chosen: list[int]) -> None:
+        far = float(x.abs().max())
+        if far > _FAR:
+            i, k = (int(each) for each in (x.abs() == far).nonzero()[0])
+            _LOG.warning(
+                "%s, %s: column %s lies %.0f standard deviations out; the box reaches as far. dataset.scale=quantile "
+                "draws it in, dataset.leave_out=[…] leaves a column out",
+                *(table.file, table.where(i), table.names[chosen[k]], far),
+            )
+
+    def _redraw(self, x: Tensor, index: Tensor, source: Source) -> Tensor:
+        """Rows with what stands for an interval elsewhere within it, and with what is missing drawn anew."""
+        if self._maps.repeats:
+            x = self._maps.redraw(x, uniform(x.shape, source, x.device))
+        if self._gaussian is not None:
+            x = self._gaussian.fill(x, self._gaps[index], normal_like(x, source))
+            x = x.clamp(self.domain.low, self.domain.high)
+        return x
 
 
-def _position(key: str, column: Name, names: list[str]) -> int:
-    several = ""
-    try:
-        if (found := find(column, names, from_the_end=True)) is not None:
-            return found
-    except ValueError as error:
-        several = f"; {error}"
-    listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    raise ValueError(f"{key}: must be one of {listed}, or a number from 0 to {len(names) - 1}, got {column}{several}")
-
-
-def _choose(columns: tuple[Name, ...] | None, label: int | None, names: list[str]) -> list[int]:
-    if columns is None:
-        chosen = [k for k in range(len(names)) if k != label]
-        if not chosen:
-            raise ValueError("path: beside the labels there is no column")
-        return chosen
-    chosen = [_position("columns", column, names) for column in columns]
-    if not chosen or len(set(chosen)) < len(chosen) or label in chosen:
-        raise ValueError(f"columns: must be different ones, and not that of the labels, got {list(columns)}")
-    return chosen
-
-
-def _numbers(table: Cells, k: int) -> np.ndarray:
-    """A column as float64 ``[n]``."""
-    cells, name = table.columns[k], table.names[k]
-    try:
-        x = cells.astype(np.float64)
-    except ValueError:
-        i = next(i for i, cell in enumerate(cells) if not is_number(cell))
-        got = f"must be a number, got {cells[i]!s}" if cells[i] else "is empty"
-        way = f"label_column={name} makes classes of it, columns=[…] leaves it out"
-        raise ValueError(f"path: {table.file}, {table.where(i)}: column {name} {got} ({way})") from None
-    bad = np.flatnonzero(~np.isfinite(x))
-    if len(bad):
-        raise ValueError(f"path: {table.file}, {table.where(bad[0])}: column {name} is {x[bad[0]]}, no finite number")
-    return x
-
-
-def _classes(table: Cells, k: int) -> tuple[np.ndarray, list[str]]:
-    """Labels ``[n]`` and the names of the classes, in the order of their names or numbers."""
-    cells, name = table.columns[k], table.names[k]
-    if cells.dtype.kind != "U" or all(is_number(cell) for cell in cells):
-        x = _numbers(table, k)
-        if (x != x.round()).any():
-            raise ValueError(f"label_column: {name} holds {x[x != x.round()][0]:g}; must be text or integers")
-        values, labels = np.unique(x, return_inverse=True)
-        names = [str(int(value)) for value in values]
-    else:
-        if (cells == "").any():
-            i = int(np.flatnonzero(cells == "")[0])
-            raise ValueError(f"path: {table.file}, {table.where(i)}: column {name}, the label, is empty")
-        values, labels = np.unique(cells, return_inverse=True)
-        names = [str(value) for value in values]
-    if 2 * len(names) > len(labels) > 2:
-        raise ValueError(f"label_column: {name} has {len(names)} different values in {len(labels)} rows, no classes")
-    return labels.astype(np.int64), names
-
-
-def _refuse_index(x: np.ndarray, names: list[str]) -> None:
-    for name, column in zip(names, x.T, strict=True):
-        if len(column) > 2 and column[0] in (0, 1) and (np.diff(column) == 1).all():
-            raise ValueError(f"path: column {name or 0} counts the rows; columns=[…] says which columns are data")
+def _subset(
+    rows: Tensor, labels: Tensor | None, kept: list[int] | None, n: int | None, split: str
+) -> tuple[Tensor, Tensor | None]:
+    return subset(rows, None if labels is None else labels[rows], kept, n, split)

@@ -126,17 +126,15 @@ class Levels(Units):
 
 
 def read_units(facts: Mapping[str, Any] | None, domain: Domain) -> Units:
-    """The units that a run recorded; points as they are where it recorded none.
+    """The units that a run recorded; points as they are where it recorded none."""
+    said: Mapping[str, Any] = {"kind": Points.kind} if facts is None else facts
+    if said["kind"] == Levels.kind:
+        return Levels(domain, said.get("n_levels", 256), said.get("dequantized", False))
+    if said["kind"] == "table":
+        from ebm_exp.dataset.table_units import TableUnits, read_columns
 
-    Raises:
-        ValueError: when they are none that there are.
-    """
-    kind = Points.kind if facts is None else facts["kind"]
-    if kind == Points.kind:
-        return Points(domain)
-    if facts is not None and kind == Levels.kind:
-        return Levels(domain, facts.get("n_levels", 256), facts.get("dequantized", False))
-    raise ValueError(f"data.units.kind: must be {Points.kind} or {Levels.kind}, got {kind}")
+        return TableUnits(domain, read_columns(said.get("columns", [])), said.get("label"))
+    return Points(domain)
 
 
 def as_array(raw: Any) -> np.ndarray:

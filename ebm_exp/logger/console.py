@@ -19,9 +19,10 @@ _SOON = 5.0  # seconds after the first step at which the next one tells the time
 def to_file(text: str, level: int = logging.INFO) -> None:
     """A line of the run's log (train.log) that the terminal has in its own way."""
     record = logging.LogRecord("ebm_exp", level, "", 0, text, None, None)
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.handle(record)
+    for logger in (logging.getLogger("ebm_exp"), logging.getLogger()):
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handle(record)
 
 
 class Progress:

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import FORMAT
 from ebm_exp.config.summary import SummaryError, read_summary
-from ebm_exp.files import TEMPORARY, write_json
+from ebm_exp.files import ARRAYS, TEMPORARY, write_json
 from ebm_exp.run.metrics import read_rows
 from ebm_exp.shell import override
 
@@ -77,15 +77,17 @@ class RunDirectory:
             raise UserError(f"{key}: {self.path} is being trained, by {known or 'a process'}") from None
 
     def clear(self) -> None:
-        """Remove what a run left that did not get to a checkpoint, so that it begins anew.
+        """Remove what a run left that did not get to a checkpoint, so that it begins anew. Data stay.
 
         Raises:
             UserError: when there is more in the directory than that.
         """
         names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        if others := sorted(name for name in names - _LEFT if not (_DIFF.fullmatch(name) or TEMPORARY.fullmatch(name))):
+        if others := sorted(
+            name for name in names - {*_LEFT, *ARRAYS} if not (_DIFF.fullmatch(name) or TEMPORARY.fullmatch(name))
+        ):
             raise UserError(f"hydra.run.dir: {self.path} holds {others[0]}, which is of no run; name another folder")
-        for name in names - {".lock"}:
+        for name in names:
             path = self.path / name
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from ebm_exp.dataset import Dataset, Table
+from ebm_exp.dataset import Dataset
+from ebm_exp.dataset.table_units import TableUnits
 from ebm_exp.guard import Symptom
 from ebm_exp.guard.remedy import changes
 from ebm_exp.guard.rule import ABSENT
@@ -80,6 +81,6 @@ def find_far(dataset: Dataset) -> str | None:
     if away[row, k] <= FAR_OUT:
         return None
     value, name = float(x[row, k]), f"component {k}"
-    if isinstance(dataset, Table):  # in the file's own words
-        value, name = value * float(dataset.std[k]) + float(dataset.mean[k]), f"column {dataset.column_names[k]}"
+    if isinstance(dataset.units, TableUnits):  # in the file's own words
+        value, name = float(dataset.units.maps.to_values(x[row : row + 1])[0, k]), f"column {dataset.units.names[k]}"
     return f"a training point with {value:.6g} in {name}, {float(away[row, k]):,.0f} deviations away from the others"

@@ -7,7 +7,7 @@ from typing import Any
 from ebm_exp.config.device import describe_machine
 from ebm_exp.energy.base import count_parameters
 from ebm_exp.run.directory import RunDirectory
-from ebm_exp.shell import command, override
+from ebm_exp.shell import to_draw, to_train
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.outcome import Outcome
 
@@ -40,6 +40,7 @@ def outline(
         *([] if ex.ranks.alone else [f"ranks     {n}, of {each} points each; chains and dropout are each rank's own"]),
         f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
         f"{shape} in [{data.domain.low:g}, {data.domain.high:g}]",
+        *([f"columns   {said}"] if (said := data.units.describe()) else []),
         f"energy    {type(ex.energy).__name__}: {facts['n_parameters']:,} parameters",
         *(f"{title:<10}{text}" for title, text in ex.objective.describe().items()),
     ]
@@ -86,17 +87,16 @@ def tell_where(
     if best:
         print(f"best {best['metric']}  {best['value']:.4g} at step {best['step']:,}")
     print(f"run directory  {here}")
-    print(f"draw samples   {command('sample')} {override('run', here)}")
-    resume = override("resume", here)
+    print(f"draw samples   {to_draw(here)}")
     if not step:
         print("go on          from the start: no step is saved")
     elif state in ("stopped", "pruned"):
-        print(f"go on          {command('train')} {resume}")
+        print(f"go on          {to_train('resume', here)}")
     elif step < max_steps:  # the clock ended it
-        print(f"go on          {command('train')} {resume} trainer.max_minutes={2 * seconds / 60:.3g}")
+        print(f"go on          {to_train('resume', here, f'trainer.max_minutes={2 * seconds / 60:.3g}')}")
     elif ends_at is None or step < ends_at:
-        print(f"go on          {command('train')} {resume} trainer.max_steps={2 * step}")
+        print(f"go on          {to_train('resume', here, f'trainer.max_steps={2 * step}')}")
     else:  # the learning rate has decayed to 0: going on would change nothing
-        print(f"train more     {command('train')} {override('init_from', here)}")
+        print(f"train more     {to_train('init_from', here)}")
     for line in hints:
         print(f"dashboard      {line}")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self, TypeVar
@@ -24,7 +25,8 @@ class StopRequest:
     """A signal asks for a stop after the running step, a second one to leave it, a third to leave anything.
 
     Ctrl-C, a closed terminal, and what schedulers send: SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU. One that this process
-    ignored before counts once: who started it repeats what it asks for.
+    ignored before counts once: who started it repeats what it asks for. A thread that is not the main one hears none:
+    Python lets it have no handlers.
 
     Args:
         told: the line that the first one is answered with; empty: none.
@@ -57,12 +59,15 @@ class StopRequest:
         return result
 
     def __enter__(self) -> Self:
-        self._before = {s: signal.signal(s, self._ask) for s in SIGNALS}
+        if threading.current_thread() is threading.main_thread():
+            self._before = {s: signal.signal(s, self._ask) for s in SIGNALS}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._restore()
-        if kind is not None and issubclass(kind, RankLostError):  # torchrun asks at once; there is little left to write
+        if (
+            self._before and kind is not None and issubclass(kind, RankLostError)
+        ):  # torchrun asks at once; there is little left to write
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def _restore(self) -> None:

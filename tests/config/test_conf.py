@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -78,6 +79,9 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         for i in range(20):
             Image.new("RGB", (40, 32), (i, i, i)).save(tmp_path / f"{i}.png")
         return [f"dataset.root={tmp_path}", f"dataset.cache_dir={tmp_path}", "trainer.batch_size=4"]
+    if choice == "dataset=image_array":
+        np.save(tmp_path / "x.npy", np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8))
+        return [f"dataset.path={tmp_path / 'x.npy'}", "trainer.batch_size=4"]
     if choice == "dataset=table":
         (tmp_path / "x.csv").write_text("".join(f"{i % 7},{i * i % 11}\n" for i in range(100)))
         return [f"dataset.path={tmp_path / 'x.csv'}"]

@@ -1,0 +1,152 @@
+"""Rows of a table as points: names and types of columns, and what each is made of (see ``columns.py``)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ebm_exp.dataset.columns import Column
+from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.maps import Maps
+from ebm_exp.dataset.units import Units, as_array
+from ebm_exp.random import generator
+from ebm_exp.types import Batch, PerSample
+
+
+class TableUnits(Units):
+    """Rows with named columns, numbers or categories.
+
+    Args:
+        domain: the box, ``[d]``.
+        columns: d of them.
+        label: the column of the class; None: there are no classes.
+    """
+
+    kind = "table"
+
+    def __init__(self, domain: Domain, columns: Sequence[Column], label: str | None = None) -> None:
+        super().__init__(domain)
+        self.columns, self.label = list(columns), label
+        self.maps = Maps(columns)
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    def encode(self, raw: Any, missing: bool = False) -> Batch:
+        """Points ``[n, d]`` of a DataFrame (polars, pandas), a mapping of columns, or an array in their order.
+
+        What stands for an interval is anywhere within, the same each time. Other columns are passed over.
+        """
+        v = self.to_numbers(raw)
+        if not missing and np.isnan(v).any():
+            i, k = np.argwhere(np.isnan(v))[0]
+            raise ValueError(f"column {self.names[k]} is missing in row {i}; mode=impute draws what is missing")
+        for k, column in enumerate(self.columns):
+            low, high = column.v[0], column.v[-1]
+            beyond = v[(v[:, k] < low) | (v[:, k] > high), k]
+            if column.normal and len(beyond):
+                raise ValueError(
+                    f"column {column.name} holds {beyond[0]:g}, its quantiles reach from {low:g} to {high:g}"
+                )
+        u = torch.rand(v.shape, generator=generator("cpu", "dataset", "table", "encode"), dtype=torch.float64)
+        return self.maps.encode(torch.from_numpy(v), u)
+
+    def to_numbers(self, raw: Any) -> np.ndarray:
+        """Values ``[n, d]``, float64: numbers as they are, categories by their position; NaN is missing."""
+        found = _as_columns(raw, self.names)
+        return np.stack([_numbers(found[c.name], c) for c in self.columns], axis=1)
+
+    def decode(self, x: Batch) -> Any:
+        """A polars DataFrame of points ``[n, d]``: numbers with the data's decimals, categories by name."""
+        import polars
+
+        v = self.maps.to_values(x.detach().cpu()).numpy()
+        return polars.DataFrame({c.name: _typed(v[:, k], c) for k, c in enumerate(self.columns)})
+
+    def log_scale(self, x: Batch) -> PerSample:
+        return self.maps.log_scale(x.detach().cpu()).sum(1).to(x.device)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether a likelihood in own units is a lower bound of one that has probabilities in it."""
+        return any(c.values is not None or c.atoms for c in self.columns)
+
+    def describe(self) -> str:
+        plain = [c.name for c in self.columns if not c.normal]
+        normal = [c.name for c in self.columns if c.normal and c.values is None]
+        few = [f"{c.name} ({len(c.values)})" for c in self.columns if c.values is not None]
+        kinds = (("standardised", plain), ("by quantiles", normal), ("categories", few))
+        return "; ".join(f"{kind}: {_few(names)}" for kind, names in kinds if names)
+
+    def facts(self) -> dict[str, Any]:
+        columns = [
+            {key: list(v) if isinstance(v, tuple) else v for key, v in c._asdict().items()} for c in self.columns
+        ]
+        return super().facts() | {"columns": columns, "label": self.label}
+
+
+def read_columns(facts: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns that a run recorded."""
+    named: list[dict[str, Any]] = [
+        {k: tuple(v) if isinstance(v, list) else v for k, v in each.items() if k in Column._fields} for each in facts
+    ]
+    return [Column(**each) for each in named]
+
+
+def _as_columns(raw: Any, names: Sequence[str]) -> Mapping[str, Any]:
+    """By name, whatever it is handed as."""
+    if hasattr(raw, "columns") and hasattr(raw, "__getitem__"):  # a DataFrame of any library
+        have = {str(name): name for name in raw.columns}
+    elif isinstance(raw, Mapping):
+        have = {str(name): name for name in raw}
+    else:
+        rows = as_array(raw)
+        if rows.ndim != 2 or rows.shape[1] != len(names):
+            raise ValueError(f"rows must be [n, {len(names)}] ({_few(names)}), got {list(rows.shape)}")
+        return {name: rows[:, k] for k, name in enumerate(names)}
+    lacking = [name for name in names if name not in have]
+    if lacking:
+        raise ValueError(f"rows have no column {_few(lacking)}; there are {_few(list(have))}")
+    return {name: raw[have[name]] for name in names}
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+
+
+def _numbers(cells: Any, column: Column) -> np.ndarray:
+    found = cells.to_numpy() if hasattr(cells, "to_numpy") else as_array(cells)
+    if column.values is None:
+        try:
+            return found.astype(np.float64)
+        except (ValueError, TypeError):
+            bad = next(each for each in found if not _is_number(each))
+            raise ValueError(f"column {column.name} holds {bad!r}, must be numbers") from None
+    number = {each: k for k, each in enumerate(column.values)}
+    positions = np.full(len(found), np.nan)
+    for i, cell in enumerate(found.tolist()):
+        if cell is None or cell != cell:
+            continue
+        k = number.get(cell, number.get(str(cell)))
+        if k is None:
+            raise ValueError(f"column {column.name} holds {cell!r}, must be {_few([str(v) for v in column.values])}")
+        positions[i] = k
+    return positions
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float("nan" if cell is None else cell)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _typed(v: np.ndarray, column: Column) -> Any:
+    if column.values is not None:
+        return [column.values[int(k)] for k in v.clip(0, len(column.values) - 1)]
+    if column.decimals == 0:
+        return v.round().astype(np.int64)
+    return v if column.decimals is None else v.round(column.decimals)
