@@ -96,7 +96,7 @@ class Observer:
         is_first, self.awaited = self.awaited, False
         ex, n, file = self.experiment, self.image_samples, self.directory.image("step", step)
         at, length = f"step {step:,}, T {ex.objective.temperature:.3g}", f"K {ex.sampling.n_steps:,}"
-        how = ex.sampling.describe() + (", weights of this step" if early else "")
+        how = "weights as they are" if early else ex.sampling.describe()
         panels = {title: points.x for title, points in ex.objective.panels(n).items()}
         values: dict[str, Value] = {}
         has_density = ex.objective.temperature > 0 and not self.energy.conditional
