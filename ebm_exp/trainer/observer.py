@@ -1,5 +1,7 @@
 """What is seen of a training on its way: samples, scores, images."""
 
+import copy
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +22,7 @@ from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.types import Points
 
+_LOG = logging.getLogger(__name__)
 _IN_TABLE, _THUMBNAIL = 16, 96  # samples; pixels of each
 _IN_PLANE, _ROWS = 1000, 500  # points of an image of such as are none
 
@@ -32,6 +35,9 @@ class Observer:
         directory: where files go.
         energy: the energy that is shown, as a rule the averaged one.
         image_samples: points in each panel of an image.
+
+    Attributes:
+        awaited: no image is drawn yet.
     """
 
     def __init__(self, experiment: Experiment, directory: RunDirectory, energy: Any, image_samples: int) -> None:
@@ -39,13 +45,14 @@ class Observer:
         self.directory = directory
         self.energy = energy
         self.image_samples = image_samples
+        self.awaited = True
         self._data_due = True
         self._bests: dict[str, float] | None = None
         self._judged: dict[Judged, dict[str, Score]] = {}
 
-    def samples(self, n: int) -> Points:
-        """n fresh samples, the same seed each time: images of one run can be compared."""
-        return self.experiment.sampling.draw(self.energy, n, self.experiment.stream)
+    def samples(self, n: int, energy: Any = None) -> Points:
+        """n fresh samples, the same seed each time: images of one run can be compared; None: of the energy shown."""
+        return self.experiment.sampling.draw(self.energy if energy is None else energy, n, self.experiment.stream)
 
     def evaluate(self) -> dict[str, Score]:
         """The scores of the energy now, by name; all evaluators see the same samples."""
@@ -80,33 +87,39 @@ class Observer:
         g = generator(dataset.device, "judge", "noise")
         return Points(dataset.domain.uniform(n, g, dataset.device), None if y is None else dataset.random_labels(n, g))
 
-    def draw(self, step: int, loss: Loss, last: bool) -> dict[str, Value]:
+    def draw(self, step: int, loss: Loss, last: bool, early: bool = False) -> dict[str, Value]:
         """Write the images of this step; returns what loggers show of them, by metric name.
 
         Args:
             step: so many are done.
             loss: of the last.
             last: whether a table of single samples is to be shown too.
+            early: show the weights as they are: an average of them still holds those that knew nothing.
         """
+        is_first, self.awaited = self.awaited, False
         ex, file, units = self.experiment, self.directory.image("step", step), self.experiment.dataset.units
         at, length = f"step {step:,}, T {ex.objective.temperature:.3g}", f"K {ex.sampling.n_steps:,}"
+        how = "weights as they are" if early else ex.sampling.describe()
         values: dict[str, Value] = {}
         has_density = ex.objective.temperature > 0 and not self.energy.conditional
         on_plane = ex.dataset.event_shape == (2,) and has_density
         is_image = len(ex.dataset.event_shape) == 3
         n = self.image_samples if is_image else max(self.image_samples, _IN_PLANE if on_plane else _ROWS)
         panels = {title: points.x for title, points in ex.objective.panels(n).items()}
-        fresh = self.samples(n)  # by all ranks
+        energy = copy.deepcopy(ex.energy).eval().requires_grad_(False) if early else self.energy
+        fresh = self.samples(n, energy)  # by all ranks
         if not ex.ranks.first:
             return {}
         if on_plane:
-            density = ex.engine.target(self.energy).energy.density()
+            density = ex.engine.target(energy).energy.density()
             density_panels(file, density, ex.dataset, fresh.x, ex.objective.temperature)
             values[DENSITY] = Picture(file, f"{at}, {length}")
         else:
-            shown = {"data": ex.dataset.train(n)} | panels | {f"fresh, {ex.sampling.describe()}": fresh.x}
+            shown = {"data": ex.dataset.train(n)} | panels | {f"fresh, {how}": fresh.x}
             sample_panels(file, shown, units)
-        captions = {"fresh": f"{at}, {length} ({ex.sampling.describe()})"}
+        if is_first:
+            _LOG.info("an image of what is learned: %s", file)
+        captions = {"fresh": f"{at}, {length} ({how})"}
         if not is_image and not on_plane:  # all are in one
             values[SAMPLES("fresh")] = Picture(file, captions["fresh"])
             panels = {}
