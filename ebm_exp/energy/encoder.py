@@ -12,6 +12,7 @@ from ebm_exp.energy.time import small
 from ebm_exp.precision import wide
 from ebm_exp.types import Batch, EventShape, NClasses, NonNegativeInt, PerSample, PositiveInt
 
+_SIDE = 16  # pixels that the first stage sees, about, where nothing else is asked for
 _QUADRATIC = 0.05  # weight at the start of the quadratic features, which are sums over all pixels
 
 
@@ -26,7 +27,10 @@ class Encoder(Energy):
         event_shape: ``(channels, height, width)`` of an image.
         channels: of each stage, a residual block.
         strides: of each stage: 2 halves the image.
-        stem_kernel, stem_stride, stem_padding: of the first convolution; with a stride, large images cost a fraction.
+        stem_stride: of the first convolution; with one, large images cost a fraction. null: the one that brings the
+            shorter side nearest to 16.
+        stem_kernel: null: three strides wide.
+        stem_padding: null: as wide as the stride.
         width: of the embedding of time and labels.
         head_width: units of the head's hidden layer.
         attention: transformer layers after each stage; empty: none.
@@ -46,9 +50,9 @@ class Encoder(Energy):
         event_shape: EventShape,
         channels: tuple[PositiveInt, ...] = (32, 64, 128, 128),
         strides: tuple[PositiveInt, ...] = (1, 2, 2, 1),
-        stem_kernel: PositiveInt = 3,
-        stem_stride: PositiveInt = 1,
-        stem_padding: NonNegativeInt = 1,
+        stem_kernel: PositiveInt | None = None,
+        stem_stride: PositiveInt | None = None,
+        stem_padding: NonNegativeInt | None = None,
         width: PositiveInt = 128,
         head_width: PositiveInt = 256,
         attention: tuple[NonNegativeInt, ...] = (),
@@ -66,7 +70,9 @@ class Encoder(Energy):
         self.conditions = Conditions(width, timed, n_classes if conditional else None, no_label, self.activation)
         self.context, self.no_label = self.conditions.context, self.conditions.no_label
         embedded = width if self.context else None
-        self.stem = Convolution(event_shape[0], channels[0], stem_kernel, stem_stride, stem_padding)
+        stride = stem_stride or max(1, round(min(event_shape[1:]) / _SIDE))
+        padding = stride if stem_padding is None else stem_padding
+        self.stem = Convolution(event_shape[0], channels[0], stem_kernel or 3 * stride, stride, padding)
         sizes = [channels[0], *channels]
         self.blocks = nn.ModuleList(
             Block(n_in, n_out, stride, embedded, self.activation)

@@ -29,6 +29,7 @@ from ebm_exp.trainer.stop import Result, StopRequest
 from ebm_exp.trainer.update import Update
 
 log = logging.getLogger(__name__)
+FIRST_IMAGE = 60.0  # seconds of training after which one is drawn, if none was due before
 
 
 class Loop:
@@ -82,6 +83,7 @@ class Loop:
         progress.tick(self.step)
         self.update.together.compare()
         asked = False
+        self.observer.awaited = self.elapsed < FIRST_IMAGE and trainer.image_every_steps <= trainer.max_steps
 
         def stopping() -> bool:
             return stop.requested if self.ranks.alone else asked
@@ -92,8 +94,9 @@ class Loop:
 
         while True:
             self.elapsed = time.perf_counter() - began
-            wishes = self.elapsed >= limit, stop.requested, engine.has_failed
-            late, asked, eagerly = self.update.together.agree(*wishes)
+            curious = self.observer.awaited and self.elapsed >= FIRST_IMAGE
+            wishes = self.elapsed >= limit, stop.requested, engine.has_failed, curious
+            late, asked, eagerly, curious = self.update.together.agree(*wishes)
             engine.records &= self.ranks.alone or not eagerly  # where one rank cannot record, none does
             ended = self.step >= trainer.max_steps or late
             if self._is_due(trainer.log_every_steps, ended):
@@ -107,8 +110,10 @@ class Loop:
                 self._take(scores)
                 if not ended and self.ranks.share(self.prune(self.step, scores)):
                     return Outcome("pruned", self.best, f"its scores at step {self.step:,}")
-            if self._is_due(trainer.image_every_steps, ended):
-                self.record.logger.log(unless(functools.partial(self._draw, last=ended)) or {}, self.step)
+            early = curious and self.observer.awaited
+            if self._is_due(trainer.image_every_steps, ended or early):
+                draw = functools.partial(self._draw, ended, early and not ended)
+                self.record.logger.log(unless(draw) or {}, self.step)
             self.record.logger.commit()
             if stopping():
                 self._keep_last()
@@ -166,9 +171,9 @@ class Loop:
         scores = self._survive(f"scores of {which}", functools.partial(self.observer.score_points, which))
         return self.ranks.share(scores)
 
-    def _draw(self, last: bool) -> dict[str, Any]:
+    def _draw(self, last: bool, early: bool) -> dict[str, Any]:
         assert self._loss is not None  # images are due after a step alone
-        return self._survive("image", functools.partial(self.observer.draw, self.step, self._loss, last))
+        return self._survive("image", functools.partial(self.observer.draw, self.step, self._loss, last, early))
 
     def _survive(self, what: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What work returns; empty when it fails, which is told and costs no more than itself."""

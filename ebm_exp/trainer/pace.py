@@ -55,19 +55,19 @@ def time_update(experiment: Experiment, update: Update) -> float:
     size = len(batch.x) // n_parts
     if isinstance(ex.objective, ContrastiveDivergence):
         work = partial(_step_chains, ex, ex.objective)
-        times, n_runs = ex.objective.sampler.n_steps + _LOSS, 2  # the first step of all does what is done once
+        times = ex.objective.sampler.n_steps + _LOSS
     else:
-        work, times, n_runs = partial(_compute_loss, ex, update), 1, 1
+        work, times = partial(_compute_loss, ex, update), 1
     share = 1 if ex.engine.device.type == "cuda" else min(_SHARE, size)  # a graph is recorded for one shape
-    seconds = share * _time(partial(work, _rows(batch, size // share)), n_runs)
+    seconds = share * _time(partial(work, _rows(batch, size // share)))
     if share > 1 and ex.ranks.share(seconds) < _CHEAP:  # all or none: a loss may gather the points of all ranks
-        seconds = _time(partial(work, _rows(batch, size)), n_runs)
+        seconds = _time(partial(work, _rows(batch, size)))
     return n_parts * times * seconds
 
 
-def _time(work: Callable[[], None], n: int) -> float:
-    """Seconds that work takes at the last of n times."""
-    for _ in range(n):
+def _time(work: Callable[[], None]) -> float:
+    """Seconds that work takes at the second time: the first does what is done once."""
+    for _ in range(2):
         began = time.perf_counter()
         work()
         if torch.cuda.is_available():

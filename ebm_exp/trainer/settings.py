@@ -20,7 +20,8 @@ class Trainer(Part):
         accumulate_steps: the batch is taken in so many parts, whose gradients add up; each draws its own chains.
         gradient_norm_clip: largest norm of the parameters' gradient; null: no clip.
         ema_rate: share of the new weights in the average, per step; 1 follows the weights.
-        log_every_steps, evaluate_every_steps, image_every_steps, checkpoint_every_steps: intervals.
+        log_every_steps, evaluate_every_steps, image_every_steps, checkpoint_every_steps: intervals. Where images are
+            due at all before the end, there is one after a minute, too.
         keep_checkpoints: the newest so many are kept, and the best.
         image_samples: points in each panel of an image.
         n_batches: train on the first so many batches again and again (``debug=overfit``); null: on all data.

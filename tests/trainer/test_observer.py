@@ -8,6 +8,7 @@ import torch
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.trainer import loop
 from ebm_exp.trainer.build import build
 from ebm_exp.trainer.session import Session
 from tests.config.test_conf import composed
@@ -38,3 +39,23 @@ def test_chains_of_a_buffer_need_one(start: str) -> None:
     """A buffer that nothing fills would hand out the noise that it was made of."""
     with pytest.raises(UserError, match=r"start=buffer needs an objective that fills a buffer .*, ShortRun does not"):
         build(composed("objective=short_run", start))
+
+
+def images(folder: Path, *typed: str) -> tuple[list[str], dict[str, torch.Tensor]]:
+    """The names of the images of a small run, and its energy's weights."""
+    small = ("dataset=synthetic", "energy.widths=[8]", "sampler.n_steps=1", "sampling.n_steps=1")
+    parts, experiment = build(composed("debug=smoke", "evaluator=none", "optimized_metric=null", *small, *typed))
+    directory = RunDirectory(folder)
+    directory.create()
+    Session(parts["trainer"], experiment, directory, parts["logger"]).run()
+    found = sorted(file.stem for file in (folder / "samples").glob("step_*.png"))
+    return found, experiment.energy.state_dict()
+
+
+def test_there_is_an_image_after_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment is a minute here. It changes nothing of what is learned, and none is drawn where none is due at all."""
+    monkeypatch.setattr(loop, "FIRST_IMAGE", 1e-9)
+    none, before = images(tmp_path / "none", "trainer.max_steps=4", "trainer.image_every_steps=1000")
+    early, weights = images(tmp_path / "early", "trainer.max_steps=4", "trainer.image_every_steps=3")
+    assert (none, early) == (["step_00000004"], ["step_00000001", "step_00000003", "step_00000004"])
+    torch.testing.assert_close(weights, before, rtol=0, atol=0)
