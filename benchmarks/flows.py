@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from benchmarks.papers import ONE_THREAD, Judge, buffer_chains, mean, rescaled, slug
 from benchmarks.results import ROOT, add, machine, table, write_block
 from ebm_exp.dataset import Domain
+from ebm_exp.dataset.units import Levels
 from ebm_exp.plots import sample_panels
 from ebm_exp.run import load_run
 from ebm_exp.run.directory import RunDirectory
@@ -143,7 +144,7 @@ def main() -> None:
     for method in MATTER:
         run = load_run(rows[f"{method}/{asked.seeds[0]}"]["run_dir"])
         panels[method] = rescaled(run, run.draw(49).x)
-    sample_panels(ROOT / "docs" / "flows_methods.png", panels, Domain(-1.0, 1.0, (1, 28, 28)))
+    sample_panels(ROOT / "docs" / "flows_methods.png", panels, Levels(Domain(-1.0, 1.0, (1, 28, 28))))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from torch import Tensor
 from benchmarks.results import ROOT, add, machine, table, write_block
 from ebm_exp.buffer import FromBuffer
 from ebm_exp.dataset import Domain, Vision
+from ebm_exp.dataset.units import Levels
 from ebm_exp.evaluator import ClassShare, Frechet, Model
 from ebm_exp.plots import sample_panels
 from ebm_exp.run import LoadedRun, load_run
@@ -165,7 +166,7 @@ def images(rows: dict[str, Any], seed: int) -> None:
         for method in shown:
             run = load_run(rows[f"{method}/{seed}"]["run_dir"])
             panels[method] = rescaled(run, buffer_chains(run))[:49]
-        sample_panels(ROOT / "docs" / f"papers_{name}.png", panels, domain)
+        sample_panels(ROOT / "docs" / f"papers_{name}.png", panels, Levels(domain))
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ LIMITS = re.compile(
     r"AT_ONCE|CHUNK|BLOCK|KEPT|needed|LARGEST|_MOST\b|_STRIP|WIDTH|HEIGHT|(?i:timeout)|\blimit\b|2\*\*\d|n_bytes"
     r'|sync|"meta"|\.get\([^)]*, \d\.\d\)'  # also: what is given where an old run says nothing
 )
-DRAWING = {"plots", "svg", "heat", "style", "page", "images"}
+DRAWING = {"canvas", "marginals", "plane", "plots", "svg", "heat", "style", "page", "images"}
 COUNTED = re.compile(r"\blen\(|\b[ijkn]\b|\bn_|steps?\b|\b(at|epoch|index|count|level)\b|dim\(\)|ndim|numel|shape")
 MEASURED = re.compile(r"\d\.\d|\de-|rand|accept|time")  # compared with these, "equal" never happens
 

@@ -11,7 +11,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.maps import Maps
 from ebm_exp.dataset.units import Units, as_array
 from ebm_exp.random import generator
-from ebm_exp.types import Batch, PerSample
+from ebm_exp.types import Batch, PerSample, Points
 
 
 class TableUnits(Units):
@@ -59,11 +59,24 @@ class TableUnits(Units):
         return np.stack([_numbers(found[c.name], c) for c in self.columns], axis=1)
 
     def decode(self, x: Batch) -> Any:
-        """A polars DataFrame of points ``[n, d]``: numbers with the data's decimals, categories by name."""
+        """A polars DataFrame of points ``[n, d]``: numbers with the data's decimals, categories by name.
+
+        A component that is not finite is null.
+        """
         import polars
 
         v = self.maps.to_values(x.detach().cpu()).numpy()
-        return polars.DataFrame({c.name: _typed(v[:, k], c) for k, c in enumerate(self.columns)})
+        return polars.DataFrame([polars.Series(c.name, _typed(v[:, k], c)) for k, c in enumerate(self.columns)])
+
+    def decode_labelled(self, points: Points, class_names: Sequence[str]) -> Any:
+        """The same of points with labels: the column of the class comes last, with the names of classes."""
+        import polars
+
+        frame = self.decode(points.x)
+        if points.y is None:
+            return frame
+        names = [class_names[k] for k in points.y.tolist()]
+        return frame.with_columns(polars.Series(self.label or "label", names, polars.String))
 
     def log_scale(self, x: Batch) -> PerSample:
         return self.maps.log_scale(x.detach().cpu()).sum(1).to(x.device)
@@ -145,6 +158,10 @@ def _is_number(cell: Any) -> bool:
 
 
 def _typed(v: np.ndarray, column: Column) -> Any:
+    there = np.isfinite(v)
+    if not there.all():
+        found = _typed(np.where(there, v, column.origin), column)
+        return [value if known else None for value, known in zip(list(found), there, strict=True)]
     if column.values is not None:
         return [column.values[int(k)] for k in v.clip(0, len(column.values) - 1)]
     if column.decimals == 0:

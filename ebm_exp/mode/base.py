@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.table_units import TableUnits
 from ebm_exp.files import replacing
 from ebm_exp.logger import Files, Logger, Picture
 from ebm_exp.logger.base import Value
@@ -123,15 +125,23 @@ def _sampling_of(run: LoadedRun, kinds: tuple[type, ...]) -> Any:
     return sampling
 
 
-def save(folder: Path, samples: Points, energy: PerSample, **more: np.ndarray) -> Path:
-    """``samples.npz``: x ``[n, *event]``, energy ``[n]``, labels y ``[n]`` if any, and more arrays; no pickles."""
+def save(folder: Path, samples: Points, energy: PerSample, dataset: Dataset, **more: np.ndarray) -> dict[str, Path]:
+    """``samples.npz``: x ``[n, *event]``, energy ``[n]``, labels y ``[n]`` if any, and more arrays; no pickles.
+
+    Rows of a table are in ``samples.csv`` too, in own units under the data's names, labels by the names of their
+    classes. Returns both by a short name.
+    """
     arrays = {"x": samples.x.cpu().numpy().astype(np.float32), "energy": energy.cpu().numpy().astype(np.float32)}
     if samples.y is not None:
         arrays["y"] = samples.y.cpu().numpy()
-    path = folder / "samples.npz"
+    path, rows = folder / "samples.npz", folder / "samples.csv"
     with replacing(path) as file:
         np.savez(file, allow_pickle=False, **(arrays | more))
-    return path
+    if not isinstance(dataset.units, TableUnits):
+        return {"samples": path}
+    with replacing(rows) as file:
+        dataset.units.decode_labelled(samples, dataset.class_names).write_csv(file)
+    return {"samples": path, "rows": rows}
 
 
 def thin(n_steps: int, n: int) -> Sequence[int]:

@@ -52,10 +52,10 @@ class Chain(Mode):
         numbers = {name: float(torch.stack([r[name] for r in reports[half:]]).mean()) for name in reports[0]}
         if isinstance(sampling, Chains) and n_steps - half >= 4 and trace.shape[1] >= 2:
             numbers |= mixing(trace[half:])._asdict()
-        folder, domain = request.folder, run.parts["dataset"].domain
+        folder, dataset = request.folder, run.parts["dataset"]
         film, image, report = folder / "chain.gif", folder / "energy.png", folder / "diagnostics.json"
-        chain_gif(film, torch.stack(frames), domain)
+        chain_gif(film, torch.stack(frames), dataset.units)
         energy_trace(image, trace)
         write_json(report, numbers)
-        saved = save(folder, samples, run.energies(samples), energy_trace=trace.float().cpu().numpy())
-        return Drawn({"chain": film, "energy": image, "samples": saved, "diagnostics": report}, numbers)
+        saved = save(folder, samples, run.energies(samples), dataset, energy_trace=trace.float().cpu().numpy())
+        return Drawn({"chain": film, "energy": image} | saved | {"diagnostics": report}, numbers)

@@ -8,7 +8,8 @@ from ebm_exp.energy import Energy
 from ebm_exp.energy.compose import MixtureOfEnergies, Product
 from ebm_exp.evaluator.grid import log_z
 from ebm_exp.mode.base import Drawn, Mode, Request, densities_of, save
-from ebm_exp.plots import heat_maps, sample_panels
+from ebm_exp.plane import heat_maps
+from ebm_exp.plots import sample_panels
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampling import Chains, Levels
 from ebm_exp.types import EnergyFn, Finite
@@ -64,13 +65,13 @@ class Compose(Mode):
             energies: dict[str, tuple[EnergyFn, float]] = {
                 name: (r.energy.of_data(), t) for name, r, t in zip(_tell_apart(names), runs, temperatures, strict=True)
             }
-            heat_maps(image, energies | {self.operation: (target, temperature)}, dataset.domain, samples.x)
+            heat_maps(image, energies | {self.operation: (target, temperature)}, dataset.units, samples.x)
             metrics["log_z"] = float(log_z(target, dataset, temperature, CELLS))
         else:
             panels = {name: r.draw(request.n, request.seed).x for name, r in zip(_tell_apart(names), runs, strict=True)}
-            sample_panels(image, panels | {self.operation: samples.x}, dataset.domain)
+            sample_panels(image, panels | {self.operation: samples.x}, dataset.units)
         energy = target.bind(y=samples.y)(samples.x).detach()
-        return Drawn({"compose": image, "samples": save(request.folder, samples, energy)}, metrics)
+        return Drawn({"compose": image} | save(request.folder, samples, energy, dataset), metrics)
 
     def energy(
         self, runs: tuple[LoadedRun, ...], temperature: float, density: Callable[[Energy], Energy] = Energy.of_data

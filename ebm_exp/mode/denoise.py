@@ -50,12 +50,12 @@ class Denoise(Mode):
         )  # fmt: skip
         image = request.folder / "denoise.png"
         panels = {"data": clean, f"with noise {self.noise_std:g}": noisy, "denoised": samples.x}
-        sample_panels(image, panels, dataset.domain)
+        sample_panels(image, panels, dataset.units)
 
         def psnr(x: Tensor) -> float:
             width = dataset.domain.high - dataset.domain.low
             return float(10 * (width**2 / (x - clean).square().mean()).log10())
 
         metrics = {"psnr_noisy": psnr(noisy), "psnr": psnr(samples.x)}
-        saved = save(request.folder, samples, run.energies(samples))
-        return Drawn({"denoise": image, "samples": saved}, metrics)
+        saved = save(request.folder, samples, run.energies(samples), dataset)
+        return Drawn({"denoise": image} | saved, metrics)

@@ -21,7 +21,7 @@ class Drift(Mode):
 
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Draw, and write files to the request's folder."""
-        sampling = chains_of(run)
+        sampling, dataset = chains_of(run), run.parts["dataset"]
         n = sampling.n_steps
         long = sampling.replace(n_steps=100 * n)
         panels: dict[str, Tensor] = {}
@@ -36,5 +36,6 @@ class Drift(Mode):
 
         samples = run.draw(request.n, request.seed, watch=watch, label=request.label, sampling=long)
         image = request.folder / "drift.png"
-        sample_panels(image, panels, run.parts["dataset"].domain)
-        return Drawn({"drift": image, "samples": save(request.folder, samples, run.energies(samples))}, metrics)
+        sample_panels(image, panels, dataset.units)
+        saved = save(request.folder, samples, run.energies(samples), dataset)
+        return Drawn({"drift": image} | saved, metrics)

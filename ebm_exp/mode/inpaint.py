@@ -55,14 +55,14 @@ class Inpaint(Mode):
         seen = target.completed(torch.full_like(known, dataset.domain.centre), known)
         image = request.folder / "inpaint.png"
         panels = {"data": known, "seen": seen, f"completed, {sampling.n_steps} steps": samples.x}
-        sample_panels(image, panels, dataset.domain)
+        sample_panels(image, panels, dataset.units)
         hidden = hidden.expand_as(known)
         metrics = {
             "error": float((samples.x - known)[hidden].square().mean()),
             "error_of_noise": float((start - known)[hidden].square().mean()),
         }
-        saved = save(request.folder, samples, run.energies(samples), mask=hidden[0].cpu().numpy())
-        return Drawn({"inpaint": image, "samples": saved}, metrics)
+        saved = save(request.folder, samples, run.energies(samples), dataset, mask=hidden[0].cpu().numpy())
+        return Drawn({"inpaint": image} | saved, metrics)
 
     def _choose_hidden(self, domain: Domain, seed: int) -> Tensor:
         """``[*event]``, true where a component is hidden."""

@@ -78,8 +78,12 @@ class Score(Mode):
         if are_images:
             files["extremes"] = request.folder / "extremes.png"
             panels = {"highest energies": x[worst[:SHOWN]], "lowest energies": x[worst.flip(0)[:SHOWN]]}
-            sample_panels(files["extremes"], panels, dataset.domain)
+            sample_panels(files["extremes"], panels, dataset.units)
         return Drawn(files, metrics)
+
+
+def _find_log_z(run: LoadedRun) -> float | None:
+    return None
 
 
 def _energies_of_data(run: LoadedRun, dataset: Dataset) -> Tensor:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ebm_exp.config.device import describe_machine
 from ebm_exp.config.errors import UserError
-from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.units import Units
 from ebm_exp.evaluator import Against, Evaluator, Model, Score
 from ebm_exp.files import disk_problem, write_json
 from ebm_exp.logger import Logger, Picture
@@ -84,12 +84,12 @@ class Evaluation:
         """Replace the call's own ``evaluation.json`` as a whole."""
         write_json(self.folder / NAME, self.record())
 
-    def draw(self, name: str, evaluator: Evaluator, model: Model, domain: Domain) -> None:
+    def draw(self, name: str, evaluator: Evaluator, model: Model, units: Units) -> None:
         """Draw the pictures that an evaluator has of a model, beside the call's other files."""
         panels = {title: points.x for title, points in evaluator.panels(model).items()}
         if panels:
             self.pictures[name] = self.folder / f"{name}.png"
-            sample_panels(self.pictures[name], panels, domain)
+            sample_panels(self.pictures[name], panels, units)
         for title, values in evaluator.histograms(model).items():
             file = self.folder / f"{name}_{title}.png"
             energy_histogram(file, values, title)
@@ -127,20 +127,20 @@ def evaluate(
     n = max(each.n_samples for each in evaluators.values())
     model = Model(run.energy, run.parts["sampling"], Stream(seed), n)
     with evaluation.recorded():
-        _let_each_see(model, run.parts["dataset"].domain, evaluators, evaluation)
+        _let_each_see(model, run.parts["dataset"].units, evaluators, evaluation)
     if len(evaluation.failed) == len(evaluators):
         raise UserError("\n".join(f"evaluator.{name}: {reason}" for name, reason in evaluation.failed.items()))
     _keep_in_run(run.path / NAME, evaluation)
     return evaluation
 
 
-def _let_each_see(model: Model, domain: Domain, evaluators: Mapping[str, Evaluator], evaluation: Evaluation) -> None:
+def _let_each_see(model: Model, units: Units, evaluators: Mapping[str, Evaluator], evaluation: Evaluation) -> None:
     for name, evaluator in evaluators.items():
         began = time.perf_counter()
         print(f"{name:<20} {evaluator.protocol}", flush=True)
         try:
             found = evaluator(model)
-            evaluation.draw(name, evaluator, model, domain)
+            evaluation.draw(name, evaluator, model, units)
         except Exception as error:
             evaluation.failed[name] = f"{type(error).__name__}: {error}"
             is_known = isinstance(error, ValueError | UserError | OSError)

@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 
+from ebm_exp.dataset.table_units import TableUnits
 from ebm_exp.evaluator import Model, Score
 from ebm_exp.guard.scores import Judged
 from ebm_exp.logger import Picture, Table
 from ebm_exp.logger.base import Value
 from ebm_exp.metrics import BEST, DENSITY, ENERGIES, SAMPLES, SCORE, TABLE
 from ebm_exp.objective.base import Loss
-from ebm_exp.plots import density_panels, energy_histogram, histograms, pixels, sample_panels
+from ebm_exp.plane import density_panels
+from ebm_exp.plots import energy_histogram, histograms, pixels, sample_panels
 from ebm_exp.random import generator
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.trainer.experiment import Experiment
@@ -22,6 +24,7 @@ from ebm_exp.types import Points
 
 _LOG = logging.getLogger(__name__)
 _IN_TABLE, _THUMBNAIL = 16, 96  # samples; pixels of each
+_IN_PLANE, _ROWS = 1000, 500  # points of an image of such as are none
 
 
 class Observer:
@@ -94,15 +97,17 @@ class Observer:
             early: show the weights as they are: an average of them still holds those that knew nothing.
         """
         is_first, self.awaited = self.awaited, False
-        ex, n, file = self.experiment, self.image_samples, self.directory.image("step", step)
+        ex, file, units = self.experiment, self.directory.image("step", step), self.experiment.dataset.units
         at, length = f"step {step:,}, T {ex.objective.temperature:.3g}", f"K {ex.sampling.n_steps:,}"
         how = "weights as they are" if early else ex.sampling.describe()
-        panels = {title: points.x for title, points in ex.objective.panels(n).items()}
         values: dict[str, Value] = {}
         has_density = ex.objective.temperature > 0 and not self.energy.conditional
         on_plane = ex.dataset.event_shape == (2,) and has_density
+        is_image = len(ex.dataset.event_shape) == 3
+        n = self.image_samples if is_image else max(self.image_samples, _IN_PLANE if on_plane else _ROWS)
+        panels = {title: points.x for title, points in ex.objective.panels(n).items()}
         energy = copy.deepcopy(ex.energy).eval().requires_grad_(False) if early else self.energy
-        fresh = self.samples(1000 if on_plane else n, energy)  # by all ranks
+        fresh = self.samples(n, energy)  # by all ranks
         if not ex.ranks.first:
             return {}
         if on_plane:
@@ -111,18 +116,23 @@ class Observer:
             values[DENSITY] = Picture(file, f"{at}, {length}")
         else:
             shown = {"data": ex.dataset.train(n)} | panels | {f"fresh, {how}": fresh.x}
-            sample_panels(file, shown, ex.dataset.domain)
+            sample_panels(file, shown, units)
         if is_first:
             _LOG.info("an image of what is learned: %s", file)
         captions = {"fresh": f"{at}, {length} ({how})"}
-        if self._data_due:  # it never changes
+        if not is_image and not on_plane:  # all are in one
+            values[SAMPLES("fresh")] = Picture(file, captions["fresh"])
+            panels = {}
+        else:
+            panels["fresh"] = fresh.x
+        if self._data_due and panels:  # it never changes
             self._data_due = False
             panels["data"] = ex.dataset.train(n)
             captions["data"] = ex.dataset.name
         chain = ex.objective.describe().get("chain", at)
-        for title, x in (panels | {"fresh": fresh.x}).items():
+        for title, x in panels.items():
             caption = captions.get(title, f"step {step:,}, {chain}")
-            values[SAMPLES(title)] = Picture(pixels(x, ex.dataset.domain), caption)
+            values[SAMPLES(title)] = Picture(pixels(x, units), caption)
         if loss.energies:
             energy_histogram(self.directory.image("energy", step), loss.energies, f"step {step:,}")
             values |= {ENERGIES(name): h for name, h in histograms(loss.energies).items()}
@@ -136,14 +146,18 @@ class Observer:
         x, y = samples.x[:_IN_TABLE], None if samples.y is None else samples.y[:_IN_TABLE]
         energy = self.experiment.engine.target(self.energy).energy
         energies = energy.density(y=y)(x).tolist()
-        domain, rows = self.experiment.dataset.domain, []
-        for i in sorted(range(len(x)), key=lambda i: energies[i]):
-            label = () if y is None else (self.experiment.dataset.class_names[int(y[i])],)
-            image = len(domain.event_shape) == 3
-            values = [round(v, 3) for v in x[i].flatten().tolist()] if not image else []
-            shown = Picture(pixels(x[i : i + 1], domain, _THUMBNAIL)) if image else str(values)
-            rows.append((shown, energies[i], *label))
-        return Table(("sample", "energy", *(() if y is None else ("label",))), rows)
+        dataset, names = self.experiment.dataset, ["sample"]
+        if isinstance(dataset.units, TableUnits):
+            frame = dataset.units.decode(x)
+            names, shown = frame.columns, frame.rows()
+        elif len(dataset.event_shape) == 3:
+            shown = [(Picture(pixels(x[i : i + 1], dataset.units, _THUMBNAIL)),) for i in range(len(x))]
+        else:
+            shown = [(str([round(v, 3) for v in each.flatten().tolist()]),) for each in x]
+        labels = [()] * len(x) if y is None else [(dataset.class_names[k],) for k in y.tolist()]
+        order = sorted(range(len(x)), key=lambda i: energies[i])
+        rows = [(*shown[i], energies[i], *labels[i]) for i in order]
+        return Table((*names, "energy", *(() if y is None else ("label",))), rows)
 
     def bests(self, scores: Mapping[str, Score]) -> dict[str, float]:
         """The best value so far of each score that has a direction and holds: ``best/<name>``.

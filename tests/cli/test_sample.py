@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars
 import pytest
+import torch
 import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from ebm_exp.run import load_run
 from tests.warm import SMALL, Warm, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -217,3 +220,31 @@ def test_commands_of_the_readme_run(command: str, cli: Cli, trained: Path, flow:
 
 def test_the_readme_has_commands() -> None:
     assert len(COMMANDS) >= 11
+
+
+def test_rows_of_a_table_come_in_own_units_under_its_header(cli: Cli, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    file, run = tmp_path / "x.csv", tmp_path / "run"
+    rows = [f"{a:.2f};{b};{kind};{'north' if a > 0 else 'south'}" for a, b, kind in zip(
+        rng.normal(size=80), rng.integers(10, 90, 80), rng.choice(["red", "blue"], 80), strict=True
+    )]  # fmt: skip
+    file.write_text("\n".join(["height, m;age;colour;where", *rows]).replace(".", ","))
+    chosen = ("dataset=table", f"dataset.path={file}", "dataset.label_column=where", "energy.conditional=true")
+    done = cli("train.py", *chosen, *SMALL, "trainer.image_every_steps=3", f"hydra.run.dir={run}")
+    assert done.returncode == 0, done.stderr
+    assert Image.open(run / "samples" / "step_00000003.png").width > 500
+    for folder in ("with", "without"):
+        done = cli("sample.py", f"run={run}", "n_samples=9", "seed=1", "label=[1,0]", f"output_dir={tmp_path}/{folder}")
+        assert done.returncode == 0, done.stderr
+        assert f"{tmp_path}/{folder}/samples.csv" in done.stdout
+        assert Image.open(tmp_path / folder / "samples.png").width > 500
+        file.unlink(missing_ok=True)  # then the data are not there
+    text = (tmp_path / "with" / "samples.csv").read_text()
+    assert text.splitlines()[0] == (tmp_path / "without" / "samples.csv").read_text().splitlines()[0]
+    frame = polars.read_csv(text.encode())
+    assert frame.columns == ["height, m", "age", "colour", "where"]
+    assert frame.dtypes == [polars.Float64, polars.Int64, polars.String, polars.String]
+    assert frame["where"].to_list() == (["south", "north"] * 5)[:9]
+    assert set(frame["colour"]) <= {"red", "blue"}
+    drawn, units = np.load(tmp_path / "with" / "samples.npz"), load_run(run).parts["dataset"].units
+    assert units.decode(torch.from_numpy(drawn["x"])).equals(frame.drop("where"))

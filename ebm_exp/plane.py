@@ -1,0 +1,96 @@
+"""Images of points in the plane, and of densities on it."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ebm_exp.canvas import MODEL, open_figure, render, save
+from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.table_units import TableUnits
+from ebm_exp.dataset.units import Units
+from ebm_exp.types import Batch, EnergyFn
+
+
+@torch.no_grad()
+def density_panels(path: Path, energy: EnergyFn, dataset: Dataset, samples: Batch, temperature: float) -> None:
+    """exp(−E/T), normalised on the domain, with fresh samples on it, beside the data's density (or its histogram)."""
+    n, domain = 200, dataset.domain
+    axis = torch.linspace(domain.low, domain.high, n + 1, device=dataset.device)
+    centres = (axis[1:] + axis[:-1]) / 2
+    points = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1).view(-1, 2)
+    cell = float(axis[1] - axis[0]) ** 2
+    log_p = torch.log_softmax(-energy(points).double() / temperature, 0) - math.log(cell)
+    model = log_p.exp().view(n, n).float().cpu().numpy()
+    if dataset.has_density:
+        truth, name = dataset.log_prob(points).exp().view(n, n).cpu().numpy(), "data: density"
+    else:
+        x = dataset.train().cpu().numpy()
+        truth = np.histogram2d(x[:, 1], x[:, 0], bins=axis.cpu().numpy(), density=True)[0]
+        name = "data: histogram"
+    figure = open_figure(10.4, 5.0)
+    top = float(truth.max())
+    panels = []
+    for i, (values, title, dots) in enumerate(
+        ((model, "model: exp(−E/T)/Z and fresh chains", True), (truth, name, False))
+    ):
+        axes = figure.add_subplot(1, 2, i + 1)
+        panels.append(axes)
+        heat = axes.imshow(
+            values, origin="lower", extent=(domain.low, domain.high) * 2, cmap="viridis", vmin=0, vmax=top
+        )
+        if dots:
+            _dots(axes, samples[:400], dataset.units, color="white", size=3)
+        _name_axes(axes, dataset.units)
+        axes.set_title(title, fontsize=11)
+    # One scale for both: what the model holds above the data's peak is cut, and the arrow says so.
+    figure.colorbar(heat, ax=panels, shrink=0.85, label="density", extend="max", pad=0.02)
+    save(render(figure), path)
+
+
+@torch.no_grad()
+def heat_maps(path: Path, energies: dict[str, tuple[EnergyFn, float]], units: Units, samples: Batch) -> None:
+    """Densities exp(−E/T)/Z in the plane side by side, each with its own scale; fresh samples on the last."""
+    n, domain = 200, units.domain
+    edges = torch.linspace(domain.low, domain.high, n + 1, device=samples.device)
+    middle = (edges[1:] + edges[:-1]) / 2
+    points = torch.stack(torch.meshgrid(middle, middle, indexing="xy"), -1).view(-1, 2)
+    figure = open_figure(4.4 * len(energies), 4.6)
+    for i, (title, (energy, temperature)) in enumerate(energies.items()):
+        density = (-energy(points).double() / temperature).softmax(0).view(n, n).cpu().numpy()
+        axes = figure.add_subplot(1, len(energies), i + 1)
+        axes.imshow(density, origin="lower", extent=(domain.low, domain.high) * 2, cmap="viridis", vmin=0)
+        _name_axes(axes, units)
+        axes.set_title(title, fontsize=11)
+    _dots(axes, samples[:400], units, color="white", size=3)
+    save(render(figure), path)
+
+
+def scatter(x: Batch, units: Units, inches: float = 4) -> Any:
+    """Points, or their first two components, as an image."""
+    figure = open_figure(inches, inches)
+    axes = figure.add_subplot()
+    _dots(axes, x, units)
+    _name_axes(axes, units)
+    return render(figure)
+
+
+def _dots(axes: Any, x: Batch, units: Units, color: str = MODEL, size: float = 6) -> None:
+    points, domain = x.flatten(1)[:, :2].detach().cpu().numpy(), units.domain
+    axes.scatter(points[:, 0], points[:, 1], s=size, color=color, alpha=0.7, linewidths=0)
+    axes.set(xlim=(domain.low, domain.high), ylim=(domain.low, domain.high), aspect="equal")
+
+
+def _name_axes(axes: Any, units: Units) -> None:
+    """The names of the first two columns of a table, and values of theirs, along a plane of points."""
+    if not isinstance(units, TableUnits) or len(units.names) < 2:
+        return
+    domain = units.domain
+    at = torch.linspace(domain.low, domain.high, 7)[1:-1]
+    for k, axis in enumerate((axes.xaxis, axes.yaxis)):
+        points = torch.zeros(len(at), len(units.names)).index_fill(1, torch.tensor(k), 1.0) * at.view(-1, 1)
+        values = units.decode(points)[units.names[k]].to_list()
+        axis.set_ticks(at, [v if isinstance(v, str) else f"{v:.4g}" for v in values])
+        axis.set_label_text(units.names[k])
