@@ -11,6 +11,16 @@ from ebm_exp.mode.inpaint import Inpaint
 from ebm_exp.mode.score import Score
 
 __all__ = [
-    *("Chain", "Compose", "Denoise", "Drawn", "Drift", "Grid", "Impute", "Inpaint", "Mode", "Request", "Score"),
+    "Chain",
+    "Compose",
+    "Denoise",
+    "Drawn",
+    "Drift",
+    "Grid",
+    "Impute",
+    "Inpaint",
+    "Mode",
+    "Request",
+    "Score",
     "log_drawn",
 ]

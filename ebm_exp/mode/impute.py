@@ -1,5 +1,6 @@
 """Rows of which some components are missing, completed by chains that keep the rest."""
 
+from collections import Counter
 from typing import Any, Unpack
 
 import numpy as np
@@ -7,14 +8,18 @@ import torch
 from torch import Tensor
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.dataset.absent import Absent
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.posterior import Inpainting
 from ebm_exp.mode.base import Drawn, Mode, Request, densities_of
-from ebm_exp.mode.rows import Rows, TableOptions, read_rows, write_csv
+from ebm_exp.mode.rows import Rows, TableOptions, find_labels, read_rows, rounded, write_csv
+from ebm_exp.plots import sample_panels
 from ebm_exp.random import generator, normal_like
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.sampling import Levels
-from ebm_exp.types import Points
+from ebm_exp.types import Name, Points
+
+N_DATA = 1000  # rows that are shown beside
 
 
 class Impute(Mode):
@@ -51,28 +56,29 @@ class Impute(Mode):
         of_row = torch.arange(rows.n).repeat_interleave(request.n)  # the row of each draw
         x = _take(rows, of_row.numpy()).encode(dataset.units, missing=True)
         is_open = gaps[of_row].any(1)
-        drawn, energy = self._draw(run, request, x[is_open].to(dataset.device), rows.labels, of_row[is_open])
+        y, names = find_labels(run, rows.n, request.label, rows), dataset.class_names
+        label = None if y is None else tuple(names[y[i]] for i in of_row[is_open].tolist())
+        drawn, energy = self._draw(run, request, x[is_open].to(dataset.device), label)
         x[is_open] = drawn.cpu()
         columns = self._columns(rows, dataset, x, gaps, request.n)
-        file = request.folder / "imputed.csv"
+        file, image = request.folder / "imputed.csv", request.folder / "imputed.png"
         write_csv(file, columns)
+        data = {} if isinstance(dataset, Absent) else {"data": dataset.train(N_DATA)}
+        sample_panels(image, data | {"completed rows": drawn}, dataset.units)
         metrics = {"rows": float(rows.n), "incomplete": float(len(open_rows)), "missing": float(gaps.sum())}
-        return Drawn({"imputed": file}, metrics | {"energy": float(energy.mean())})
+        return Drawn({"imputed": file, "image": image}, metrics | {"energy": float(energy.mean())})
 
     def _draw(
-        self, run: LoadedRun, request: Request, x: Tensor, labels: Tensor | None, of_row: Tensor
+        self, run: LoadedRun, request: Request, x: Tensor, label: tuple[Name, ...] | None
     ) -> tuple[Tensor, Tensor]:
         """Completed points ``[n, d]`` of those with gaps (NaN), and their energies ``[n]``."""
         sampling, hidden = densities_of(run), x.isnan()
         known = x.nan_to_num(0.0)  # what is hidden is never looked at
-        context = {"known": known, "hidden": hidden.to(x.dtype)}
+        context: dict[str, Any] = {"known": known, "hidden": hidden.to(x.dtype)}
         target = Inpainting(sampling.moved_by(run.energy), None, run.parts["noise"])
         if isinstance(sampling, Levels):
             z = normal_like(known, generator(known.device, "impute", request.seed))
             context |= {"z": z, "start": z}
-        label = request.label
-        if label is None and labels is not None and run.energy.conditional:
-            label = tuple(labels[of_row].tolist())
         ends = run.draw(len(x), request.seed, watch=request.watch, label=label, energy=target, **context)
         completed = target.completed(ends.x, known, hidden)
         return completed, run.energies(Points(completed, ends.y))
@@ -101,10 +107,12 @@ class Impute(Mode):
             if not summarize:
                 written[name] = np.where(open_[repeated], found[k], _typed(given, found[k])[repeated])
                 continue
-            middle, spread, suffix = _summarize(found[k].reshape(rows.n, n_draws))
-            written[name] = np.where(open_, middle, _typed(given, found[k]))
+            columns = getattr(dataset.units, "columns", None)
+            is_category = columns is not None and columns[k].values is not None
+            middle, spread, suffix = _summarize(found[k].reshape(rows.n, n_draws), is_category)
+            written[name] = [a if o else b for o, a, b in zip(open_, middle, _typed(given, found[k]), strict=True)]
             if open_.any():
-                written[f"{name}_{suffix}"] = np.where(open_, spread, None)
+                written[f"{name}_{suffix}"] = [a if o else None for o, a in zip(open_, spread, strict=True)]
         return written
 
 
@@ -124,11 +132,10 @@ def _typed(given: np.ndarray, like: np.ndarray) -> np.ndarray:
     return given
 
 
-def _summarize(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Of draws ``[n, m]``: means and deviations of numbers, else the most frequent value and its share."""
-    if all(isinstance(each, int | float) for each in draws[:, 0]):
-        numbers = draws.astype(np.float64)
-        return numbers.mean(1).astype(object), numbers.std(1, ddof=1).astype(object), "std"
-    counted = [np.unique(row.astype(str), return_counts=True) for row in draws]
-    middle = np.array([values[counts.argmax()] for values, counts in counted], dtype=object)
-    return middle, np.array([counts.max() / counts.sum() for _, counts in counted], dtype=object), "share"
+def _summarize(draws: np.ndarray, is_category: bool) -> tuple[Any, Any, str]:
+    """Of draws ``[n, m]``: the most frequent value of a category and its share, means and deviations of numbers."""
+    if is_category:
+        most = [Counter(row.tolist()).most_common(1)[0] for row in draws]
+        return [value for value, _ in most], rounded(np.array([n / draws.shape[1] for _, n in most])), "share"
+    numbers = draws.astype(np.float64)
+    return rounded(numbers.mean(1)), rounded(numbers.std(1, ddof=1)), "std"

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ebm_exp.config.errors import UserError
@@ -15,6 +14,8 @@ from ebm_exp.dataset.files import given_file
 from ebm_exp.dataset.names import find_classes
 from ebm_exp.dataset.units import Units
 from ebm_exp.files import replacing
+from ebm_exp.run.loaded import LoadedRun
+from ebm_exp.types import Name
 
 
 class TableOptions(TypedDict, total=False):
@@ -32,12 +33,12 @@ class Rows(NamedTuple):
     Attributes:
         cells: as it is written.
         columns: positions in the file of the data's columns, by component; None: the file has no such column.
-        labels: of the classes, ``[n]``; None: the file has none.
+        label: likewise of the classes.
     """
 
     cells: Cells
     columns: list[int | None]
-    labels: Tensor | None
+    label: int | None
 
     @property
     def n(self) -> int:
@@ -97,19 +98,40 @@ def read_rows(path: str, dataset: Dataset, whole: bool, options: TableOptions) -
     if lacking and (whole or len(lacking) == d):
         which, there = ", ".join(lacking[:5]), ", ".join(cells.names[:10])
         raise UserError(f"mode.path: {cells.file} has no column {which}; there are {there}")
-    return Rows(cells, columns, _labels(cells, dataset))
+    label = getattr(dataset.units, "label", None)
+    return Rows(cells, columns, cells.names.index(label) if label in cells.names else None)
 
 
-def _labels(cells: Cells, dataset: Dataset) -> Tensor | None:
-    name = getattr(dataset.units, "label", None)
-    if name is None or name not in cells.names or not dataset.n_classes:
+def find_labels(run: LoadedRun, n: int, label: Name | tuple[Name, ...], rows: Rows | None = None) -> list[int] | None:
+    """The class of each of n rows, or images, for an energy under labels; None for others.
+
+    Args:
+        run: its energy is asked whether it takes labels.
+        n: how many.
+        label: one for all; None: the file says it.
+        rows: the file; None: there is no file of rows.
+
+    Raises:
+        UserError: when neither says it, or there is no such class.
+    """
+    if not run.energy.conditional:
         return None
-    values = cells.columns[cells.names.index(name)].tolist()
-    called = [str(int(each)) if isinstance(each, float) and each == each else each for each in values]
+    dataset, key = run.parts["dataset"], "label"
+    called: list[Name]
+    if label is not None and not isinstance(label, tuple):
+        called = [label] * n
+    elif label is None and rows is not None and rows.label is not None:
+        key = f"mode.path: column {rows.cells.names[rows.label]}"
+        values = rows.cells.columns[rows.label].tolist()
+        called = [str(int(v)) if isinstance(v, float) and v == v else v for v in values]
+    else:
+        name = getattr(dataset.units, "label", None)
+        column = f"a column {name} in the file says them, or " if name else ""
+        raise UserError(f"label: this energy is one of classes; {column}label=… says one for all")
     try:
-        return torch.tensor(find_classes(name, called, dataset.class_names))
-    except ValueError:
-        return None  # a row without a class, or of another one: they are then drawn, or taken as ``label`` says
+        return find_classes(key, called, dataset.class_names)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _names(units: Units) -> Sequence[str] | None:
@@ -123,6 +145,11 @@ def _number(rows: Rows, k: int) -> np.ndarray:
         name = cells.names[rows.columns[k] or 0]
         raise ValueError(f"{cells.file}, {cells.where(i)}: column {name} holds {column[i]!r}, must be numbers")
     return column
+
+
+def rounded(values: Tensor | np.ndarray) -> list[float]:
+    """Numbers of our own, with the digits that they have."""
+    return [float(f"{float(v):.8g}") for v in values]
 
 
 def write_csv(path: Path, columns: Mapping[str, Any]) -> None:

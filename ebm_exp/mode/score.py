@@ -11,10 +11,10 @@ from torch import Tensor
 from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.absent import Absent
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.dataset.decode import decoded
+from ebm_exp.dataset.decode import Channels, decoded
 from ebm_exp.dataset.files import given_path, images_below, shown
 from ebm_exp.mode.base import Drawn, Mode, Request
-from ebm_exp.mode.rows import TableOptions, read_rows, write_csv
+from ebm_exp.mode.rows import TableOptions, find_labels, read_rows, rounded, write_csv
 from ebm_exp.plots import energy_histogram, sample_panels
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.types import Points, Probability
@@ -44,8 +44,7 @@ class Score(Mode):
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Compute, and write files to the request's folder."""
         dataset: Dataset = run.parts["dataset"]
-        are_images = len(dataset.event_shape) == 3
-        y: Tensor | None = None
+        are_images, rows = len(dataset.event_shape) == 3, None
         if are_images:
             x, columns = _read_images(self.path, dataset, run.config["dataset"])
         else:
@@ -54,15 +53,15 @@ class Score(Mode):
                 raise UserError(f"mode: score needs rows or images, {dataset.name} has points of shape {shape}")
             rows = read_rows(self.path, dataset, True, self.options)
             x = rows.encode(dataset.units, missing=False)
-            columns, y = dict(zip(rows.cells.names, rows.cells.columns, strict=True)), rows.labels
-        x = x.to(dataset.device)
-        y = None if y is None or not run.energy.conditional else y.to(dataset.device)
-        energy = run.energies(Points(x, y)).double().cpu()
+            columns = dict(zip(rows.cells.names, rows.cells.columns, strict=True))
+        x, y = x.to(dataset.device), find_labels(run, len(x), request.label, rows)
+        labels = None if y is None else torch.tensor(y, device=x.device)
+        energy = run.energies(Points(x, labels)).double().cpu()
         worst = energy.argsort(descending=True, stable=True)
         log_z = _find_log_z(run)
-        table: dict[str, Any] = {"row": worst.numpy(), "energy": energy[worst].numpy()}
+        table: dict[str, Any] = {"row": worst.numpy(), "energy": rounded(energy[worst])}
         if log_z is not None:
-            table["log_density"] = (-energy[worst] / run.temperature - log_z).numpy()
+            table["log_density"] = rounded(-energy[worst] / run.temperature - log_z)
         file, image = request.folder / "scores.csv", request.folder / "scores.png"
         write_csv(file, table | {_free(name, table): column[worst.numpy()] for name, column in columns.items()})
         metrics = {"rows": float(len(x)), "energy": float(energy.mean())}
@@ -87,8 +86,8 @@ def _find_log_z(run: LoadedRun) -> float | None:
 
 
 def _energies_of_data(run: LoadedRun, dataset: Dataset) -> Tensor:
-    split = "test" if dataset.holds_out else "train"
-    return run.energies(next(dataset.blocks(split, N_COMPARED))).double().cpu()
+    points = next(dataset.blocks("test", N_COMPARED))  # those of training where none are held out
+    return run.energies(points).double().cpu()
 
 
 def _read_images(path: str, dataset: Dataset, node: dict[str, Any]) -> tuple[Tensor, dict[str, np.ndarray]]:
@@ -100,8 +99,9 @@ def _read_images(path: str, dataset: Dataset, node: dict[str, Any]) -> tuple[Ten
             files = images_below(place)
             if not files or height != width:
                 raise ValueError(f"path: {shown(place)} holds no images" if not files else "path: must be an array")
-            kind, cache = "grey" if channels == 1 else "rgb", given_path("cache_dir", "outputs/cache")
+            cache = given_path("cache_dir", node.get("cache_dir", "outputs/cache"))
             how = {"background": node["background"]} if "background" in node else {}
+            kind: Channels = "grey" if channels == 1 else "rgb"
             levels = decoded(files, height, kind, cache, os.cpu_count() or 1, **how)
             names = np.array([shown(os.path.relpath(file, place)) for file in files], dtype=object)
             return dataset.units.encode(levels), {"file": names}
