@@ -74,6 +74,7 @@ class Parts:
             "optimizer": self._optimizer,
         }
 
+    @torch.inference_mode(False)  # what a notebook has built within it may be differentiated later
     def __getitem__(self, name: str) -> Any:
         if name in self._built:
             return self._built[name]
