@@ -275,7 +275,8 @@ def test_every_data_set_works_at_another_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_composes_and_builds(mode: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = OmegaConf.to_container(compose("sample", overrides=[mode, "run=somewhere", "output_dir=somewhere"]))
+        path = ["mode.path=x.csv"] if mode in ("mode=impute", "mode=score") else []
+        config = OmegaConf.to_container(compose("sample", overrides=[mode, "run=x", "output_dir=x", *path]))
     node = OmegaConf.to_container(OmegaConf.create(config), resolve=True)["mode"]
     validate({"mode": node, "name": "", "seed": 0, "device": "cpu", "optimized_metric": None})
     assert isinstance(Parts({"mode": node, "seed": 0, "device": "cpu"})["mode"], Mode)
