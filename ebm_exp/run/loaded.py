@@ -201,23 +201,28 @@ class LoadedRun:
     def log_prob(self, x: Any, y: Any = None, *, raw: bool = False) -> Any:
         """log p ``[n]`` = −E/T − log Z, in nats per point of the box; with ``raw`` in nats per point in own units.
 
-        log Z is what ``log_z`` found, or ``evaluate.py`` with the evaluators ``ais`` or ``grid`` for these weights.
+        log Z is what ``known_log_z`` says.
         See ``energies`` for x and y.
 
         Raises:
             UserError: also where log Z is not known.
         """
-        if self._log_z is None:
-            self._log_z = read_log_z(self)
-        if self._log_z is None:
+        if (log_z := self.known_log_z()) is None:
             raise UserError(
                 "log_prob: log Z of this run is not known; run.log_z() finds it. Without it −run.energies(x) / "
                 "run.temperature is log p but for a constant"
             )
         handed = take(self, x, y, raw)
         energies = in_blocks(self.energy, handed, lambda energy, block: energy(block)).double()
-        found = -energies / self.temperature - self._log_z.value
+        found = -energies / self.temperature - log_z.value
         return handed.back(found + self.parts["dataset"].units.log_scale(handed.x) if raw else found)
+
+    def known_log_z(self) -> Score | None:
+        """log Z of these weights as ``log_z`` found it, or the evaluators ``ais`` or ``grid``, in training or by
+        ``evaluate.py``; None: it is not known.
+        """
+        self._log_z = self._log_z or read_log_z(self)
+        return self._log_z
 
     @torch.inference_mode(False)
     def log_z(self, seed: int = 0, **settings: Any) -> Score:

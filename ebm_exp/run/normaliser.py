@@ -1,16 +1,20 @@
 """log Z of a trained run: where it is known, and how it is found."""
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.energy.analytic import Analytic
 from ebm_exp.evaluator.base import Evaluator, Model, Score
+from ebm_exp.metrics import SCORE, SCORE_ERROR
 from ebm_exp.random import Stream
+from ebm_exp.text import finite
 
 if TYPE_CHECKING:
     from ebm_exp.run.loaded import LoadedRun
 
+_NAMES = (("log_z", "log_z_error"), ("ais_log_z", "ais_log_z_se"))  # of scores, and of their errors
 _KERNEL = {"_target_": "ebm_exp.sampler.HMC", "n_steps": 1, "step_size": None}  # as conf/evaluator/ais.yaml has them
 _START = {"_target_": "ebm_exp.start.Independent"}
 
@@ -26,13 +30,10 @@ def find_log_z(run: "LoadedRun", seed: int, **settings: Any) -> Score:
     Raises:
         UserError: when the energy has no log Z of its own, since it takes labels, T is 0, or a clamp acts in training.
     """
-    if isinstance(run.energy, Analytic) and run.temperature == 1:
-        return Score(float(run.energy.log_z), 0.0, better=None, unit="nats", verdict="known")
     in_plane = run.parts["dataset"].event_shape == (2,)
-    node: dict[str, Any] = {"_target_": f"ebm_exp.evaluator.{'Grid' if in_plane else 'AIS'}"}
-    node |= settings if in_plane else {"kernel": _KERNEL, "start": _START, **settings}
+    node = _node(run, "Grid", {}) if in_plane else _node(run, "AIS", {"kernel": _KERNEL, "start": _START})
     try:
-        evaluator: Evaluator = run.parts.construct("log_z", node)
+        evaluator: Evaluator = run.parts.construct("log_z", node | settings)
         scores = evaluator(Model(run.energy, run.parts["sampling"], Stream(seed)))
     except (ValueError, TypeError, UserError) as error:
         said = str(error).removeprefix("log_z: ")
@@ -45,18 +46,49 @@ def find_log_z(run: "LoadedRun", seed: int, **settings: Any) -> Score:
     return scores["log_z"]._replace(se=error_bound, verdict=f"quadrature: {evaluator.protocol.partition(',')[0]}")
 
 
+def _node(run: "LoadedRun", name: str, otherwise: dict[str, Any]) -> dict[str, Any]:
+    """The run's own evaluator of a kind, by its class; of a run without, with other settings."""
+    target = f"ebm_exp.evaluator.{name}"
+    own: Iterable[Any] = run.config.get("evaluator", {}).values()
+    return next((dict(node) for node in own if node.get("_target_") == target), {"_target_": target, **otherwise})
+
+
 def read_log_z(run: "LoadedRun") -> Score | None:
-    """What ``evaluate.py`` found for these weights of this run, as ``evaluation.json`` has it; None: nothing."""
+    """log Z of these weights, where nothing need be computed: of an energy that knows it, as ``evaluate.py`` has found
+    it, or as the training has at this step; None: it is not known.
+    """
+    if isinstance(run.energy, Analytic) and run.temperature == 1:
+        return Score(float(run.energy.log_z), 0.0, better=None, unit="nats", verdict="known")
+    return _of_evaluation(run) or _of_training(run)
+
+
+def _of_evaluation(run: "LoadedRun") -> Score | None:
     try:
         kept = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
-        for name in ("log_z", "ais_log_z"):
+        for name, error in _NAMES:
             if (found := kept["scores"].get(name)) is None:
                 continue
             made = kept["calls"][found["call"]]
             if made["step"] == run.step and made["weights"] == run.weights:
-                se = kept["scores"].get("log_z_error", {}).get("value") if name == "log_z" else found.get("se")
+                se = found.get("se", kept["scores"].get(error, {}).get("value"))
                 told = {key: found[key] for key in ("verdict", "refuted") if key in found}
                 return Score(float(found["value"]), se, better=None, unit="nats", **told)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass
+        pass  # there is none, or it is no record of ours
+    return None
+
+
+def _of_training(run: "LoadedRun") -> Score | None:
+    if run.weights != "ema":
+        return None
+    row: dict[str, Any] = {}
+    for each in run.metrics():
+        row |= each if each.get("step") == run.step else {}
+    for name, error in _NAMES:
+        if (value := finite(row.get(SCORE(name)))) is None:
+            continue
+        se = finite(row.get(SCORE_ERROR(name), row.get(SCORE(error))))
+        holds = row.get(SCORE("ais_equilibrated"), 1.0) != 0.0
+        verdict = None if name == "log_z" else f"equilibrated: {'yes' if holds else 'no'}"
+        return Score(value, se, better=None, unit="nats", verdict=verdict, refuted=not holds)
     return None

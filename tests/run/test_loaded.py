@@ -85,6 +85,7 @@ def test_labels_by_name_or_number(images: LoadedRun) -> None:
     assert drawn.y is not None
     assert drawn.y.tolist() == [1, 0, 1, 0, 1, 0]
     own = images.energies(drawn)
+    images.has_told_outside = True  # samples of so short a training are
     names = np.array(["dog", "cat"] * 3)
     for y in (drawn.y, drawn.y.numpy(), drawn.y.tolist(), names, names.tolist()):
         torch.testing.assert_close(images.energies(drawn.x, y), own, rtol=0, atol=0)
