@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ebm_exp.cli.fit import fit
-    from ebm_exp.run.loaded import LoadedRun, load_run
+    from ebm_exp.run.load import load_run
+    from ebm_exp.run.loaded import LoadedRun
 
 __version__ = "0.1.0"
 __all__ = ["LoadedRun", "__version__", "fit", "load_run"]

@@ -59,7 +59,7 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
     from ebm_exp.logger.console import count_steps
     from ebm_exp.mode import Request, log_drawn
     from ebm_exp.mode.draw import draw
-    from ebm_exp.run.loaded import load_run
+    from ebm_exp.run.load import load_run
 
     if config["n_steps"] is not None:
         if "n_steps" not in config["sampling"]:

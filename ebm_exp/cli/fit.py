@@ -5,16 +5,14 @@ to its process: nothing here touches ``sys.argv``, the working directory, the ha
 keeps, and nothing exits.
 """
 
-import logging
 import os
 import signal
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ebm_exp.cli.apart import logs_of, torch_as_it_was
 from ebm_exp.cli.array import LARGEST, Array, hand_over
 from ebm_exp.cli.claim import claim, claim_stamp, discard
 from ebm_exp.cli.entry import mend
@@ -24,18 +22,13 @@ from ebm_exp.cli.saved import Start, find_start
 from ebm_exp.config.errors import UserError
 from ebm_exp.ranks import given
 from ebm_exp.shell import in_python, remember, value_text
-from ebm_exp.terminal import Printable
 
 if TYPE_CHECKING:
     from ebm_exp.run.loaded import LoadedRun
     from ebm_exp.trainer.outcome import Outcome
 
 _COMPOSING = threading.Lock()  # what Hydra composes of is the process's
-_LOGGING = threading.Lock()
-_set_aside: list[tuple[int, bool]] = []  # how our logger was, for each training of this process
-_FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"  # Hydra's
 _OPTIONS = ("--config-dir", "-cd")
-_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 _READS = ("table", "image_array")  # an array, as rows or as images
 
 
@@ -140,8 +133,8 @@ def _fit(line: CommandLine, array: Array | None) -> "LoadedRun":
             remember(line.words if goes_on else _say_where(composed, array))
             if not goes_on:
                 write_hydra(without_hydra(composed.config), composed.config.hydra, run_dir)
-            held.enter_context(_logs(run_dir / "train.log"))
-            held.enter_context(_torch_as_it_was())
+            held.enter_context(logs_of(run_dir / "train.log"))
+            held.enter_context(torch_as_it_was())
             outcome = _train(composed)
         except BaseException:
             begun = not goes_on and summary.is_file()
@@ -172,7 +165,7 @@ def _keep(array: Array, composed: _Composed) -> Path | None:
             raise UserError(f"x: {path} holds another array; without x the run reads that one")
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
-    array.save(path)
+    array.keep_at(path)
     return path
 
 
@@ -209,7 +202,7 @@ def _load(composed: _Composed, outcome: "Outcome") -> "LoadedRun":
     """
     from ebm_exp.config.trust import ANY
     from ebm_exp.guard import DivergedError
-    from ebm_exp.run.loaded import load_run
+    from ebm_exp.run.load import load_run
 
     if outcome.symptom is not None:
         error = DivergedError(outcome.symptom)
@@ -221,43 +214,3 @@ def _load(composed: _Composed, outcome: "Outcome") -> "LoadedRun":
         raise KeyboardInterrupt
     trusts = composed.start.allowed == ANY
     return load_run(composed.run_dir, trusts, str(composed.config.device))
-
-
-@contextmanager
-def _logs(file: Path) -> Iterator[None]:
-    """Our messages go into the run's log and to the screen, of this thread alone; those of others where they went."""
-    ours, thread = logging.getLogger("ebm_exp"), threading.get_ident()
-    handlers: list[logging.Handler] = [logging.FileHandler(file, encoding="utf-8"), logging.StreamHandler(sys.stdout)]
-    for each in handlers:
-        each.setFormatter(Printable(logging.Formatter(_FORMAT)))
-        each.addFilter(lambda record: record.thread == thread)
-    with _LOGGING:
-        _set_aside.append((ours.level, ours.propagate))
-        ours.setLevel(logging.INFO)
-        ours.propagate = False
-        ours.handlers += handlers
-    try:
-        yield
-    finally:
-        with _LOGGING:
-            ours.handlers = [each for each in ours.handlers if each not in handlers]
-            ours.level, ours.propagate = _set_aside.pop()  # the last of several that run at once puts back the first's
-        for each in handlers:
-            each.close()
-
-
-@contextmanager
-def _torch_as_it_was() -> Iterator[None]:
-    """What ``deterministic=true`` sets for all of torch is put back."""
-    import torch
-
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    deterministic, workspace = torch.are_deterministic_algorithms_enabled(), os.environ.get(_WORKSPACE)
-    try:
-        yield
-    finally:
-        if workspace is None:
-            os.environ.pop(_WORKSPACE, None)
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-        if deterministic != torch.are_deterministic_algorithms_enabled():
-            torch.use_deterministic_algorithms(deterministic)

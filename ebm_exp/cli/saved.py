@@ -113,7 +113,7 @@ def open_run(line: CommandLine, config: dict[str, Any]) -> None:
     saved = copy.deepcopy(config)
     own = yaml.safe_load((CONF / f"{line.program}.yaml").read_text(encoding="utf-8"))
     of_own = [each for each in own.pop("defaults") if each != "_self_"]
-    defaults: list[Any] = [each for each in of_own if "hydra" not in each]
+    defaults: list[Any] = [each for each in of_own if not {"hydra", "mode"} & set(each)]
     store = ConfigStore.instance()
     for key in [key for key, value in saved.items() if key in GROUPS and isinstance(value, dict)]:
         node = saved.pop(key)
@@ -127,7 +127,8 @@ def open_run(line: CommandLine, config: dict[str, Any]) -> None:
             name = f"saved_{path.replace('.', '_')}"
             store.store(group=NESTED[path], name=name, node=part)
             defaults.append({f"{NESTED[path]}@{path}": name})
-    defaults += [{"hydra": line.program}, "_self_"]
+    # A mode comes last: it may have a number of samples of its own.
+    defaults += [{"hydra": line.program}, "_self_", *(each for each in of_own if "mode" in each)]
     for key in ("resume", "init_from", "defaults", "hydra"):
         saved.pop(key, None)
     node = {"defaults": defaults, **saved, **own, "run_seed": saved.get("seed", 0)}

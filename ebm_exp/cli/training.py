@@ -171,7 +171,7 @@ def _build(
 ) -> "tuple[Parts, Experiment]":
     """The parts of a training and the experiment they make; one from the start begins at the weights it is given."""
     from ebm_exp.config.run_config import refuse_links
-    from ebm_exp.run.loaded import load_initial_weights
+    from ebm_exp.run.checkpoint import load_initial_weights
     from ebm_exp.trainer.build import build
 
     parts, experiment = build(config, state, launch.allowed, launch.metric_typed, ranks)

@@ -34,29 +34,33 @@ class Inpainting(Energy):
 
     Args:
         energy: E.
-        mask: ``[*event]``, true where a component is hidden.
+        mask: ``[*event]``, true where a component is hidden; None: each point has a mask of its own.
         noise: the noise process of an energy of noise levels.
     """
 
-    mask: Tensor
+    mask: Tensor | None
 
-    def __init__(self, energy: Energy, mask: Tensor, noise: Noise | None = None) -> None:
+    def __init__(self, energy: Energy, mask: Tensor | None = None, noise: Noise | None = None) -> None:
         super().__init__()
         self.energy, self.noise = energy, noise
-        self.context = (*energy.context, "known", *(["z"] if "t" in energy.context else []))
+        own = ["hidden"] if mask is None else []
+        self.context = (*energy.context, "known", *own, *(["z"] if "t" in energy.context else []))
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
-        """Under known ``[batch, *event]`` and, of levels, standard normal z ``[batch, *event]``."""
-        known = context.pop("known")
+        """Under known ``[batch, *event]``, hidden ``[batch, *event]``, true or 1 where a component is, if there is no
+        mask for all, and, of levels, standard normal z ``[batch, *event]``."""
+        known, hidden = context.pop("known"), context.pop("hidden", None)
         if self.noise is not None and "t" in context:
             t = per_point(context["t"], x)
             known = self.noise.share(t) * known + self.noise.width(t) * context.pop("z")
-        return self.energy(self.completed(x, known), **context)
+        return self.energy(self.completed(x, known, hidden), **context)
 
-    def completed(self, x: Batch, known: Batch) -> Batch:
+    def completed(self, x: Batch, known: Batch, hidden: Tensor | None = None) -> Batch:
         """Hidden components of x, the others known ``[batch, *event]``."""
-        return torch.where(self.mask, x, known)
+        mask = self.mask if hidden is None else hidden > 0
+        assert mask is not None  # else each point has one
+        return torch.where(mask, x, known)
 
 
 class Denoising(Energy):

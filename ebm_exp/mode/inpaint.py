@@ -61,7 +61,7 @@ class Inpaint(Mode):
             "error": float((samples.x - known)[hidden].square().mean()),
             "error_of_noise": float((start - known)[hidden].square().mean()),
         }
-        saved = save(request.folder, samples, run.energies(samples), dataset, mask=target.mask.cpu().numpy())
+        saved = save(request.folder, samples, run.energies(samples), dataset, mask=hidden[0].cpu().numpy())
         return Drawn({"inpaint": image} | saved, metrics)
 
     def _choose_hidden(self, domain: Domain, seed: int) -> Tensor:

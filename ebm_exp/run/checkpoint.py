@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from ebm_exp.buffer.deal import deal
 from ebm_exp.config.errors import UNFIT, UserError, unfit
+from ebm_exp.config.no_run import refuse_no_run
 from ebm_exp.config.run_config import FORMAT, check_format
 from ebm_exp.config.shapes import Reached, wrong_in
 from ebm_exp.files import TEMPORARY
@@ -194,3 +196,22 @@ def prune(directory: RunDirectory, keep: int, protect: Collection[int] = ()) -> 
     for leftover in directory.checkpoints.glob(".step_*.tmp"):
         if TEMPORARY.fullmatch(leftover.name):
             leftover.unlink()
+
+
+def load_initial_weights(energy: nn.Module, run: str) -> None:
+    """Start a new run from the averaged weights of another (``init_from=``).
+
+    Raises:
+        UserError: when there is no checkpoint or it does not fit.
+    """
+    directory = RunDirectory(run)
+    if not directory.checkpoint_steps():
+        refuse_no_run(run, "init_from")
+    averaged: Mapping[str, Any] = read_state(directory, key="init_from")["ema"]["energy"]
+    try:
+        energy.load_state_dict(averaged)
+    except UNFIT as error:
+        raise UserError(
+            f"init_from: the weights of {run} do not fit this energy; give the energy and data set of that run "
+            f"({unfit(error)})"
+        ) from None

@@ -27,7 +27,8 @@ from ebm_exp.random import Stream
 from ebm_exp.run import provenance
 from ebm_exp.run.about import beside, origin
 from ebm_exp.run.directory import RunDirectory
-from ebm_exp.run.loaded import LoadedRun, load_run
+from ebm_exp.run.load import load_run
+from ebm_exp.run.loaded import LoadedRun
 
 NAME = "evaluation.json"
 _LIBRARIES = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")

@@ -1,32 +1,36 @@
 """A trained run as an object for notebooks.
 
 >>> run = load_run("outputs/digits/2026-11-23_12-00-00")  # doctest: +SKIP
->>> run.draw(16).x.shape, run.directory.metrics()[-1]["train/loss"]  # doctest: +SKIP
+>>> run.draw(16).x.shape, run.metrics()[-1]["train/loss"]  # doctest: +SKIP
+
+Points go in as arrays or tensors, and what is asked of them comes back as the same (``handed.py``). It all works within
+``torch.no_grad`` and ``torch.inference_mode`` too.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebm_exp.config.build import Parts
-from ebm_exp.config.device import choose_device, keep_precision
-from ebm_exp.config.errors import UNFIT, UserError, unfit
-from ebm_exp.config.no_run import refuse_no_run
-from ebm_exp.config.run_config import read_run_config
-from ebm_exp.config.trust import ANY, OURS, Allowed, allowed_by
+from ebm_exp.config.device import keep_precision
+from ebm_exp.config.errors import UserError
+from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.dataset.names import find_classes
 from ebm_exp.energy import Energy
+from ebm_exp.energy.base import energy_gradient
+from ebm_exp.evaluator import Score
 from ebm_exp.random import Stream
 from ebm_exp.run.checkpoint import read_state
 from ebm_exp.run.directory import RunDirectory
+from ebm_exp.run.handed import encode, give_back, in_blocks, take
+from ebm_exp.run.normaliser import find_log_z, read_log_z
+from ebm_exp.run.shown import as_html, describe
 from ebm_exp.sampler.chain import Watch
 from ebm_exp.sampling import Sampling
-from ebm_exp.types import Name, PerSample, Points
-
-BLOCK = 4096  # points whose energies are computed at once
+from ebm_exp.types import Name, Points
 
 
 class LoadedRun:
@@ -46,11 +50,13 @@ class LoadedRun:
     Attributes:
         directory: its files.
         energy: the trained energy, in evaluation mode.
+        weights: which they are.
         step: how many optimizer steps made it.
         temperature: T of the density exp(−E/T)/Z that was trained.
         parts: everything else by name, e.g. ``parts["dataset"]``.
     """
 
+    @torch.inference_mode(False)
     def __init__(
         self,
         path: str | Path,
@@ -66,6 +72,7 @@ class LoadedRun:
         self.directory = RunDirectory(path)
         state, summary = read_state(self.directory, checkpoint, key), self.directory.summary()
         self.config = config = keep_precision(config, summary)
+        self.weights = weights
         averaged = {name: state["ema"][name] for name in ("energy", "objective")} if weights == "ema" else {}
         kept = state["parts"] | averaged
         if trained_by is not None and trained_by.get("sampler") != config["sampler"]:
@@ -75,6 +82,8 @@ class LoadedRun:
         self.parts = Parts(config, state=kept, absent=absent, allowed=allowed, temperature=self.temperature, **given)
         self.energy: Energy = self.parts["energy"].eval().requires_grad_(False)
         self.step: int = state["step"]
+        self.has_told_outside = False  # that points lie outside of the domain
+        self._log_z: Score | None = None
 
     @property
     def path(self) -> Path:
@@ -90,22 +99,31 @@ class LoadedRun:
         panels = self.parts["objective"].panels(n)
         return panels.get("buffer")
 
+    @overload
+    def draw(self, n: int, seed: int = 0, *, raw: Literal[False] = False, **how: Any) -> Points: ...
+
+    @overload
+    def draw(self, n: int, seed: int = 0, *, raw: Literal[True], **how: Any) -> Any: ...
+
+    @torch.inference_mode(False)
     def draw(
         self,
         n: int,
         seed: int = 0,
         *,
+        raw: bool = False,
         watch: Watch | None = None,
         label: Name | Sequence[Name] = None,
         energy: Energy | None = None,
         sampling: Sampling | None = None,
         **more: Tensor,
-    ) -> Points:
+    ) -> Any:
         """n fresh samples ``[n, *event]`` as the run's ``sampling`` says; the same seed gives the same samples.
 
         Args:
             n: number of samples.
             seed: names them.
+            raw: give them in the data's own units, see ``decode``, without labels.
             watch: see ``Sampling.draw``.
             label: the class to draw, by name or number, for an energy of classes; several are taken in turn.
             energy: a target made of the run's energy; null: the run's energy itself.
@@ -124,48 +142,103 @@ class LoadedRun:
                 raise UserError(str(error)) from None
             y = torch.tensor(asked, device=self.parts["device"]).repeat(-(-n // len(asked)))[:n]
         try:
-            return sampling.draw(energy or self.energy, n, Stream(seed), y=y, watch=watch, **more)
+            points = sampling.draw(energy or self.energy, n, Stream(seed), y=y, watch=watch, **more)
         except ValueError as error:
             raise UserError(str(error)) from error
+        return self.parts["dataset"].units.decode(points.x) if raw else points
 
+    @torch.inference_mode(False)
+    def encode(self, raw: Any) -> Any:
+        """Points ``[n, *event]`` of what is in the data's own units: images of levels, rows of a table.
+
+        A tensor gives a tensor, all else an array.
+
+        Raises:
+            UserError: naming the shape, type, column or value that the data have not.
+        """
+        return give_back(raw)(encode(self, raw))
+
+    @torch.inference_mode(False)
+    def decode(self, x: Any) -> Any:
+        """Points ``[n, *event]``, of numpy or torch, in the data's own units.
+
+        Images are uint8 levels ``[n, H, W]`` or ``[n, H, W, C]``, rows of a table a polars DataFrame with its names and
+        types, other points float32.
+        """
+        return self.parts["dataset"].units.decode(take(self, x, anywhere=True).x.cpu())
+
+    @torch.inference_mode(False)
     @torch.no_grad()
-    def energies(self, samples: Points) -> PerSample:
-        """E of samples ``[n]`` under their own labels."""
-        blocks = [slice(i, i + BLOCK) for i in range(0, len(samples.x), BLOCK)]
-        y = samples.y
-        return torch.cat([self.energy.density(y=None if y is None else y[b])(samples.x[b]) for b in blocks])
+    def energies(self, x: Any, y: Any = None, *, raw: bool = False) -> Any:
+        """E ``[n]`` of points ``[n, *event]``: an array for an array, a tensor for a tensor.
 
+        Args:
+            x: of numpy or torch, float; or what ``draw`` gave, with its labels.
+            y: for an energy that knows classes, their labels, by name or number, one or one for each.
+            raw: x is in the data's own units.
 
-def load_run(
-    path: str | Path, trust: bool = False, device: str = "auto", key: str = "run", **choices: Any
-) -> LoadedRun:
-    """A trained run by its directory; see ``LoadedRun`` for the choices (weights, checkpoint).
+        Raises:
+            UserError: naming the shape, type or class that the run does not have.
+        """
+        handed = take(self, x, y, raw)
+        return handed.back(in_blocks(self.energy, handed, lambda energy, block: energy(block)))
 
-    Raises:
-        UserError: when it is no run, has no checkpoint, or its config names what it may not (see ``config/trust.py``).
-    """
-    from ebm_exp.config.validate import validate
+    @torch.inference_mode(False)
+    def score(self, x: Any, y: Any = None) -> Any:
+        """−∇E(x)/T ``[n, *event]``, the gradient of log p, at points; see ``energies``.
 
-    path = Path(path).expanduser()
-    allowed = ANY if trust else allowed_by(path, key=key)
-    config = read_run_config(path, trust, key).values | {"device": str(choose_device(device))}
-    return LoadedRun(path, validate(config, allowed, config), allowed=allowed, key=key, **choices)
+        Raises:
+            UserError: also when T is 0.
+        """
+        if self.temperature <= 0:
+            raise UserError("score: T is 0 here, chains without noise: there is no density")
+        handed = take(self, x, y)
+        gradient = in_blocks(self.energy, handed, lambda energy, block: energy_gradient(energy, block)[1].detach())
+        return handed.back(-gradient / self.temperature)
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def log_prob(self, x: Any, y: Any = None, *, raw: bool = False) -> Any:
+        """log p ``[n]`` = −E/T − log Z, in nats per point of the box; with ``raw`` in nats per point in own units.
 
-def load_initial_weights(energy: nn.Module, run: str) -> None:
-    """Start a new run from the averaged weights of another (``init_from=``).
+        log Z is what ``log_z`` found, or ``evaluate.py`` with the evaluators ``ais`` or ``grid`` for these weights.
+        See ``energies`` for x and y.
 
-    Raises:
-        UserError: when there is no checkpoint or it does not fit.
-    """
-    directory = RunDirectory(run)
-    if not directory.checkpoint_steps():
-        refuse_no_run(run, "init_from")
-    averaged: Mapping[str, Any] = read_state(directory, key="init_from")["ema"]["energy"]
-    try:
-        energy.load_state_dict(averaged)
-    except UNFIT as error:
-        raise UserError(
-            f"init_from: the weights of {run} do not fit this energy; give the energy and data set of that run "
-            f"({unfit(error)})"
-        ) from None
+        Raises:
+            UserError: also where log Z is not known.
+        """
+        if self._log_z is None:
+            self._log_z = read_log_z(self)
+        if self._log_z is None:
+            raise UserError(
+                "log_prob: log Z of this run is not known; run.log_z() finds it. Without it −run.energies(x) / "
+                "run.temperature is log p but for a constant"
+            )
+        handed = take(self, x, y, raw)
+        energies = in_blocks(self.energy, handed, lambda energy, block: energy(block)).double()
+        found = -energies / self.temperature - self._log_z.value
+        return handed.back(found + self.parts["dataset"].units.log_scale(handed.x) if raw else found)
+
+    @torch.inference_mode(False)
+    def log_z(self, seed: int = 0, **settings: Any) -> Score:
+        """log Z of exp(−E/T) on the box, with its standard error and verdict; ``log_prob`` goes by it from then on.
+
+        In the plane by quadrature, else by annealed importance sampling, a matter of a minute: a lower bound, and near
+        it where the verdict says that chains are equilibrated.
+
+        Args:
+            seed: of the chains.
+            settings: of the evaluator ``AIS``: ``n_chains``, ``n_betas``, ``n_equilibrate``; of ``Grid``: ``n``.
+
+        Raises:
+            UserError: where there is none: T is 0 or only effective, or the energy takes labels.
+        """
+        self._log_z = find_log_z(self, seed, **settings)
+        return self._log_z
+
+    def __repr__(self) -> str:
+        said = describe(self)
+        return f"LoadedRun({'; '.join([said.pop('run'), *said.values()])})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)

@@ -78,6 +78,7 @@ def test_the_process_is_left_as_it_was(script: Script, tmp_path: Path) -> None:
     done = script("""
 import logging
 import hydra
+import polars  # its import sets a variable of the environment
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.version import getbase
@@ -105,13 +106,12 @@ with hydra.initialize_config_dir(os.path.abspath("theirs"), version_base="1.2"):
         except UserError as error:
             told.append(str(error).splitlines()[0])
     after = look()
-    print(json.dumps([steps, [a == b for a, b in zip(before, after)], len(heard), told,
-                      sorted(os.listdir("outputs/table")) == sorted(set(os.listdir("outputs/table")))
-                      and len(os.listdir("outputs/table"))]))
+    same = [a == b for a, b in zip(before, after)]
+    print(json.dumps([steps, same, len(heard), told, len(os.listdir("outputs/table"))]))
 """)
     steps, same, n_heard, told, n_runs = json.loads(done.stdout.splitlines()[-1])
     assert steps == [3, 3, 3]
-    assert all(same), same
+    assert same == [True] * len(same)
     assert n_heard == 0
     assert n_runs == 2
     begins = (

@@ -11,7 +11,8 @@ from torch import nn
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.no_run import refuse_no_run
 from ebm_exp.config.run_config import read_run_config
-from ebm_exp.run.loaded import load_initial_weights, load_run
+from ebm_exp.run.checkpoint import load_initial_weights
+from ebm_exp.run.load import load_run
 from tests.warm import ROOT, environment
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.evaluator import Evaluator, Model, Score
+from ebm_exp.run import LoadedRun, load_run
 from ebm_exp.run.evaluation import evaluate
-from ebm_exp.run.loaded import LoadedRun, load_run
 
 
 class Stub(Evaluator):

@@ -1,0 +1,117 @@
+"""How likely a model finds rows, or images, of one's own."""
+
+import os
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ebm_exp.config.errors import UserError
+from ebm_exp.dataset.absent import Absent
+from ebm_exp.dataset.base import Dataset
+from ebm_exp.dataset.decode import Channels, decoded
+from ebm_exp.dataset.files import given_path, images_below, shown
+from ebm_exp.mode.base import Drawn, Mode, Request
+from ebm_exp.mode.rows import TableOptions, find_labels, read_rows, rounded, write_csv
+from ebm_exp.plots import energy_histogram, sample_panels
+from ebm_exp.run.loaded import LoadedRun
+from ebm_exp.types import Points, Probability
+
+N_COMPARED = 1000  # points of the data whose energies are shown beside
+SHOWN = 64
+
+
+class Score(Mode):
+    """``scores.csv``: rows of a file, or images, the most anomalous first: number, energy, and what they are.
+
+    ``log_density`` is −E/T − log Z in nats per point, where ``evaluate.py`` has found log Z of these weights (by
+    ``evaluator=ais``, in the plane ``grid``), or the energy knows it. ``scores.png`` has the energies beside those of
+    the data, ``extremes.png``, of images, those of the highest and lowest energy.
+
+    ``beyond``: the share of them whose energy is above that of the given share of the data.
+
+    Args:
+        path: a table; for images a folder, or an array (.npy) of levels.
+        share: of the data, held-out points where there are such.
+        options: how a table is read.
+    """
+
+    def __init__(self, path: str, share: Probability = 0.99, **options: Unpack[TableOptions]) -> None:
+        self.path, self.share, self.options = path, share, options
+
+    def __call__(self, run: LoadedRun, request: Request) -> Drawn:
+        """Compute, and write files to the request's folder."""
+        dataset: Dataset = run.parts["dataset"]
+        are_images, rows = len(dataset.event_shape) == 3, None
+        if are_images:
+            x, columns = _read_images(self.path, dataset, run.config["dataset"])
+        else:
+            if len(dataset.event_shape) != 1:
+                shape = [*dataset.event_shape]
+                raise UserError(f"mode: score needs rows or images, {dataset.name} has points of shape {shape}")
+            rows = read_rows(self.path, dataset, True, self.options)
+            x = rows.encode(dataset.units, missing=False)
+            columns = dict(zip(rows.cells.names, rows.cells.columns, strict=True))
+        x, y = x.to(dataset.device), find_labels(run, len(x), request.label, rows)
+        labels = None if y is None else torch.tensor(y, device=x.device)
+        energy = run.energies(Points(x, labels)).double().cpu()
+        worst = energy.argsort(descending=True, stable=True)
+        log_z = _find_log_z(run)
+        table: dict[str, Any] = {"row": worst.numpy(), "energy": rounded(energy[worst])}
+        if log_z is not None:
+            table["log_density"] = rounded(-energy[worst] / run.temperature - log_z)
+        file, image = request.folder / "scores.csv", request.folder / "scores.png"
+        write_csv(file, table | {_free(name, table): column[worst.numpy()] for name, column in columns.items()})
+        metrics = {"rows": float(len(x)), "energy": float(energy.mean())}
+        if log_z is not None:
+            metrics["log_density"] = float((-energy / run.temperature - log_z).mean())
+        energies = {Path(self.path).name: energy}
+        if not isinstance(dataset, Absent):
+            data = _energies_of_data(run, dataset)
+            energies = {"held-out data" if dataset.holds_out else "training data": data} | energies
+            metrics["beyond"] = float((energy > data.quantile(self.share)).double().mean())
+        energy_histogram(image, energies, f"energies, step {run.step:,}")
+        files = {"scores": file, "image": image}
+        if are_images:
+            files["extremes"] = request.folder / "extremes.png"
+            panels = {"highest energies": x[worst[:SHOWN]], "lowest energies": x[worst.flip(0)[:SHOWN]]}
+            sample_panels(files["extremes"], panels, dataset.units)
+        return Drawn(files, metrics)
+
+
+def _find_log_z(run: LoadedRun) -> float | None:
+    return None
+
+
+def _energies_of_data(run: LoadedRun, dataset: Dataset) -> Tensor:
+    points = next(dataset.blocks("test", N_COMPARED))  # those of training where none are held out
+    return run.energies(points).double().cpu()
+
+
+def _read_images(path: str, dataset: Dataset, node: dict[str, Any]) -> tuple[Tensor, dict[str, np.ndarray]]:
+    """Points ``[n, C, H, W]`` of a folder of images, or of an array of levels, and what each is called."""
+    channels, height, width = dataset.event_shape
+    try:
+        place = given_path("path", path)
+        if place.is_dir():
+            files = images_below(place)
+            if not files or height != width:
+                raise ValueError(f"path: {shown(place)} holds no images" if not files else "path: must be an array")
+            cache = given_path("cache_dir", node.get("cache_dir", "outputs/cache"))
+            how = {"background": node["background"]} if "background" in node else {}
+            kind: Channels = "grey" if channels == 1 else "rgb"
+            levels = decoded(files, height, kind, cache, os.cpu_count() or 1, **how)
+            names = np.array([shown(os.path.relpath(file, place)) for file in files], dtype=object)
+            return dataset.units.encode(levels), {"file": names}
+        if place.suffix != ".npy" or not place.is_file():
+            raise ValueError(f"path: must be a folder of images, or an array of them (.npy), got {shown(place)}")
+        return dataset.units.encode(np.load(place, allow_pickle=False)), {}
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"mode.{str(error).removeprefix('root: ').removeprefix('mode.')}") from None
+
+
+def _free(name: str, taken: dict[str, Any]) -> str:
+    """A column's name that none of ours is."""
+    return f"{name} (file)" if name in taken else name

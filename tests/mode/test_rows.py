@@ -1,0 +1,135 @@
+"""Rows of one's own: completed, and told how likely they are."""
+
+import math
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+import torch
+from PIL import Image
+
+from ebm_exp.config.errors import UserError
+from ebm_exp.mode import Impute, Request, Score
+from ebm_exp.run import load_run
+from tests.warm import Warm, environment
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+RHO = 0.8  # between neighbours
+
+
+@pytest.fixture(scope="module")
+def rows(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose density is known: a Gaussian of three columns, one of them a category, and a note that is no data."""
+    folder, g = tmp_path_factory.mktemp("rows"), np.random.default_rng(0)
+    a = g.standard_normal(60)
+    lines = [f"{a[i] * 3 + 10:.3f},{a[i] - g.random():.2f},{'xyz'[i % 3]},{i % 2}" for i in range(60)]
+    (folder / "data.csv").write_text("\n".join(["height,b,kind,class", *lines]))
+    data = ("dataset=table", f"dataset.path={folder}/data.csv", "dataset.label_column=class", "dataset.test_share=0.2")
+    energy = ("energy=gaussian", "energy.std=1", f"energy.correlation={RHO}", "regularization=none", "sampler=mala")
+    small = ("trainer.max_steps=1", "trainer.batch_size=16", "optimizer.lr=1e-12", "sampler.n_steps=1", "device=cpu")
+    quiet = ("evaluator=none", "optimized_metric=null", "logger.mode=disabled", "sampling.n_steps=150")
+    start = "start@sampling.start=normal"
+    given = ["train.py", *data, *energy, *small, *quiet, start, f"hydra.run.dir={folder}/run"]
+    done = warm.run(given, environment(), folder, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def test_what_is_missing_is_drawn_given_the_rest(rows: Path, tmp_path: Path) -> None:
+    """Of a Gaussian whose neighbours correlate b given the height is N(ρ h, 1 − ρ²) in deviations."""
+    (tmp_path / "gaps.csv").write_text("note,height,b,kind\nfirst,13.5,,\nsecond,8.25,0.5,y\nthird,,,z\n")
+    run = load_run(rows, device="cpu")
+    columns = {column.name: column for column in run.parts["dataset"].units.columns}
+    drawn = Impute(str(tmp_path / "gaps.csv"))(run, Request(200, 0, tmp_path))
+    table = polars.read_csv(drawn.files["imputed"])
+    assert table.columns == ["row", "draw", "note", "height", "b", "kind"]
+    assert (table["row"].to_list(), table["draw"].to_list()) == (
+        [i for i in range(3) for _ in range(200)],
+        [*range(200)] * 3,
+    )
+    assert (table.null_count().sum_horizontal().item(), set(table["note"])) == (0, {"first", "second", "third"})
+    first, second, third = (table.filter(polars.col("row") == i) for i in range(3))
+    assert set(second["b"]) == {0.5}
+    assert (set(second["height"]), set(first["height"]), set(third["kind"])) == ({8.25}, {13.5}, {"z"})
+    (mean_h, one_h), (mean_b, one_b) = columns["height"].v[:2], columns["b"].v[:2]
+    h, b = (13.5 - mean_h) / (one_h - mean_h), (first["b"].to_numpy() - mean_b) / (one_b - mean_b)
+    left = math.sqrt(1 - RHO**2)
+    assert abs(b.mean() - RHO * h) < 4 * left / math.sqrt(200)
+    assert abs(b.std() - left) < 4 * left / math.sqrt(400)
+    assert (drawn.metrics["rows"], drawn.metrics["incomplete"], drawn.metrics["missing"]) == (3, 2, 4)
+    assert Image.open(drawn.files["image"]).width > 300
+
+    once = Impute(str(tmp_path / "gaps.csv"), summary=True)(run, Request(200, 0, tmp_path))
+    table = polars.read_csv(once.files["imputed"])
+    assert table.columns == ["row", "note", "height", "height_std", "b", "b_std", "kind", "kind_share"]
+    assert table["b"][0] == pytest.approx(first["b"].mean())
+    assert table["b_std"].to_list() == [pytest.approx(first["b"].std()), None, pytest.approx(third["b"].std())]
+    assert table["kind"][0] == first["kind"].mode()[0]
+    assert table["kind_share"].to_list()[1:] == [None, None]
+
+
+def test_rows_are_ordered_by_their_energy(rows: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("kind;b;height;note\nx;-0.3;10.5;usual\nx;8.5;1.5;strange\nz;-0.4;9.5;usual\n")
+    run = load_run(rows, device="cpu")
+    drawn = Score(str(tmp_path / "new.csv"))(run, Request(1, 0, tmp_path))
+    table = polars.read_csv(drawn.files["scores"])
+    assert table.columns[:2] == ["row", "energy"]
+    assert table.columns[-4:] == ["kind", "b", "height", "note"]
+    assert (table["row"][0], table["note"][0], table["height"][0]) == (1, "strange", 1.5)
+    assert table["energy"].is_sorted(descending=True)
+    assert drawn.metrics["beyond"] == pytest.approx(1 / 3)
+    x = run.parts["dataset"].units.encode(polars.read_csv(tmp_path / "new.csv", separator=";"))
+    by_row = dict(zip(table["row"], table["energy"], strict=True))
+    torch.testing.assert_close(run.energy(x), torch.tensor([by_row[i] for i in range(3)]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "said"),
+    [
+        (Impute, "height,b,kind\n1,2,x\n", r"mode.path: nothing is missing in .*x.csv; mode=score"),
+        (Impute, "one,two\n1,2\n", r"mode.path: .*x.csv has no column height, b, kind; there are one, two"),
+        (Impute, "height,b,kind\n1,,w\n", r"mode.path: column kind holds 'w', must be z, y, x"),
+        (Score, "height,b\n1,2\n", r"mode.path: .*x.csv has no column kind; there are height, b"),
+        (Score, "height,b,kind\n1,,x\n", r"mode.path: column b is missing in row 0; mode=impute"),
+        (Score, "height,b,kind\ntall,2,x\n", r"mode.path: column height holds 'tall', must be numbers"),
+        (Score, None, r"mode.path: .*x.csv is not there"),
+    ],
+)
+def test_what_rows_cannot_be(
+    mode: type[Impute] | type[Score], text: str | None, said: str, rows: Path, tmp_path: Path
+) -> None:
+    if text is not None:
+        (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(UserError, match=said):
+        mode(str(tmp_path / "x.csv"))(load_run(rows, device="cpu"), Request(1, 0, tmp_path))
+
+
+def test_modes_for_rows_as_commands(cli: Cli, rows: Path, tmp_path: Path) -> None:
+    """One draw of each row as a rule, though other modes draw 64 points."""
+    (tmp_path / "x.csv").write_text("height,b,kind\n10,,x\n11,0.5,\n")
+    done = cli("sample.py", f"run={rows}", "mode=impute", f"mode.path={tmp_path}/x.csv", f"output_dir={tmp_path}/a")
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "a" / "imputed.csv").read_text().splitlines()) == 3
+    assert "rows 2  incomplete 2  missing 2" in done.stdout
+    none = cli("sample.py", f"run={rows}", "mode=score", f"output_dir={tmp_path}/b")
+    assert (none.returncode, "mode.path: is required" in none.stderr) == (2, True)
+
+
+def test_images_are_scored_from_a_folder_or_an_array(trained: Path, tmp_path: Path) -> None:
+    levels = np.zeros((5, 8, 8), np.uint8)
+    levels[3] = np.arange(64).reshape(8, 8) % 17
+    np.save(tmp_path / "x.npy", levels)
+    run = load_run(trained, device="cpu")
+    drawn = Score(str(tmp_path / "x.npy"))(run, Request(1, 0, tmp_path))
+    table = polars.read_csv(drawn.files["scores"])
+    assert (table.columns, sorted(table["row"])) == (["row", "energy"], [0, 1, 2, 3, 4])
+    assert Image.open(drawn.files["extremes"]).width > 300
+    with pytest.raises(UserError, match=r"mode.path: must be a folder of images, or an array of them \(.npy\), got"):
+        Score(str(tmp_path / "x.txt"))(run, Request(1, 0, tmp_path))
+    with pytest.raises(
+        UserError, match=r"mode: impute needs rows, digits has points of shape \[1, 8, 8\]; try mode=inp"
+    ):
+        Impute("x.csv")(run, Request(1, 0, tmp_path))
