@@ -28,7 +28,9 @@ def density_panels(path: Path, energy: EnergyFn, dataset: Dataset, samples: Batc
         truth, name = dataset.log_prob(points).exp().view(n, n).cpu().numpy(), "data: density"
     else:
         x = dataset.train().cpu().numpy()
-        truth = np.histogram2d(x[:, 1], x[:, 0], bins=axis.cpu().numpy(), density=True)[0]
+        side = min(n, round(4 * len(x) ** (1 / 3)))  # coarse enough for some points in a bin
+        bins = np.linspace(domain.low, domain.high, side + 1)
+        truth = np.histogram2d(x[:, 1], x[:, 0], bins=bins, density=True)[0]
         name = "data: histogram"
     figure = open_figure(10.4, 5.0)
     top = float(truth.max())
@@ -84,13 +86,21 @@ def _dots(axes: Any, x: Batch, units: Units, color: str = MODEL, size: float = 6
 
 
 def _name_axes(axes: Any, units: Units) -> None:
-    """The names of the first two columns of a table, and values of theirs, along a plane of points."""
-    if not isinstance(units, TableUnits) or len(units.names) < 2:
+    """The names of the first two columns of a table along a plane of its points, and values of theirs."""
+    if not isinstance(units, TableUnits) or len(units.columns) < 2:
         return
-    domain = units.domain
-    at = torch.linspace(domain.low, domain.high, 7)[1:-1]
+    from matplotlib.ticker import MaxNLocator
+
+    d, domain = len(units.columns), units.domain
+    ends = units.maps.to_values(torch.tensor([[domain.low], [domain.high]]).expand(2, d))
     for k, axis in enumerate((axes.xaxis, axes.yaxis)):
-        points = torch.zeros(len(at), len(units.names)).index_fill(1, torch.tensor(k), 1.0) * at.view(-1, 1)
-        values = units.decode(points)[units.names[k]].to_list()
-        axis.set_ticks(at, [v if isinstance(v, str) else f"{v:.4g}" for v in values])
-        axis.set_label_text(units.names[k])
+        column = units.columns[k]
+        if column.values is None:
+            values = [v for v in MaxNLocator(5).tick_values(*ends[:, k].tolist()) if ends[0, k] <= v <= ends[1, k]]
+            names = [f"{v:g}" for v in values]
+        else:
+            values, names = list(range(len(column.values))), [str(v) for v in column.values]
+        v = torch.zeros(len(values), d, dtype=torch.float64)
+        v[:, k] = torch.tensor(values, dtype=torch.float64)
+        axis.set_ticks(units.maps.to_points(v, torch.full_like(v, 0.5))[:, k].tolist(), names)
+        axis.set_label_text(column.name)

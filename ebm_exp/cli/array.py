@@ -38,7 +38,7 @@ class Array:
             return sum(each.nbytes for each in self.content.values())
         return int(self.content.estimated_size())
 
-    def save(self, path: Path) -> None:
+    def keep_at(self, path: Path) -> None:
         """Write it, whole."""
         with replacing(path) as file:
             if isinstance(self.content, np.ndarray):

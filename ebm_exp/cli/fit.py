@@ -165,7 +165,7 @@ def _keep(array: Array, composed: _Composed) -> Path | None:
             raise UserError(f"x: {path} holds another array; without x the run reads that one")
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
-    array.save(path)
+    array.keep_at(path)
     return path
 
 

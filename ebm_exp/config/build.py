@@ -202,8 +202,11 @@ class Parts:
 
     def _energy(self) -> nn.Module:
         energy: Any = self.construct("energy", self._node("energy"))
-        for term in self["regularization"].values():
-            energy = term.prepare(energy)
+        for name, term in self["regularization"].items():
+            try:
+                energy = term.prepare(energy)
+            except ValueError as error:
+                raise UserError(f"regularization.{name}: {error}") from error
         if "t" in energy.context:
             energy.noised = self["noise"]
         # Weights of convolutions in channels-last: 1.2 × faster on CPUs.

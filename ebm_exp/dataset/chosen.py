@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ebm_exp.dataset.cells import Cells
-from ebm_exp.dataset.columns import Column, category, is_few, number
+from ebm_exp.dataset.columns import Column, category, is_few, number, say_without
 from ebm_exp.dataset.header import is_number
 from ebm_exp.dataset.names import find
 from ebm_exp.types import Name
@@ -67,10 +67,10 @@ def without_gaps(table: Cells, data: list[int], label: int | None, missing: str)
         k = label if missing == "impute" and label is not None else next(iter(n))
         place = table.where(int(np.flatnonzero(gaps[k])[0]))
         others = f", {len(n) - 1} more columns have gaps" if len(n) > 1 else ""
-        cure = "a label is not drawn" if k == label else "missing=impute draws what is missing"
+        cure = "a label is not drawn" if k == label else "dataset.missing=impute draws what is missing"
         raise ValueError(
             f"path: {table.file}, {place}: column {table.names[k]} is empty, as in {n[k]:,} of {len(incomplete):,} rows"
-            f"{others}; missing=drop leaves out {incomplete.sum():,}, {cure}"
+            f"{others}; dataset.missing=drop leaves out {incomplete.sum():,}, {cure}"
         )
     _LOG.warning("%s: %s of %s rows have gaps, and are left out", table.file, f"{incomplete.sum():,}", len(incomplete))
     kept = np.flatnonzero(~incomplete)
@@ -94,7 +94,7 @@ def make_column(
     there = ~is_missing(cells)
     trained = there & np.isin(np.arange(len(cells)), train)
     if not trained.any():
-        raise ValueError(f"path: column {name} is empty; leave_out=[{name}] leaves it out")
+        raise ValueError(f"path: column {name} is empty; {say_without(name)}")
     if cells.dtype.kind == "f":
         bad = np.flatnonzero(np.isinf(cells))
         if len(bad):
@@ -122,7 +122,7 @@ def _text(table: Cells, k: int, trained: np.ndarray, there: np.ndarray) -> tuple
         name, n = table.names[k], len(texts) - len(odd)
         raise ValueError(
             f"path: {table.file}, {table.where(int(odd[0]))}: column {name} must be a number, got {cells[odd[0]]} "
-            f"({n:,} of {len(texts):,} cells are numbers; leave_out=[{name}] leaves it out)"
+            f"({n:,} of {len(texts):,} cells are numbers; {say_without(name)})"
         )
     return category(table.names[k], cells[trained].astype(str), texts), texts
 
@@ -146,4 +146,4 @@ def find_classes(table: Cells, k: int) -> tuple[np.ndarray, list[str]]:
 
 def _refuse_index(name: str, column: np.ndarray) -> None:
     if len(column) > 2 and column[0] in (0, 1) and (np.diff(column) == 1).all():
-        raise ValueError(f"path: column {name or 0} counts the rows; leave_out=[{name or 0}] leaves it out")
+        raise ValueError(f"path: column {name} counts the rows; {say_without(name)}")

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ebm_exp.shell import override_list
+
 BEYOND = 1e-4  # cumulative frequency beyond the rows on either side, as far out as they reach
 LEAST = 1e-6  # of a step of the grid: components are float32
 N_KNOTS = 200  # of a distribution by quantiles
@@ -104,7 +106,7 @@ def category(name: str, v: np.ndarray, every: np.ndarray) -> Column:
     if len(values) > max(FEW, len(every) / 2):
         raise ValueError(
             f"path: column {name} has {len(values):,} different values in {len(every):,} rows, no categories; "
-            f"leave_out=[{name}] leaves it out"
+            f"{say_without(name)}"
         )
     share = np.array([max(count.get(each, 0), 0.5) for each in values])
     w = np.concatenate([[0.0], np.cumsum(share / share.sum())])
@@ -112,8 +114,13 @@ def category(name: str, v: np.ndarray, every: np.ndarray) -> Column:
     return Column(name, tuple(edges.tolist()), tuple(w.tolist()), True, 1.0, 0.0, 0, values=tuple(values))
 
 
+def say_without(name: str) -> str:
+    """What to type for a column that cannot be used."""
+    return f"{override_list('dataset.leave_out', [name])} leaves it out"
+
+
 def _constant(name: str) -> str:
-    return f"path: column {name} is constant over the training rows; leave_out=[{name}] leaves it out"
+    return f"path: column {name} is constant over the training rows; {say_without(name)}"
 
 
 def is_few(v: np.ndarray) -> bool:

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,22 +108,27 @@ def collect(rows: Iterable[Row], n_cells: int, separator: str, file: str) -> "po
     """All cells as text, row by row.
 
     Raises:
-        ValueError: for the first row of another length.
+        ValueError: for the first row of another length than most.
     """
     import polars
 
-    cells: list[list[str]] = []
-    width = None
-    for row in rows:
+    found = list(rows)
+    for row in found:
         if len(row.cells) == n_cells + 1 and row.cells[-1] == "":  # a separator at the end
             row.cells.pop()
-        width = width or len(row.cells)
-        if len(row.cells) != width or width - n_cells not in (0, 1):
-            called = next((word for word, sign in SEPARATORS.items() if sign == separator), separator)
-            raise ValueError(
-                f"path: {file}, line {row.line}: {len(row.cells)} cells, {n_cells} in the first row (parted by "
-                f"{called}; dataset.separator=… says by what else)"
-            )
-        cells.append(row.cells)
+    usual = Counter(len(row.cells) for row in found).most_common(1)[0][0] if found else n_cells
+    odd = next((row for row in found if len(row.cells) != usual), None)
+    called = next((word for word, sign in SEPARATORS.items() if sign == separator), separator)
+    if odd is None and usual - n_cells not in (0, 1):
+        raise ValueError(
+            f"path: {file}: {n_cells} cells in the first row, {usual} in all others (parted by {called}; # at its "
+            "beginning leaves it out, dataset.separator=… parts cells by something else)"
+        )
+    if odd is not None:
+        raise ValueError(
+            f"path: {file}, line {odd.line}: {len(odd.cells)} cells, {usual} in most rows (parted by {called}; "
+            "dataset.separator=… parts them by something else)"
+        )
+    cells = [row.cells for row in found]
     columns = zip(*cells, strict=True) if cells else [()] * n_cells
     return polars.DataFrame([polars.Series(str(k), each, polars.String) for k, each in enumerate(columns)])

@@ -136,10 +136,11 @@ class Table(Dataset):
         far = float(x.abs().max())
         if far > _FAR:
             i, k = (int(each) for each in (x.abs() == far).nonzero()[0])
+            names = "; if this row names the columns, dataset.header=true says so" if i == 0 else ""
             _LOG.warning(
                 "%s, %s: column %s lies %.0f standard deviations out; the box reaches as far. dataset.scale=quantile "
-                "draws it in, dataset.leave_out=[…] leaves a column out",
-                *(table.file, table.where(i), table.names[chosen[k]], far),
+                "draws it in, dataset.leave_out=[…] leaves a column out%s",
+                *(table.file, table.where(i), table.names[chosen[k]], far, names),
             )
 
     def _redraw(self, x: Tensor, index: Tensor, source: Source) -> Tensor:

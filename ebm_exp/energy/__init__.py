@@ -11,6 +11,7 @@ from ebm_exp.energy.multiscale import MultiScale
 from ebm_exp.energy.quadrature import DoubleWell, Ring
 from ebm_exp.energy.tilted import Tilted
 from ebm_exp.energy.unet import UNet
+from ebm_exp.energy.whitened import Whitened
 from ebm_exp.energy.wide_resnet import WideResNet
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "Ring",
     "Tilted",
     "UNet",
+    "Whitened",
     "WideResNet",
 ]

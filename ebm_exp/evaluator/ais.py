@@ -40,7 +40,10 @@ MIXED = 1.1  # R̂ up to which chains agree well enough for a likelihood
 class AIS(Evaluator):
     """``ais_log_z``, ``ais_nll`` and, for dequantized levels, ``ais_bpd``, from forward weights; ``…_reverse`` likewise
     from reverse ones. ``ais_gap``: reverse less forward log Z. Nats per point of the box, but for bits per dimension.
-    ``ais_nll_independent`` and ``ais_nll_gaussian`` (``ais_bpd_…``) are those of ``baselines`` of the same points.
+    ``ais_nll_independent`` and ``ais_nll_gaussian`` (``ais_bpd_…``) are those of ``baselines`` of the same points;
+    ``ais_gain_independent`` and ``ais_gain_gaussian``, by how much less the model's is, as the mean of paired
+    differences; ``ais_nll_own_units``, the model's in units of the data's own, where these are others. Both are by the
+    reverse weights where there are such.
 
     The evidence: ``ais_ess``, the effective number of the forward chains; of the chains that reverse weights begin
     at, ``ais_r_hat`` of their energies (near 1: they agree with each other) and ``ais_drift``, how much their mean E/T
@@ -143,7 +146,7 @@ class AIS(Evaluator):
         log_w = anneal(self.kernel, path, schedule, self.start.draw(self.n_chains, g).x, g).log_w
         x_test = self.dataset.held_out(generator(self.dataset.device, "ais", "held out", seed))
         surprise = torch.cat([energy(block).double() for block in x_test.split(BLOCK)]) / self.temperature
-        lower = log_mean(log_w)
+        cautious = lower = log_mean(log_w)
         scores = self._scores("", lower, surprise)
         evidence: dict[str, Score] = {}
         if self.n_equilibrate:
@@ -151,28 +154,28 @@ class AIS(Evaluator):
             g = generator(device, "ais", "reverse", seed)
             log_inverse = log_mean(anneal(self.kernel, path, reverse(schedule), x, g).log_w)
             upper = log_inverse._replace(value=-log_inverse.value)
+            cautious = upper
             gap = Score(upper.value - lower.value, math.hypot(upper.se or 0, lower.se or 0), better=None, unit="nats")
             scores |= self._scores("_reverse", upper, surprise)
             evidence = {"ais_gap": gap} | evidence
+        own = self.dataset.units.log_scale(x_test)
+        if own.any() and not self.dataset.dequantize:
+            scores["ais_nll_own_units"] = _nll(surprise - own.to(surprise), cautious, "nats per row in own units")
+        self._baselines = self._baselines or fit_baselines(self.dataset)
+        theirs = {name: find_surprise(density, x_test, BLOCK) for name, density in self._baselines.items()}
+        for name, each in theirs.items():
+            less = _nll(surprise - each, cautious, "nats per point")
+            scores[f"ais_gain_{name}"] = less._replace(value=-less.value)
+        if self.n_equilibrate:
             evidence["ais_equilibrated"], verdict = judge(evidence)
             scores = {name: score._replace(**verdict) for name, score in scores.items()}
-        scores |= self._score_baselines(x_test)
+        for name, each in theirs.items():  # densities without a network have no best
+            found = self._scores(f"_{name}", Score(0.0, 0.0), each)
+            scores |= {key: score._replace(better=None) for key, score in found.items() if "log_z" not in key}
         return scores | {"ais_ess": Score(effective_size(log_w), better=None)} | evidence
 
-    def _score_baselines(self, x: Batch) -> dict[str, Score]:
-        """The likelihood of held-out points ``[n, *event]`` under densities without a network, which have no best."""
-        self._baselines = self._baselines or fit_baselines(self.dataset)
-        scores: dict[str, Score] = {}
-        certain = Score(0.0, 0.0)
-        for name, density in self._baselines.items():
-            found = self._scores(f"_{name}", certain, find_surprise(density, x, BLOCK))
-            scores |= {key: score._replace(better=None) for key, score in found.items() if "log_z" not in key}
-        return scores
-
     def _scores(self, way: str, log_z: Score, surprise: Tensor) -> dict[str, Score]:
-        mean = Score.mean(surprise, "lower")
-        value, se = mean.value + log_z.value, math.hypot(mean.se or 0, log_z.se or 0)
-        nll = mean._replace(value=value, se=se, unit="nats per point")
+        nll = _nll(surprise, log_z, "nats per point")._replace(better="lower")
         scores = {f"ais_log_z{way}": log_z._replace(unit="nats"), f"ais_nll{way}": nll}
         if self.dataset.dequantize:
             domain, d = self.dataset.domain, math.prod(self.dataset.event_shape)
@@ -206,6 +209,12 @@ class AIS(Evaluator):
         if len(kept) >= 8:
             evidence["ais_r_hat"] = Score(mixing(kept[len(kept) // 2 :]).r_hat, better=None)
         return chain.x, evidence
+
+
+def _nll(surprise: Tensor, log_z: Score, unit: str) -> Score:
+    """The mean of E/T ``[n]``, or of what it is more than other surprises of the same points, and log Z."""
+    mean = Score.mean(surprise, None)
+    return mean._replace(value=mean.value + log_z.value, se=math.hypot(mean.se or 0, log_z.se or 0), unit=unit)
 
 
 def judge(evidence: Mapping[str, Score]) -> tuple[Score, dict[str, Any]]:

@@ -86,13 +86,18 @@ class Memorization(Evaluator):
         return {"memorization_share": near, "memorization_auc": probability_nearer(distance, self._held_out)}
 
     def panels(self, model: Model) -> dict[str, Points]:
-        """The 8 samples that are nearest to a training point, each in a row before its 7 nearest ones ``[64, …]``."""
+        """The 8 samples that are nearest to a training point, each in a row before its 7 nearest ones ``[64, …]``.
+
+        Of points that are no images, these samples over the training point that is nearest to each.
+        """
         x = model.samples(self.n_samples).x.to(self.dataset.device)
         features = self.space.embed_samples(model, self.n_samples)
         if features is None:
             return {}
         nearest = self._distance(features).topk(min(SHOWN, len(x)), largest=False).indices
         shown, beside = x[nearest], self._nearest(features[nearest], NEIGHBOURS)
+        if len(self.dataset.event_shape) != 3:
+            return {"nearest training points": Points(beside[:, 0]), "samples nearest to any": Points(shown)}
         return {PANEL: Points(torch.cat([shown[:, None], beside], 1).flatten(0, 1))}
 
     def _distance(self, features: Tensor) -> Tensor:

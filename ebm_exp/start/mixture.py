@@ -7,8 +7,6 @@ lies outside, and N(x) above becomes N(v) Π_i dv_i/dx_i. It fits grey levels th
 """
 
 import math
-from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -16,9 +14,8 @@ from torch import Tensor
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.precision import full_precision
-from ebm_exp.random import derive_seed
-from ebm_exp.random import generator as derived_generator
 from ebm_exp.start.base import Start
+from ebm_exp.start.fit import Question, fit, unbound
 from ebm_exp.types import (
     Batch,
     Conditional,
@@ -31,20 +28,17 @@ from ebm_exp.types import (
     per_point,
 )
 
-NEAREST = 1e-6  # to a wall, in widths of the box: v is finite
-N_POINTS = 10_000  # training points that are looked at
-_FITS: WeakKeyDictionary[Dataset, dict[tuple[int, bool, float], Any]] = WeakKeyDictionary()
-
 
 class Mixture(Start):
     """Gaussians with covariances of their own, fitted by expectation maximisation (scikit-learn's).
 
     Args:
         dataset: gives training points and box.
-        n_components: number of Gaussians, each with a covariance of its own.
+        n_components: number of Gaussians, each with a covariance of its own; null: 1, 2, 4, … as suits the data.
         bounded: fit them within the box.
         uniform_share: w; it keeps p/q bounded where the Gaussians are low.
-        variance_floor: added to the variances that are fitted, in units of x, or of v.
+        variance_floor: added to the variances that are fitted, in units of x, or of v; null: as suits the data. What
+            is null is chosen by cross-validation on training points.
         conditional: draw labels of the data's distribution too.
     """
 
@@ -60,10 +54,10 @@ class Mixture(Start):
     def __init__(
         self,
         dataset: Provided[Dataset],
-        n_components: PositiveInt = 32,
+        n_components: PositiveInt | None = 32,
         bounded: bool = False,
         uniform_share: Probability = 0.1,
-        variance_floor: NonNegative = 1e-6,
+        variance_floor: NonNegative | None = 1e-6,
         conditional: Conditional = False,
     ) -> None:
         super().__init__()
@@ -71,11 +65,11 @@ class Mixture(Start):
         self.domain = dataset.domain
         self.conditional = conditional
         self.bounded, self.uniform_share = bounded, uniform_share
-        fit = _fit(dataset, n_components, bounded, variance_floor)
-        covariances = torch.from_numpy(fit.covariances_)
-        self.register_buffer("means", torch.from_numpy(fit.means_).float())
+        fitted = fit(dataset, Question(n_components, bounded, variance_floor))
+        covariances = torch.from_numpy(fitted.covariances_)
+        self.register_buffer("means", torch.from_numpy(fitted.means_).float())
         self.register_buffer("cholesky", torch.linalg.cholesky(covariances).float())
-        self.register_buffer("weights", torch.from_numpy(fit.weights_).float())
+        self.register_buffer("weights", torch.from_numpy(fitted.weights_).float())
         whiten = torch.linalg.inv(self.cholesky)  # [components, d, d]
         log_peak = self.weights.log() - self.cholesky.diagonal(dim1=1, dim2=2).log().sum(1)
         self.register_buffer("whiten", whiten.flatten(0, 1).T.contiguous())
@@ -103,7 +97,7 @@ class Mixture(Start):
         """Log-density ``[batch]`` at points of the box, in nats."""
         flat, log_width = x.flatten(1), math.log(self.domain.high - self.domain.low)
         with full_precision(x.device):
-            v = _unbound(flat, self.domain) if self.bounded else flat
+            v = unbound(flat, self.domain) if self.bounded else flat
             z = (v @ self.whiten).view(len(v), *self.whitened_means.shape) - self.whitened_means
         gaussians = torch.logsumexp(self.log_peak - z.square().sum(2) / 2, 1)
         if self.bounded:  # du/dv is the normal density
@@ -114,39 +108,7 @@ class Mixture(Start):
         return torch.logaddexp(gaussians + math.log1p(-self.uniform_share), torch.full_like(gaussians, uniform))
 
 
-def _unbound(x: Tensor, domain: Domain) -> Tensor:
-    """v of points of the box."""
-    u = (x - domain.low) / (domain.high - domain.low)
-    return torch.special.ndtri(u.clamp(NEAREST, 1 - NEAREST))
-
-
 def _within(v: Tensor, domain: Domain) -> Tensor:
     """Points of the box, of v."""
     u = torch.special.ndtr(v)
     return (domain.low + u * (domain.high - domain.low)).clamp(domain.low, domain.high)
-
-
-def _fit(dataset: Dataset, n_components: int, bounded: bool, variance_floor: float) -> Any:
-    """The fit to a data set; one experiment may ask for it in several places: starts, proposals, a base."""
-    fits, key = _FITS.setdefault(dataset, {}), (n_components, bounded, variance_floor)
-    if key not in fits:
-        from sklearn.mixture import GaussianMixture
-
-        points = fitted_points(dataset)
-        if bounded:
-            points = _unbound(points, dataset.domain)
-        seed = derive_seed("proposal", dataset.name) % 2**32
-        model = GaussianMixture(n_components, reg_covar=variance_floor, random_state=seed)
-        fits[key] = model.fit(points.numpy())
-    return fits[key]
-
-
-def fitted_points(dataset: Dataset) -> Tensor:
-    """Training points ``[n, d]`` in float64; levels are dequantized, as often as it takes."""
-    x = dataset.train(N_POINTS).flatten(1).double().cpu()
-    if not dataset.dequantize:
-        return x
-    low, width, n_levels = dataset.domain.low, dataset.domain.high - dataset.domain.low, dataset.n_levels
-    x = x.repeat(-(-N_POINTS // len(x)), 1)[:N_POINTS]
-    u = torch.rand(x.shape, generator=derived_generator("cpu", "proposal", dataset.name), dtype=x.dtype)
-    return low + ((x - low) * (n_levels - 1) / width + u) * width / n_levels

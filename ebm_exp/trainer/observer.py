@@ -149,7 +149,8 @@ class Observer:
         dataset, names = self.experiment.dataset, ["sample"]
         if isinstance(dataset.units, TableUnits):
             frame = dataset.units.decode(x)
-            names, shown = frame.columns, frame.rows()
+            names = [f"column {name}" if name in ("energy", "label") else name for name in frame.columns]
+            shown = frame.rows()
         elif len(dataset.event_shape) == 3:
             shown = [(Picture(pixels(x[i : i + 1], dataset.units, _THUMBNAIL)),) for i in range(len(x))]
         else:

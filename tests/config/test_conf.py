@@ -55,12 +55,18 @@ ALIKE = {
     for name in names
 }  # fmt: skip
 DISTINCT = [experiment for experiment in EXPERIMENTS if experiment not in ALIKE]
-NO_IMAGES = [choice for choice in EXPERIMENTS if choice.startswith(("experiment=plane", "experiment=binary_digits"))]
+NO_IMAGES = [
+    choice
+    for choice in EXPERIMENTS
+    if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table"))
+]
+A_TABLE = f"dataset.path={Path(__file__).with_name('table.csv')}"
 
 
 def composed(*overrides: str, whole: bool = True) -> dict:
-    """The resolved config of train.py, composed once for all tests that want it."""
-    return copy.deepcopy(_composed(overrides, whole))
+    """The resolved config of train.py, composed once for all tests that want it; of a table, with one of 60 rows."""
+    given = (*overrides, A_TABLE) if "experiment=table" in overrides else overrides
+    return copy.deepcopy(_composed(given, whole))
 
 
 @functools.cache
@@ -87,6 +93,8 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"dataset.path={tmp_path / 'x.csv'}"]
     if "stand_in" in node:
         return [f"dataset.root={tmp_path}", "stand_in=true"]
+    if choice == "regularization=tilt_l2":
+        return ["energy=tilted", "start@energy.base=uniform"]
     if choice.startswith("augmentation=icd"):
         return ["dataset=synthetic", "dataset.shape=[3,32,32]"]
     if choice.startswith("energy=multiscale"):  # of 32×32, 128×128

@@ -1,11 +1,13 @@
 """Tables of one's own: values, headers, labels, splits, and what is refused with its line and column."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ebm_exp.dataset import Table
 from ebm_exp.random import generator
@@ -121,7 +123,7 @@ def test_some_columns(tmp_path: Path) -> None:
     without = table(tmp_path / "x.csv", leave_out=("id", -2), label_column="kind")
     assert without.units.names == ["a", "b"]
     assert table(tmp_path / "x.csv", columns=(1,), label_column="kind").n_classes == 3
-    with pytest.raises(ValueError, match=r"path: column id counts the rows; leave_out=\[id\] leaves it out"):
+    with pytest.raises(ValueError, match=r"path: column id counts the rows; 'dataset.leave_out=\[id\]' leaves it out"):
         table(tmp_path / "x.csv", label_column="kind")
     with pytest.raises(ValueError, match="columns: must be one of id, a, b, c, kind, or a number from 0 to 4, got d"):
         table(tmp_path / "x.csv", columns=("d",))
@@ -148,8 +150,8 @@ REFUSED = {  # content of x.csv or x.npy, what is said of it, how it is asked fo
     "nothing but commas": (text([*ROWS, ["", "", ""]]), "1 of 41 rows, 2 more columns have gaps", {}),
     "NaN": (text([*ROWS, [1, "nan", 2]]), "line 41: column 1 is empty", {}),
     "infinite": (np.vstack([X, [1, 2, np.inf]]), "row 40: column 2 is inf, no finite number", {}),
-    "ragged": (text([*ROWS[:7], [1, 2], *ROWS[7:]]), "line 8: 2 cells, 3 in the first row", {}),
-    "after quoted lines": (text([["a", '"b\n"', "c"], *ROWS, [1, 2]]), "line 43: 2 cells, 3 in the first row", {}),
+    "ragged": (text([*ROWS[:7], [1, 2], *ROWS[7:]]), "line 8: 2 cells, 3 in most rows", {}),
+    "after quoted lines": (text([["a", '"b\n"', "c"], *ROWS, [1, 2]]), "line 43: 2 cells, 3 in most rows", {}),
     "empty": ("", "is empty", {}),
     "empty lines": ("\n\n  \n", "is empty", {}),
     "a header alone": ("a,b\n", "has 0 rows, at least 3 are needed", {}),
@@ -235,10 +237,19 @@ def test_text_and_few_numbers_are_categories(tmp_path: Path) -> None:
     assert table(tmp_path / "x.csv", scale="quantile").units.describe().startswith("by quantiles: age, gain, k; cat")
     with pytest.raises(ValueError, match="categories: must be one of age, sex, dose, gain, k"):
         table(tmp_path / "x.csv", categories=("size",))
-    with pytest.raises(
-        ValueError, match=r"path: column t has 41 different values in 41 rows, no categories; leave_out"
-    ):
+    with pytest.raises(ValueError, match=r"path: column t has 41 different values in 41 rows, no categories; 'data"):
         table(tmp_path / "t.csv", text([["a", "t"], *[[x[0], f"text {i}"] for i, x in enumerate([*ROWS, ROWS[0]])]]))
+
+
+@pytest.mark.parametrize("name", ["id", "a name", "height (cm), at noon", "2019", "it's", "50 %"])
+def test_what_leaves_a_column_out_works_as_it_is_printed(name: str, tmp_path: Path) -> None:
+    rows = [[f'"{name}"', "a", "b"], *[[i, *row[:2]] for i, row in enumerate(ROWS)]]
+    with pytest.raises(ValueError, match="counts the rows; ") as caught:
+        table(tmp_path / "x.csv", text(rows), header=True)
+    (typed, *_) = shlex.split(str(caught.value).partition("; ")[2])
+    override = OverridesParser.create().parse_override(typed)
+    assert override.key_or_group == "dataset.leave_out"
+    assert table(tmp_path / "x.csv", header=True, leave_out=tuple(override.value())).units.names == ["a", "b"]
 
 
 def test_a_batch_draws_anew_what_stands_for_an_interval(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from ebm_exp.energy.analytic import Gaussian
 from ebm_exp.engine import Eager
 from ebm_exp.evaluator import AIS, Grid, Model, Score
 from ebm_exp.evaluator.ais import judge
-from ebm_exp.evaluator.baselines import choose_floor
+from ebm_exp.evaluator.baselines import fit_baselines
 from ebm_exp.random import Stream
 from ebm_exp.sampler import HMC
 from ebm_exp.sampling import Chains
@@ -108,15 +108,34 @@ def test_baselines_are_those_of_the_training_split() -> None:
     assert abs(one.value - entropy) < 4 * one.se + 1e-3
     assert abs(apart.value - entropy - mutual) < 4 * apart.se + 1e-3
     assert (one.better, one.unit, one.verdict) == (None, "nats per point", None)
-    assert choose_floor(data) <= 1e-3
 
 
-def test_a_floor_is_chosen_where_points_are_few_and_copies_of_a_point_stay_together() -> None:
-    """Twelve points in twenty dimensions: a Gaussian without a floor is infinitely sure of its own."""
-    box = Domain(-1, 1, (1, 4, 5))
-    levels = torch.randint(17, (12, 1, 4, 5), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    data = Dataset(name="few", domain=box, train=levels, test=levels[:4].clone(), n_levels=17, dequantize=True)
-    assert choose_floor(data) > 0.1
+def test_a_gain_is_the_mean_of_paired_differences() -> None:
+    """The truth itself as the model: its gain over a Gaussian fitted to 40 points, and its error, in closed form."""
+    x = 0.6 * torch.randn(440, 2, generator=torch.Generator().manual_seed(1)).clamp(-4, 4)
+    data = Dataset(name="few points", domain=BOX, train=x[:40], test=x[40:])
+    truth = Gaussian((2,), 0.0, 0.6)
+    ais = AIS(data, ENGINE, kernel(BOX), Uniform(data), n_chains=1000, n_betas=100, n_equilibrate=8)
+    found = scores(ais, truth)
+    with torch.no_grad():
+        better = -truth(x[40:]) - float(truth.log_z) - fit_baselines(data)["gaussian"].log_prob(x[40:])
+    gain, log_z = found["ais_gain_gaussian"], found["ais_log_z_reverse"]
+    assert abs(gain.value - float(better.mean())) < 4 * log_z.se + 1e-3
+    assert gain.se == pytest.approx(math.hypot(float(better.std()) / 20, log_z.se), rel=1e-3)
+    assert gain.se < found["ais_nll_reverse"].se / 2  # what all densities find surprising is no error of a difference
+    assert (gain.better, gain.verdict, gain.n) == (None, found["ais_nll_reverse"].verdict, 400)
+    assert "ais_nll_own_units" not in found  # they are the points themselves
+
+
+def test_nats_in_own_units_have_the_scale_of_the_units() -> None:
+    levels = torch.randint(17, (200, 1, 2, 2), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    box = Domain(-1, 1, (1, 2, 2))
+    data = Dataset(name="levels", domain=box, train=levels, test=levels[:50].clone(), n_levels=17)
+    ais = AIS(data, ENGINE, kernel(box, 0.5), Uniform(data), n_chains=64, n_betas=10, n_equilibrate=0)
+    found = scores(ais, Gaussian((1, 2, 2), 0.0, 0.5))
+    own = found["ais_nll_own_units"]
+    assert own.value == pytest.approx(found["ais_nll"].value - 4 * math.log(2 / 16))
+    assert (own.unit, own.better) == ("nats per row in own units", None)
 
 
 def test_the_same_seed_gives_the_same_numbers() -> None:

@@ -95,6 +95,16 @@ def test_neighbours_are_shown_beside_the_nearest_samples() -> None:
     assert evaluator.panels(Model.of(energy, Points(x * math.nan))) == {}
 
 
+def test_rows_are_shown_as_two_sets() -> None:
+    train = normal(40)
+    x = train + torch.linspace(0.2, 0.001, 40).view(-1, 1)
+    panels = Memorization(dataset(train, train[:10]), 40).panels(Model.of(energy, Points(x)))
+    near, shown = (points.x for points in panels.values())
+    assert (next(iter(panels)), len(near)) == ("nearest training points", 8)
+    assert torch.equal(near[0], train[39])
+    assert torch.equal(shown[0], x[39])
+
+
 def test_real_digits_are_neither_copies_nor_far() -> None:
     digits = Digits("digits", torch.device("cpu"), test_share=0.3)
     evaluator = Memorization(digits, 200)

@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from ebm_exp.energy import MLP, Conv, Energy
+from ebm_exp.dataset import Dataset, Domain
+from ebm_exp.energy import MLP, Conv, Energy, Tilted
 from ebm_exp.energy.base import freeze
 from ebm_exp.engine import Eager
 from ebm_exp.random import generator
-from ebm_exp.regularization import EnergyL2, GradientPenalty, Phase, SpectralNorm, Step
+from ebm_exp.regularization import EnergyL2, GradientPenalty, Phase, SpectralNorm, Step, TiltL2
 from ebm_exp.regularization.base import Term, Terms
+from ebm_exp.start import Uniform
 
 
 def converged(energy, **options):
@@ -126,3 +128,16 @@ def test_gradient_penalty_between_lies_on_the_segment() -> None:
     x = GradientPenalty(1.0, "between")(step(pos, neg)).detach().sqrt()
     assert 1 <= float(x.min()) < 1.01 < 2.99 < float(x.max()) <= 3
     assert abs(float(x.mean()) - 2) < 5 * 2 / math.sqrt(12 * 5000)
+
+
+def test_tilt_l2_is_of_what_the_network_adds() -> None:
+    x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)).clamp(-2, 2)
+    data = Dataset(name="points", domain=Domain(-2, 2, (2,)), train=x, test=x)
+    network = MLP((2,), (8,))
+    energy, term = Tilted(network, Uniform(data)), TiltL2(0.3)
+    assert term.prepare(energy) is energy
+    positive, negative = (Phase(each, energy(each), energy) for each in (x[:3], x[3:]))
+    now = Step(positive, Eager(torch.device("cpu")), generator("cpu", "tilt"), negative)
+    torch.testing.assert_close(term(now), 0.3 * (network(x[:3]).square() + network(x[3:]).square()))
+    with pytest.raises(ValueError, match=r"needs a network on top of a known density \(energy=tilted\)"):
+        TiltL2(0.3).prepare(network)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ebm_exp.buffer import FromBuffer, InPlace
-from ebm_exp.dataset import Dataset, Digits, Domain
+from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.random import generator
-from ebm_exp.start import Data, Independent, Mix, Mixture, Normal, Uniform, mixture
+from ebm_exp.start import Data, Independent, Mix, Mixture, Normal, Uniform
 
 CPU = torch.device("cpu")
 BOX = Domain(-2, 3, (2,))
@@ -87,14 +87,3 @@ def test_normal_noise_that_is_not_clamped_is_the_noise_of_flows() -> None:
     clamped, free = (Normal(data, clamp=c).draw(500, generator("cpu", 0)).x for c in (True, False))
     assert torch.equal(free.clamp(-1, 1), clamped)
     assert float(free.std()) == pytest.approx(1, abs=0.02)
-
-
-def test_levels_are_dequantized_within_their_cells() -> None:
-    digits = Digits("digits", CPU, dequantize=True)
-    x = mixture.fitted_points(digits)
-    assert x.shape == (mixture.N_POINTS, 64)
-    assert (x >= -1).all()
-    assert (x < 1).all()
-    cells = ((x + 1) / 2 * 17).floor()
-    levels = ((digits.train(mixture.N_POINTS).flatten(1) + 1) / 2 * 16).round()
-    assert torch.equal(cells[: len(levels)], levels.double())
