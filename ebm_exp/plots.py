@@ -70,7 +70,7 @@ def sample_panels(path: Path, panels: dict[str, Batch], units: Units) -> None:
     save(render(figure), path)
 
 
-def sample_grid(path: Path, x: Batch, units: Units, data: Batch | None = None) -> None:
+def sample_grid(path: Path, x: Batch, units: Units, data: Tensor | None = None) -> None:
     """One grid of up to 256 images, a scatter plot of points in the plane, or marginals and pairs beside the data's."""
     domain = units.domain
     if len(domain.event_shape) == 3:

@@ -79,7 +79,7 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
         drawn = draw(mode, run, request, {key: config[key] for key in _ASKED})
     sampling = run.parts["sampling"]
     how = ": ".join(filter(None, (sampling.kernel(), sampling.describe())))
-    print(f"{how}, {config['weights']} weights of step {run.step:,}")
+    print(f"{how}, " * mode.draws + f"{config['weights']} weights of step {run.step:,}")
     print("  ".join(f"{name} {value:.4g}" for name, value in drawn.metrics.items()))
     for name, path in drawn.files.items():
         print(f"{name:<12}{path}")

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -83,7 +83,13 @@ def log_drawn(run: LoadedRun, folder: Path, drawn: "Drawn") -> list[str]:
 
 
 class Mode(Part, ABC):
-    """One way to draw from a trained run."""
+    """One way to draw from a trained run, or to ask it about points.
+
+    Attributes:
+        draws: by the run's sampling.
+    """
+
+    draws: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:

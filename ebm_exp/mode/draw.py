@@ -31,7 +31,12 @@ def draw(mode: Mode, run: LoadedRun, request: Request, asked: Mapping[str, Any])
     """
     file, sampling = request.folder / NAME, run.parts["sampling"]
     how = ": ".join(filter(None, (sampling.kernel(), sampling.describe())))
-    made = {**asked, "samples": how, **origin(run.directory, run.step), **describe_process()}
+    made = {
+        **asked,
+        **({"samples": how} if mode.draws else {}),
+        **origin(run.directory, run.step),
+        **describe_process(),
+    }
 
     def write(state: str, **more: Any) -> None:
         write_json(file, {"state": state, **made, **more})

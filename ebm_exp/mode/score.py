@@ -1,5 +1,6 @@
 """How likely a model finds rows, or images, of one's own."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, Unpack
@@ -12,13 +13,20 @@ from ebm_exp.config.errors import UserError
 from ebm_exp.dataset.absent import Absent
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.decode import Channels, decoded
+from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_path, images_below, shown
+from ebm_exp.energy.analytic import Analytic
+from ebm_exp.evaluator.grid import log_z
 from ebm_exp.mode.base import Drawn, Mode, Request
 from ebm_exp.mode.rows import TableOptions, find_labels, read_rows, rounded, write_csv
 from ebm_exp.plots import energy_histogram, sample_panels
 from ebm_exp.run.loaded import LoadedRun
+from ebm_exp.run.normaliser import read_log_z
+from ebm_exp.shell import override
 from ebm_exp.types import Points, Probability
 
+_LOG = logging.getLogger(__name__)
+CELLS = 600  # per side, where log Z is by quadrature
 N_COMPARED = 1000  # points of the data whose energies are shown beside
 SHOWN = 64
 
@@ -38,6 +46,8 @@ class Score(Mode):
         options: how a table is read.
     """
 
+    draws = False
+
     def __init__(self, path: str, share: Probability = 0.99, **options: Unpack[TableOptions]) -> None:
         self.path, self.share, self.options = path, share, options
 
@@ -56,17 +66,19 @@ class Score(Mode):
             columns = dict(zip(rows.cells.names, rows.cells.columns, strict=True))
         x, y = x.to(dataset.device), find_labels(run, len(x), request.label, rows)
         labels = None if y is None else torch.tensor(y, device=x.device)
+        _tell_outside(x, dataset.domain)
+        run.has_told_outside = True  # a notebook's words
         energy = run.energies(Points(x, labels)).double().cpu()
         worst = energy.argsort(descending=True, stable=True)
-        log_z = _find_log_z(run)
+        constant = _find_log_z(run)
         table: dict[str, Any] = {"row": worst.numpy(), "energy": rounded(energy[worst])}
-        if log_z is not None:
-            table["log_density"] = rounded(-energy[worst] / run.temperature - log_z)
+        if constant is not None:
+            table["log_density"] = rounded(-energy[worst] / run.temperature - constant)
         file, image = request.folder / "scores.csv", request.folder / "scores.png"
         write_csv(file, table | {_free(name, table): column[worst.numpy()] for name, column in columns.items()})
         metrics = {"rows": float(len(x)), "energy": float(energy.mean())}
-        if log_z is not None:
-            metrics["log_density"] = float((-energy / run.temperature - log_z).mean())
+        if constant is not None:
+            metrics["log_density"] = float((-energy / run.temperature - constant).mean())
         energies = {Path(self.path).name: energy}
         if not isinstance(dataset, Absent):
             data = _energies_of_data(run, dataset)
@@ -82,7 +94,32 @@ class Score(Mode):
 
 
 def _find_log_z(run: LoadedRun) -> float | None:
-    return None
+    """log Z of exp(−E/T) on the box, where it is known or a matter of a moment; a line says what there is to say."""
+    dataset, energy = run.parts["dataset"], run.energy
+    if run.temperature <= 0 or energy.conditional:
+        return None
+    if isinstance(energy, Analytic) and run.temperature == 1:
+        return float(energy.log_z)
+    if dataset.event_shape == (2,):
+        return float(log_z(energy.of_data(), dataset, run.temperature, CELLS))
+    found = read_log_z(run)
+    if found is None:
+        where = override("run", run.path)
+        _LOG.info("log Z of these weights is not known: evaluate.py %s evaluator=ais finds it", where)
+        return None
+    if found.refuted:
+        _LOG.warning("log Z is refuted by its own evidence: %s", found.verdict)
+    return found.value
+
+
+def _tell_outside(x: Tensor, domain: Domain) -> None:
+    """Say how many points lie where the model has no density: what is far from all data, as a rule."""
+    n = int(((x - domain.centre).abs() > domain.half_width * (1 + 1e-6)).flatten(1).any(1).sum())
+    if n:
+        ends = f"[{domain.low:g}, {domain.high:g}]"
+        _LOG.warning(
+            "%s of %s points lie outside of the box %s, where there is no density", f"{n:,}", f"{len(x):,}", ends
+        )
 
 
 def _energies_of_data(run: LoadedRun, dataset: Dataset) -> Tensor:

@@ -1,6 +1,8 @@
 """Rows of one's own: completed, and told how likely they are."""
 
+import json
 import math
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +32,7 @@ def rows(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = ("dataset=table", f"dataset.path={folder}/data.csv", "dataset.label_column=class", "dataset.test_share=0.2")
     energy = ("energy=gaussian", "energy.std=1", f"energy.correlation={RHO}", "regularization=none", "sampler=mala")
     small = ("trainer.max_steps=1", "trainer.batch_size=16", "optimizer.lr=1e-12", "sampler.n_steps=1", "device=cpu")
-    quiet = ("evaluator=none", "optimized_metric=null", "logger.mode=disabled", "sampling.n_steps=150")
+    quiet = ("evaluator=none", "optimized_metric=null", "logger.mode=disabled", "sampling.n_steps=80")
     start = "start@sampling.start=normal"
     given = ["train.py", *data, *energy, *small, *quiet, start, f"hydra.run.dir={folder}/run"]
     done = warm.run(given, environment(), folder, timeout=240)
@@ -43,12 +45,12 @@ def test_what_is_missing_is_drawn_given_the_rest(rows: Path, tmp_path: Path) -> 
     (tmp_path / "gaps.csv").write_text("note,height,b,kind\nfirst,13.5,,\nsecond,8.25,0.5,y\nthird,,,z\n")
     run = load_run(rows, device="cpu")
     columns = {column.name: column for column in run.parts["dataset"].units.columns}
-    drawn = Impute(str(tmp_path / "gaps.csv"))(run, Request(200, 0, tmp_path))
+    drawn = Impute(str(tmp_path / "gaps.csv"))(run, Request(100, 0, tmp_path))
     table = polars.read_csv(drawn.files["imputed"])
     assert table.columns == ["row", "draw", "note", "height", "b", "kind"]
     assert (table["row"].to_list(), table["draw"].to_list()) == (
-        [i for i in range(3) for _ in range(200)],
-        [*range(200)] * 3,
+        [i for i in range(3) for _ in range(100)],
+        [*range(100)] * 3,
     )
     assert (table.null_count().sum_horizontal().item(), set(table["note"])) == (0, {"first", "second", "third"})
     first, second, third = (table.filter(polars.col("row") == i) for i in range(3))
@@ -57,12 +59,12 @@ def test_what_is_missing_is_drawn_given_the_rest(rows: Path, tmp_path: Path) -> 
     (mean_h, one_h), (mean_b, one_b) = columns["height"].v[:2], columns["b"].v[:2]
     h, b = (13.5 - mean_h) / (one_h - mean_h), (first["b"].to_numpy() - mean_b) / (one_b - mean_b)
     left = math.sqrt(1 - RHO**2)
-    assert abs(b.mean() - RHO * h) < 4 * left / math.sqrt(200)
-    assert abs(b.std() - left) < 4 * left / math.sqrt(400)
+    assert abs(b.mean() - RHO * h) < 4 * left / math.sqrt(100)
+    assert abs(b.std() - left) < 4 * left / math.sqrt(200)
     assert (drawn.metrics["rows"], drawn.metrics["incomplete"], drawn.metrics["missing"]) == (3, 2, 4)
     assert Image.open(drawn.files["image"]).width > 300
 
-    once = Impute(str(tmp_path / "gaps.csv"), summary=True)(run, Request(200, 0, tmp_path))
+    once = Impute(str(tmp_path / "gaps.csv"), summary=True)(run, Request(100, 0, tmp_path))
     table = polars.read_csv(once.files["imputed"])
     assert table.columns == ["row", "note", "height", "height_std", "b", "b_std", "kind", "kind_share"]
     assert table["b"][0] == pytest.approx(first["b"].mean())
@@ -71,15 +73,17 @@ def test_what_is_missing_is_drawn_given_the_rest(rows: Path, tmp_path: Path) -> 
     assert table["kind_share"].to_list()[1:] == [None, None]
 
 
-def test_rows_are_ordered_by_their_energy(rows: Path, tmp_path: Path) -> None:
+def test_rows_are_ordered_by_their_energy(rows: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "new.csv").write_text("kind;b;height;note\nx;-0.3;10.5;usual\nx;8.5;1.5;strange\nz;-0.4;9.5;usual\n")
     run = load_run(rows, device="cpu")
     drawn = Score(str(tmp_path / "new.csv"))(run, Request(1, 0, tmp_path))
     table = polars.read_csv(drawn.files["scores"])
-    assert table.columns[:2] == ["row", "energy"]
-    assert table.columns[-4:] == ["kind", "b", "height", "note"]
+    assert table.columns == ["row", "energy", "log_density", "kind", "b", "height", "note"]
     assert (table["row"][0], table["note"][0], table["height"][0]) == (1, "strange", 1.5)
+    assert "1 of 3 points lie outside of the box" in caplog.text
     assert table["energy"].is_sorted(descending=True)
+    constant = float(run.energy.log_z)
+    assert table["log_density"].to_list() == [pytest.approx(-e - constant, abs=1e-5) for e in table["energy"]]
     assert drawn.metrics["beyond"] == pytest.approx(1 / 3)
     x = run.parts["dataset"].units.encode(polars.read_csv(tmp_path / "new.csv", separator=";"))
     by_row = dict(zip(table["row"], table["energy"], strict=True))
@@ -133,3 +137,17 @@ def test_images_are_scored_from_a_folder_or_an_array(trained: Path, tmp_path: Pa
         UserError, match=r"mode: impute needs rows, digits has points of shape \[1, 8, 8\]; try mode=inp"
     ):
         Impute("x.csv")(run, Request(1, 0, tmp_path))
+
+
+def test_the_density_of_a_network_is_that_of_its_evaluation(trained: Path, tmp_path: Path) -> None:
+    """Where evaluate.py has found log Z of these weights; a line says how where it has not."""
+    run = load_run(trained, device="cpu")
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8), np.uint8))
+    kept = {"scores": {"ais_log_z": {"value": 3.0, "call": "a"}}, "calls": {"a": {"step": run.step, "weights": "ema"}}}
+    folder = shutil.copytree(trained, tmp_path / "run")
+    (folder / "evaluation.json").write_text(json.dumps(kept))
+    for path, known in ((trained, False), (folder, True)):
+        drawn = Score(str(tmp_path / "x.npy"))(load_run(path, device="cpu"), Request(1, 0, tmp_path))
+        assert ("log_density" in drawn.metrics) == known
+    expected = -drawn.metrics["energy"] / run.temperature - 3
+    assert drawn.metrics["log_density"] == pytest.approx(expected, rel=1e-5)
