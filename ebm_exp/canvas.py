@@ -1,5 +1,6 @@
 """What all images are drawn on, and their colours. matplotlib is imported where it draws."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,9 +28,16 @@ def save(image: Any, path: Path) -> None:
         image.save(file, "PNG")
 
 
+def plain(text: str) -> str:
+    """Somebody's text, in which dollars are no mathematics."""
+    return text.replace("$", r"\$")
+
+
 def render(figure: Any) -> Any:
     """The figure as an image; ``savefig`` would draw it twice."""
     from PIL import Image
 
-    figure.canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in letters that the font lacks
+        figure.canvas.draw()
     return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ebm_exp.canvas import DATA, MODEL, MORE, open_figure, render, save
+from ebm_exp.canvas import DATA, MODEL, MORE, open_figure, plain, render, save
 from ebm_exp.dataset.units import Units
 from ebm_exp.types import Batch
 
@@ -188,7 +188,7 @@ def _edges(v: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """Of bars; of numbers with few decimals each bar holds equally many, else they would look like a comb."""
     low, high = limits
     for grid in (1.0, 0.1, 0.01):
-        if len(v) and np.allclose(v / grid, (v / grid).round(), rtol=0, atol=1e-6):
+        if len(v) and high - low > 2 * grid and np.allclose(v / grid, (v / grid).round(), rtol=0, atol=1e-6):
             step = grid * max(1, math.ceil((high - low) / _BINS / grid - 1e-9))
             first = grid * (math.floor(low / grid) - 0.5)
             return first + step * np.arange(math.ceil((high - first) / step) + 1)
@@ -217,6 +217,7 @@ def _name_ticks(axis: Any, column: Column, outer: bool) -> None:
 
     if column.categories is None:
         axis.set_major_locator(MaxNLocator(3))
+        axis.get_offset_text().set_fontsize(6)
     else:
         names = [_shorten(name, _LETTERS) for name in column.categories]
         axis.set_ticks(range(len(names)), names)
@@ -228,4 +229,5 @@ def _name_ticks(axis: Any, column: Column, outer: bool) -> None:
 
 
 def _shorten(name: str, n: int) -> str:
-    return name if len(name) <= n else name[: n - 1] + "…"
+    name = " ".join(name.split())
+    return plain(name if len(name) <= n else name[: n - 1] + "…")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ebm_exp.canvas import MODEL, open_figure, render, save
+from ebm_exp.canvas import MODEL, open_figure, plain, render, save
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.table_units import TableUnits
 from ebm_exp.dataset.units import Units
@@ -99,8 +99,8 @@ def _name_axes(axes: Any, units: Units) -> None:
             values = [v for v in MaxNLocator(5).tick_values(*ends[:, k].tolist()) if ends[0, k] <= v <= ends[1, k]]
             names = [f"{v:g}" for v in values]
         else:
-            values, names = list(range(len(column.values))), [str(v) for v in column.values]
+            values, names = list(range(len(column.values))), [plain(str(v)) for v in column.values]
         v = torch.zeros(len(values), d, dtype=torch.float64)
         v[:, k] = torch.tensor(values, dtype=torch.float64)
         axis.set_ticks(units.maps.to_points(v, torch.full_like(v, 0.5))[:, k].tolist(), names)
-        axis.set_label_text(column.name)
+        axis.set_label_text(plain(column.name))

@@ -17,6 +17,7 @@ from ebm_exp.dataset.columns import category, number
 from ebm_exp.dataset.table_units import TableUnits
 from ebm_exp.dataset.units import Points
 from ebm_exp.marginals import Column, disagreement, draw_pairs
+from ebm_exp.plots import pixels, sample_panels
 
 RNG = np.random.default_rng(0)
 V = RNG.normal(size=(400, 7)).round(3)
@@ -94,6 +95,27 @@ def test_rare_categories_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     (column,) = marginals._columns([polars.DataFrame({"x": texts})])
     assert column.categories == [*(f"kind {k}" for k in range(7)), "13 others"]
     assert np.bincount(column.values[0].astype(int)).tolist() == [*range(21, 14, -1), sum(range(2, 15))]
+
+
+def test_bars_hold_equally_many_values_and_are_as_narrow_as_the_data() -> None:
+    ages = RNG.integers(20, 90, 300).astype(float)
+    edges = marginals._edges(ages, (18.0, 92.0))
+    assert set(np.diff(edges)) == {3.0}
+    assert edges[0] % 1 == 0.5
+    for v in (ages, ages / 10, ages * 1e-7, ages * 1e9, np.zeros(9)):
+        low, high = marginals._limits(Column("x", [v], [v == v], None))
+        edges = marginals._edges(v, (low, high))
+        assert edges[0] <= v.min() <= v.max() <= edges[-1]
+        assert 10 < len(edges) < 40 or v.max() == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_are_no_mathematics(tmp_path: Path) -> None:
+    texts = np.array(["$<10", "中文", "a\nb", r"$\frac$"] * 100)
+    of = TableUnits(Domain(-9.0, 9.0, (2,)), [number(r"$\frac$", V[:, 0], V[:, 0]), category("数 $", texts, texts)])
+    draw_pairs(tmp_path / "x.png", {"data": normal(100, 2)}, of)
+    sample_panels(tmp_path / "y.png", {"data": normal(100, 2)}, of)
+    assert pixels(normal(9, 2), of).shape[2] == 3
 
 
 @pytest.mark.parametrize("sets", [{}, {"buffer": 0.5}])

@@ -62,9 +62,10 @@ def fit(x: Any, y: Any = None, *overrides: str) -> "LoadedRun":
         array = None if x is None else hand_over(x, y)
         with in_python():
             return _fit(line, array)
+    except UserError as error:
+        raise error.with_traceback(None) from None  # its line says all, in a notebook too
     except Exception as error:
-        told = None if isinstance(error, UserError) else tell(error, line)
-        if told is None:
+        if (told := tell(error, line)) is None:
             raise
         raise UserError(told) from error
 
@@ -133,9 +134,8 @@ def _fit(line: CommandLine, array: Array | None) -> "LoadedRun":
             remember(line.words if goes_on else _say_where(composed, array))
             if not goes_on:
                 write_hydra(without_hydra(composed.config), composed.config.hydra, run_dir)
-            held.enter_context(logs_of(run_dir / "train.log"))
-            held.enter_context(torch_as_it_was())
-            outcome = _train(composed)
+            with logs_of(run_dir / "train.log"), torch_as_it_was():
+                outcome = _train(composed)
         except BaseException:
             begun = not goes_on and summary.is_file()
             if kept is not None and (is_large or not begun):

@@ -1,11 +1,12 @@
-"""Progress for a person: a live line on a terminal, plain lines anywhere else."""
+"""Progress for a person: a live line on a terminal and in a notebook, plain lines anywhere else."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
@@ -13,6 +14,8 @@ from rich.progress import Progress as RichProgress
 from ebm_exp.terminal import console
 
 _PLAIN_EVERY = 5.0  # seconds between lines when there is no terminal
+_CELL_EVERY = 0.5  # seconds between two lines in the same place of a notebook
+_UNKNOWN = object()
 _SOON = 5.0  # seconds after the first step at which the next one tells the time to the end; a longer first one tells it
 
 
@@ -47,6 +50,7 @@ class Progress:
         self._has_told = False  # the time to the end
         self._printed_at = -float("inf")
         self._unprinted = ""
+        self._cell: Any = _UNKNOWN  # of a notebook: what shows one line, and replaces it
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -93,6 +97,13 @@ class Progress:
             self._bar.update(self._task, completed=step, text="  ".join(text))
             return
         line = "  ".join([f"step {step:,}/{self.max_steps:,}", *text])
+        if self._cell is _UNKNOWN:  # now, below what was printed
+            self._cell = _in_notebook()
+        if self._cell is not None:
+            if now - self._printed_at >= _CELL_EVERY or step >= self.max_steps:
+                self._cell.update({"text/plain": line}, raw=True)
+                self._printed_at = now
+            return
         if now - self._printed_at >= _PLAIN_EVERY or step >= self.max_steps:
             print(line, flush=True)
             self._printed_at, self._unprinted = now, ""
@@ -106,6 +117,17 @@ class Progress:
             self._console.print(line, markup=False)
         else:
             print(line, flush=True)
+
+
+def _in_notebook() -> Any:
+    """A display of the notebook that this process is the kernel of, as IPython makes it; None where it is none."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if getattr(shell, "kernel", None) is None:
+        return None
+    from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
+
+    return display({"text/plain": "…"}, raw=True, display_id=True)
 
 
 @contextmanager

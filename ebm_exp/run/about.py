@@ -51,6 +51,8 @@ def about(
     if dataset:
         kept["dataset"] = {key: value for key, value in dataset.items() if key not in _TWINS}
     kept |= {"choices": choices, "overrides": overrides, "run_dir": str(path)} | dict(facts or {})
+    if "data" in kept:  # units are for the run's files: of a wide table they are thousands of numbers
+        kept["data"] = {key: value for key, value in kept["data"].items() if key != "units"}
     if went_on:
         kept["went_on"] = [str(each) for each in went_on]
     if config.get("init_from"):

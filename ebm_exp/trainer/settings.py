@@ -23,7 +23,7 @@ class Trainer(Part):
         log_every_steps, evaluate_every_steps, image_every_steps, checkpoint_every_steps: intervals. Where images are
             due at all before the end, there is one after a minute, too.
         keep_checkpoints: the newest so many are kept, and the best.
-        image_samples: points in each panel of an image.
+        image_samples: points in each panel of an image; of points that are no images 500 or more are shown.
         n_batches: train on the first so many batches again and again (``debug=overfit``); null: on all data.
         profile_steps: record so many steps with torch's profiler (``debug=profile``).
 

@@ -1,5 +1,9 @@
 """The progress line."""
 
+import sys
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from ebm_exp.logger import Progress
@@ -56,3 +60,23 @@ def test_the_time_to_the_end_stands_within_ten_seconds_of_the_first_step(
     assert len(lines) == 2
     assert lines[1].startswith("step 22/100  ")
     assert lines[1].endswith(" left  loss 0.5")
+
+
+def test_a_notebook_shows_one_line_in_one_place(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+
+    def display(data: dict[str, str], **_: Any) -> SimpleNamespace:
+        shown.append(data["text/plain"])
+        return SimpleNamespace(update=lambda data, **_: shown.append(data["text/plain"]))
+
+    kernel = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setitem(sys.modules, "IPython", kernel)
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    with Progress(1000) as progress:
+        progress.print("outline")
+        for step in (1, 2, 1000):
+            progress.update(step, 0.5, None)
+    assert capsys.readouterr().out == "outline\n"
+    assert [line.partition("  ")[0] for line in shown] == ["…", "step 1/1,000", "step 1,000/1,000"]

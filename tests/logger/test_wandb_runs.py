@@ -58,6 +58,7 @@ def test_a_run_says_what_it_is(finished: Path) -> None:
     assert config["choices"]["sampler"] == "langevin"
     assert "seed=1" in config["overrides"]
     assert not {"suggest", "stand_in"} & set(config["dataset"])
+    assert "units" not in config["data"]
 
 
 def test_every_step_is_one_row_and_images_have_captions(finished: Path) -> None:
