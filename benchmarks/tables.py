@@ -1,7 +1,7 @@
 """``experiment=table`` on six tables, for RESULTS.md: ``python -m benchmarks.tables <folder> [<table> …]``.
 
-The folder holds adult.csv and abalone.csv, with a header; four tables of scikit-learn are written into it. Each table is
-trained by the one command that the README prints, in a process of its own on one thread; results go to
+The folder holds adult.csv and abalone.csv, with a header; four tables of scikit-learn are written into it. Each is
+trained by the one command that docs/data.md prints, in a process of its own on one thread; results go to
 ``results/tables.json``, by table and seed. Without arguments the block is written anew from there.
 """
 
@@ -23,7 +23,20 @@ from ebm_exp.text import with_error
 
 SEEDS = {"wine": 3, "breast_cancer": 3, "diabetes": 3, "iris": 3, "abalone": 3, "adult": 1}
 OWN = {"adult": ["dataset.missing=impute"]}  # what a table needs beside its path
-PAIRS = {"wine": "[0,1]", "breast_cancer": "[0,1]", "diabetes": "[bmi,s5]", "iris": "[2,3]", "abalone": "[length,rings]"}
+PAIRS = {
+    "wine": "[0,1]",
+    "breast_cancer": "[0,1]",
+    "diabetes": "[bmi,s5]",
+    "iris": "[2,3]",
+    "abalone": "[length,rings]",
+}
+HOW = (
+    "`{command}` and the table's path; seconds are those of the whole command, evaluation and pictures included. "
+    "Held-out nats a row, of standardised columns, by AIS (reverse weights). The difference to one Gaussian with all "
+    "covariances and a cross-validated floor is a mean of paired differences ± s.e. c2st: ½ is right. Correlations' "
+    "error: mean over pairs, of 1,000 samples against held-out rows; in brackets that of the training rows themselves. "
+    "`python -m benchmarks.tables`, {machine}."
+)
 
 
 def write_tables(folder: Path) -> None:
@@ -46,7 +59,9 @@ def train(file: Path, *overrides: str) -> dict[str, Any]:
         run = Path(folder) / "run"
         command = [sys.executable, "train.py", *words, "logger.mode=disabled", f"hydra.run.dir={run}"]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         print(done.stdout[-400:], done.stderr[-2000:], sep="\n", flush=True)
         summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
@@ -70,11 +85,25 @@ def _with_error(scores: Mapping[str, float], name: str) -> str:
     return with_error(scores[name], scores[error_of(name)])
 
 
+def _pair(key: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    scores = entry["scores"]
+    gap = max(abs(scores[name] - scores["log_z"]) for name in ("ais_log_z", "ais_log_z_reverse"))
+    ways = (_with_error(scores, name) for name in ("ais_log_z", "ais_log_z_reverse"))
+    verdict = "yes" if scores["ais_equilibrated"] else "no"
+    return f"{_title(key.split()[0])} {entry['pair']}", *ways, f"{scores['log_z']:.4f}", f"{gap:.4f}", verdict
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def told(entries: Mapping[str, Mapping[str, Any]]) -> str:
     """The block of RESULTS.md."""
     rows = []
     for name in SEEDS:
-        seeds = [entry for key, entry in entries.items() if key.rpartition(" ")[0] == name and entry["seed"] is not None]
+        seeds = [
+            entry for key, entry in entries.items() if key.rpartition(" ")[0] == name and entry["seed"] is not None
+        ]
         if not seeds:
             continue
         first, scores = seeds[0], [entry["scores"] for entry in seeds]
@@ -85,7 +114,7 @@ def told(entries: Mapping[str, Mapping[str, Any]]) -> str:
         verdicts = {"yes" if each["ais_equilibrated"] else "no" for each in scores}
         alarms = sorted({alarm for entry in seeds for alarm in entry["alarms"]})
         rows.append((
-            name.replace("_", " "),
+            _title(name),
             f"{first['n_train']:,} + {first['n_test']:,}",
             f"{first['columns']} ({first['categories']})",
             f"{first['steps']:,}",
@@ -103,31 +132,12 @@ def told(entries: Mapping[str, Mapping[str, Any]]) -> str:
         *("nats a row", "Gaussian", "better by, each seed", "equilibrated", "c2st"),
         *("correlations' error (training rows)", "alarms"),
     )
-    pairs = [
-        (
-            f"{key.split()[0].replace('_', ' ')} {entry['pair']}",
-            _with_error(entry["scores"], "ais_log_z"),
-            _with_error(entry["scores"], "ais_log_z_reverse"),
-            f"{entry['scores']['log_z']:.4f}",
-            f"{max(abs(entry['scores'][name] - entry['scores']['log_z']) for name in ('ais_log_z', 'ais_log_z_reverse')):.4f}",
-            "yes" if entry["scores"]["ais_equilibrated"] else "no",
-        )
-        for key, entry in entries.items()
-        if entry["seed"] is None
-    ]
-    first = next(iter(entries.values()))
-    lines = [
-        f"`{first['command']}` and the table's path; seconds are the whole command's, evaluation and pictures included. Held-out nats a row, of "
-        "standardised columns, by AIS (reverse weights); the difference to one Gaussian with all covariances and a cross-validated floor is a mean of "
-        "paired differences ± s.e. c2st: ½ is right. Correlations' error: mean over pairs, of 1,000 samples against held-out rows; in brackets that "
-        f"of the training rows. `python -m benchmarks.tables`, {first['machine']}.",
-        "",
-        table(header, rows),
-    ]
+    pairs = [_pair(key, entry) for key, entry in entries.items() if entry["seed"] is None]
+    lines = [HOW.format(**next(iter(entries.values()))), "", table(header, rows)]
     if pairs:
         lines += [
             "",
-            "Two columns of a table each, log Z by AIS from below and above and by quadrature (`evaluator=[ais,grid]`):",
+            "Two columns of a table each, log Z by AIS from both sides and by quadrature (`evaluator=[ais,grid]`):",
             "",
             table(("columns", "AIS", "AIS, reverse", "quadrature", "largest difference", "equilibrated"), pairs),
         ]
