@@ -35,6 +35,13 @@ class Gaussian(NamedTuple):
         error = torch.where(missing, 0.0, x - point)
         return torch.where(missing, point + self._regress(error, there) @ covariance, x)
 
+    def log_prob(self, x: Tensor, there: Tensor) -> Tensor:
+        """Log-density ``[n]``, but for a constant of each row, of what is there (1, else 0) of rows ``[n, d]``."""
+        error = torch.where(there > 0, x - self.mean.to(x), 0.0)
+        factor = torch.linalg.cholesky_ex(self._observed(there)).L
+        squared = (error * self._regress(error, there)).sum(1)
+        return -squared / 2 - factor.diagonal(dim1=1, dim2=2).log().sum(1)
+
     def _regress(self, error: Tensor, there: Tensor) -> Tensor:
         """Σ_oo⁻¹ of errors ``[n, d]``, 0 where something is missing."""
         factor = torch.linalg.cholesky_ex(self._observed(there)).L

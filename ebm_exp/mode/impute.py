@@ -12,10 +12,12 @@ from ebm_exp.dataset.absent import Absent
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.posterior import Inpainting
 from ebm_exp.mode.base import Drawn, Mode, Request, densities_of
+from ebm_exp.mode.given import draw_given, find_gaussians
 from ebm_exp.mode.rows import Rows, TableOptions, find_labels, read_rows, rounded, write_csv
 from ebm_exp.plots import sample_panels
 from ebm_exp.random import generator, normal_like
 from ebm_exp.run.loaded import LoadedRun
+from ebm_exp.sampler import Jump
 from ebm_exp.sampling import Levels
 from ebm_exp.types import Name, Points
 
@@ -26,8 +28,9 @@ class Impute(Mode):
     """``imputed.csv``: the rows of a file, what is missing in them drawn from the model, given the rest.
 
     Chains run on E with the components that are given held fixed, so each draw is one of p(missing | given), as far as
-    chains of this length reach it. A given value that stands for an interval is held at a draw within it. All columns
-    of the file are kept, those that are no data too; columns of the data that it lacks are missing in every row.
+    chains of this length reach it; they begin at Gaussians given the rest (``given.py``), and do not jump. A given
+    value that stands for an interval is held at a draw within it. All columns of the file are kept, those that are no
+    data too; columns of the data that it lacks are missing in every row.
 
     With several draws (``n_samples``) each row stands there as often, with ``row`` and ``draw`` in front; or once, with
     ``summary``: means of numbers, the most frequent value of a category, and beside each column with something missing
@@ -76,9 +79,14 @@ class Impute(Mode):
         known = x.nan_to_num(0.0)  # what is hidden is never looked at
         context: dict[str, Any] = {"known": known, "hidden": hidden.to(x.dtype)}
         target = Inpainting(sampling.moved_by(run.energy), None, run.parts["noise"])
+        g = generator(known.device, "impute", request.seed)
         if isinstance(sampling, Levels):
-            z = normal_like(known, generator(known.device, "impute", request.seed))
+            z = normal_like(known, g)
             context |= {"z": z, "start": z}
+        elif (found := find_gaussians(run)) is not None:
+            context |= {"start": draw_given(*found, known, hidden, g)}
+        if isinstance(sampling.sampler, Jump):  # what stands still keeps a jump of all components from being taken
+            context |= {"sampling": sampling.replace(sampler=sampling.sampler.kernel)}
         ends = run.draw(len(x), request.seed, watch=request.watch, label=label, energy=target, **context)
         completed = target.completed(ends.x, known, hidden)
         return completed, run.energies(Points(completed, ends.y))

@@ -117,7 +117,7 @@ class Observer:
         else:
             shown = {"data": ex.dataset.train(n)} | panels | {f"fresh, {how}": fresh.x}
             sample_panels(file, shown, units)
-        if is_first:
+        if is_first and not last:
             _LOG.info("an image of what is learned: %s", file)
         captions = {"fresh": f"{at}, {length} ({how})"}
         if not is_image and not on_plane:  # all are in one

@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.dataset.missing import Gaussian
 from ebm_exp.mode import Impute, Request, Score
+from ebm_exp.mode.given import draw_given
 from ebm_exp.run import load_run
 from tests.warm import Warm, environment
 
@@ -151,3 +153,22 @@ def test_the_density_of_a_network_is_that_of_its_evaluation(trained: Path, tmp_p
         assert ("log_density" in drawn.metrics) == known
     expected = -drawn.metrics["energy"] / run.temperature - 3
     assert drawn.metrics["log_density"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_chains_begin_at_a_mixture_given_what_is_there() -> None:
+    """Two Gaussians of two components; the second component is seen, or both are missing."""
+    covariance = torch.tensor([[1.0, 0.6], [0.6, 1.0]], dtype=torch.float64)
+    means = torch.tensor([[-2.0, -1.0], [3.0, 1.0]], dtype=torch.float64)
+    weights, gaussians = torch.tensor([0.75, 0.25], dtype=torch.float64), [Gaussian(m, covariance) for m in means]
+    n, g = 4000, torch.Generator().manual_seed(0)
+    x, missing = torch.tensor([[0.0, 0.3]]).expand(n, 2), torch.tensor([True, False]).expand(n, 2)
+    found = draw_given(weights, gaussians, x, missing, g)
+    assert (found[:, 1] == x[:, 1]).all()
+    second = 1 / (1 + 3 * math.exp(-((0.3 + 1) ** 2 - (0.3 - 1) ** 2) / 2))  # its share given 0.3
+    expected = (1 - second) * (-2 + 0.6 * 1.3) + second * (3 - 0.6 * 0.7)
+    apart = (3 - 0.42) - (-2 + 0.78)
+    std = math.sqrt(1 - 0.36 + second * (1 - second) * apart**2)
+    assert abs(found[:, 0].mean() - expected) < 4 * std / math.sqrt(n)
+    both = draw_given(weights, gaussians, x, torch.ones_like(missing), g)
+    share = (both[:, 0] > 0.5).double().mean()  # 2.5 deviations from either
+    assert abs(share - 0.25) < 0.01 + 4 * math.sqrt(0.25 * 0.75 / n)
