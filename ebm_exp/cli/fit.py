@@ -56,6 +56,10 @@ def fit(x: Any, y: Any = None, *overrides: str) -> "LoadedRun":
     """
     if isinstance(y, str):
         y, overrides = None, (y, *overrides)
+    if wrong := [each for each in overrides if not isinstance(each, str)]:
+        raise UserError(f"overrides: must be texts like 'trainer.max_steps=500', got {type(wrong[0]).__name__}")
+    if x is None and y is not None:
+        raise UserError("y: are the classes of x, and there is no x; fit(None, 'dataset=…') reads data with theirs")
     line = CommandLine.read("train", overrides)
     try:
         _check(line, x is not None)

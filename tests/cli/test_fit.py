@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from ebm_exp import fit
+from ebm_exp.cli.array import hand_over
+from ebm_exp.config.errors import UserError
 from ebm_exp.run import load_run
 from tests.warm import ROOT, SMALL, Warm, environment
 
@@ -218,10 +221,13 @@ def test_the_import_is_light() -> None:
     assert done.stdout == "set() ['LoadedRun', '__version__', 'fit', 'load_run']\n"
 
 
-def test_what_is_no_array_is_named() -> None:
-    from ebm_exp.cli.array import hand_over
-    from ebm_exp.config.errors import UserError
-
+def test_what_is_no_array_is_named(unchecked: None) -> None:
+    for y, overrides, said in (
+        (None, ({"trainer.max_steps": 5},), "overrides: must be texts like 'trainer.max_steps=500', got dict"),
+        ([0, 1], (), "y: are the classes of x, and there is no x"),
+    ):
+        with pytest.raises(UserError, match=said):
+            fit(None, y, *overrides)
     for x, y, said in (
         ("x.csv", None, "x: must be an array, got text"),
         (["a", "b"], None, "x: must be an array of numbers"),
