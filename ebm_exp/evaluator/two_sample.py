@@ -37,7 +37,8 @@ class TwoSample(Evaluator):
         if min(n_samples, dataset.n_test) < N_FOLDS:
             raise ValueError(
                 f"n_samples: needs at least {N_FOLDS} samples and held-out points, there are "
-                f"{min(n_samples, dataset.n_test)}"
+                f"{min(n_samples, dataset.n_test)}; a larger dataset.test_share holds more out, ~evaluator.two_sample "
+                "does without"
             )
         self.dataset = dataset
         self.n_samples = n_samples
