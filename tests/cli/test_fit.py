@@ -99,6 +99,12 @@ with hydra.initialize_config_dir(os.path.abspath("theirs"), version_base="1.2"):
                 list(sys.argv), dict(os.environ), sys.stdout, logging.getLogger("ebm_exp").level]
     before = look()
     steps = [ebm_exp.fit(x, *SMALL).step, ebm_exp.fit(x.astype(np.float32), *SMALL, "deterministic=true").step]
+    import torch
+    torch.set_default_dtype(torch.float64)
+    with torch.inference_mode():
+        steps.append(ebm_exp.fit(x, *SMALL, "hydra.run.dir=inference").step)
+    assert torch.get_default_dtype() == torch.float64
+    torch.set_default_dtype(torch.float32)
     thread = threading.Thread(target=lambda: steps.append(ebm_exp.fit(x, *SMALL, "hydra.run.dir=thread").step))
     thread.start(), thread.join()
     told = []
@@ -113,7 +119,7 @@ with hydra.initialize_config_dir(os.path.abspath("theirs"), version_base="1.2"):
     print(json.dumps([steps, same, len(heard), told, len(os.listdir("outputs/table"))]))
 """)
     steps, same, n_heard, told, n_runs = json.loads(done.stdout.splitlines()[-1])
-    assert steps == [3, 3, 3]
+    assert steps == [3, 3, 3, 3]
     assert same == [True] * len(same)
     assert n_heard == 0
     assert n_runs == 2
