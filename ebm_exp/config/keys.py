@@ -28,7 +28,7 @@ _KINDS = (  # the first pattern that matches a whole key says its kind
     (r"name", "name"),
     (r"logger([.@/].*)?|notes", "display"),
     (r"trainer\.\w+_every_steps", "pace"),
-    (r"trainer\.(max_steps|max_minutes)", "length"),
+    (r"trainer\.max_(steps|epochs|minutes)", "length"),
     (r"guard([.@/].*)?", "safety"),
     (r"stand_in", "trial"),  # whether data are made up where there are none
     (r".*", "mathematics"),
@@ -38,8 +38,8 @@ _WITH_NEXT_ATTEMPT = re.compile(  # recorded; buffer and optimizer go on
     r"|regularization\.\w+\.weight|buffer\.reinit_probability"
 )
 CHANGEABLE = (  # what a message says of may_change_on_resume
-    *("trainer.max_steps", "trainer.max_minutes", "*_every_steps", "*.root", "*.path", "logger.*", "guard.*", "notes"),
-    "device",
+    *("trainer.max_steps", "trainer.max_epochs", "trainer.max_minutes", "*_every_steps", "*.root", "*.path"),
+    *("logger.*", "guard.*", "notes", "device"),
 )
 
 

@@ -14,6 +14,7 @@ from ebm_exp.evaluator.manifold import Manifold
 from ebm_exp.evaluator.memorization import Memorization
 from ebm_exp.evaluator.mmd import MMD
 from ebm_exp.evaluator.ood import OOD
+from ebm_exp.evaluator.two_sample import TwoSample
 
 __all__ = [
     "AIS",
@@ -35,6 +36,7 @@ __all__ = [
     "Memorization",
     "Model",
     "Score",
+    "TwoSample",
     "as_row",
     "refuted",
 ]

@@ -10,6 +10,7 @@ from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import to_draw, to_train
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.outcome import Outcome
+from ebm_exp.trainer.settings import Trainer
 
 
 def collect_facts(experiment: Experiment) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def tell_where(
     outcome: Outcome,
     step: int,
     seconds: float,
-    max_steps: int,
+    trainer: Trainer,
     ends_at: int | None,
     hints: list[str],
 ) -> None:
@@ -73,7 +74,7 @@ def tell_where(
         outcome: how it ended.
         step: so many are done.
         seconds: so long it took.
-        max_steps: so many were asked for.
+        trainer: how long it was to be.
         ends_at: the step at which the learning rate is 0, if there is one.
         hints: how to see what a logger has.
     """
@@ -92,10 +93,10 @@ def tell_where(
         print("go on          from the start: no step is saved")
     elif state in ("stopped", "pruned"):
         print(f"go on          {to_train('resume', here)}")
-    elif step < max_steps:  # the clock ended it
+    elif step < trainer.max_steps:  # the clock ended it
         print(f"go on          {to_train('resume', here, f'trainer.max_minutes={2 * seconds / 60:.3g}')}")
     elif ends_at is None or step < ends_at:
-        print(f"go on          {to_train('resume', here, f'trainer.max_steps={2 * step}')}")
+        print(f"go on          {to_train('resume', here, trainer.longer(step))}")
     else:  # the learning rate has decayed to 0: going on would change nothing
         print(f"train more     {to_train('init_from', here)}")
     for line in hints:

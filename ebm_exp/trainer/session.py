@@ -51,7 +51,7 @@ class Session:
         prune: Prune = lambda step, scores: False,
         group: str | None = None,
     ) -> None:
-        self.trainer = trainer
+        self.trainer = trainer = trainer.of_length(experiment.dataset.n_train)
         self.experiment = experiment
         self.ranks = experiment.ranks
         self.record = Record(directory, logger) if self.ranks.first else Silent(directory)
@@ -114,7 +114,7 @@ class Session:
             outcome=outcome,
             step=loop.step,
             seconds=loop.elapsed,
-            max_steps=self.trainer.max_steps,
+            trainer=self.trainer,
             ends_at=self.experiment.schedule.ends_at,
             hints=logger.hint(),
         )

@@ -3,7 +3,9 @@
 A config names it ``ebm_exp.trainer.loop.Trainer``.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from typing import Self
 
 from ebm_exp.part import Part
 from ebm_exp.ranges import NonNegativeInt, Positive, PositiveInt, Probability
@@ -16,6 +18,7 @@ class Trainer(Part):
     Args:
         max_steps: optimizer steps in all, resumed ones included.
         batch_size: training points, and chains, per step.
+        max_epochs: no more steps than so many passes over the training points take; null: ``max_steps`` alone.
         max_minutes: stop after this much training time, resumed ones included; null: no limit.
         accumulate_steps: the batch is taken in so many parts, whose gradients add up; each draws its own chains.
         gradient_norm_clip: largest norm of the parameters' gradient; null: no clip.
@@ -33,6 +36,7 @@ class Trainer(Part):
 
     max_steps: PositiveInt
     batch_size: PositiveInt
+    max_epochs: Positive | None = None
     max_minutes: Positive | None = None
     accumulate_steps: PositiveInt = 1
     gradient_norm_clip: Positive | None = None
@@ -50,3 +54,15 @@ class Trainer(Part):
         size, n = self.batch_size, self.accumulate_steps
         if size % n:
             raise ValueError(f"accumulate_steps must divide batch_size, {size}, got {n}")
+
+    def of_length(self, n_train: int) -> Self:
+        """These settings for so many training points: ``max_steps`` is the length, ``max_epochs`` why, if it is."""
+        steps = math.inf if self.max_epochs is None else max(1, round(self.max_epochs * n_train / self.batch_size))
+        by_steps = steps > self.max_steps
+        return replace(self, max_epochs=None) if by_steps else replace(self, max_steps=int(steps))
+
+    def longer(self, step: int) -> str:
+        """What to type for twice the length that a training had which ended after a step."""
+        if self.max_epochs is None:
+            return f"trainer.max_steps={2 * step}"
+        return f"trainer.max_epochs={2 * self.max_epochs:g}"
