@@ -14,9 +14,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from ebm_exp.config.build import Parts, Suggestions
+from ebm_exp.config.build import Parts
 from ebm_exp.config.device import set_deterministic
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.suggestions import Suggestions
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
 from ebm_exp.evaluator import classifier
