@@ -84,7 +84,7 @@ class Loader(ConfigLoaderImpl):
         config_name: str | None = None,
         overrides: list[str] | None = None,
     ) -> list[str]:
-        """The choices of a group. For ``--help`` Hydra asks for each several times, and reads its folder anew."""
+        """The choices of a group. For ``--hydra-help`` Hydra asks for each several times, and reads its folder anew."""
         if config_name or overrides:
             return super().get_group_options(group_name, results_filter, config_name, overrides)
         asked = (group_name, results_filter)

@@ -150,6 +150,7 @@ def test_classes_as_asked(cli: Cli, tmp_path: Path) -> None:
     drawn = cli("sample.py", f"run={run}", "label=[dog, 0]", "n_samples=5", f"output_dir={tmp_path}/a")
     assert drawn.returncode == 0, drawn.stderr
     assert np.load(tmp_path / "a" / "samples.npz")["y"].tolist() == [1, 0, 1, 0, 1]
+    assert Image.open(tmp_path / "a" / "samples.png").width > 700  # a panel for each
     one = cli("sample.py", f"run={run}", "label=dog", "n_samples=2", f"output_dir={tmp_path}/b")
     assert (one.returncode, np.load(tmp_path / "b" / "samples.npz")["y"].tolist()) == (0, [1, 1])
     wrong = cli("sample.py", f"run={run}", "label=bird", f"output_dir={tmp_path}/c")

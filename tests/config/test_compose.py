@@ -86,7 +86,7 @@ def test_what_hydra_refuses_is_said_in_our_words(typed: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "code"),
     [
-        ("experiment=plane dataset=pinwheel --help", 0),
+        ("experiment=plane dataset=pinwheel --cfg job", 0),
         ("experiment=conv/fashion_mnist dataset=mnist --cfg job", 0),
         ("trainer.batch_size=-1", 2),
     ],
