@@ -84,14 +84,17 @@ def test_what_hydra_refuses_is_said_in_our_words(typed: str, said: str) -> None:
     [
         ("experiment=plane/rings sampler=langevin", "sampler.proposal", "start@sampler.proposal: left out"),
         ("experiment=table dataset.path=x evaluator=none", "evaluator.ais", "sampler@evaluator.ais.kernel: left out"),
-        ("experiment=table dataset.path=x start@buffer.start=uniform", "buffer.start.n_components", ""),
+        (
+            "experiment=table dataset.path=x start@buffer.start=uniform",
+            "buffer.start.n_components",
+            "buffer.start.n_comp",
+        ),
     ],
 )
 def test_what_an_experiment_says_inside_of_what_is_replaced_is_left_out(typed: str, gone: str, left: str) -> None:
     loader, config = load(*typed.split())
     assert look_up(config, gone) is None
     assert any(note.startswith(left) for note in loader.notes)
-    assert any(note.startswith(gone) for note in loader.notes)
 
 
 @pytest.mark.parametrize(
