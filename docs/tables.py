@@ -1,4 +1,4 @@
-"""The tables in README.md and docs/*.md: of choices, from the files of conf/, and of what a run logs.
+"""The tables in docs/*.md: of choices, from the files of conf/, and of what a run logs.
 
     python docs/tables.py            write them
     python docs/tables.py --check    exit 1 and name what is not current
@@ -19,28 +19,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"^<!-- (?P<kind>table|metrics): (?P<group>\w+) -->\n.*?^<!-- end -->", re.DOTALL | re.MULTILINE)
 METRICS = runpy.run_path(str(ROOT / "ebm_exp" / "metrics.py"))  # by its path: of this checkout, whatever is installed
+CHOICES = runpy.run_path(str(ROOT / "ebm_exp" / "config" / "choices.py"))
+files, header = CHOICES["files"], CHOICES["header"]
 UNLISTED = {"hydra", "wandb_sweep"}  # no choices of a user
-
-
-def header(file: Path) -> str:
-    """The first sentence of the comment that opens a file; empty when it opens with something else.
-
-    ``# @package …`` is Hydra's. The comment ends at its first empty or indented line, or at the first key.
-    """
-    words: list[str] = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if line.startswith("# @package"):
-            continue
-        if not re.match(r"# \S", line):
-            break
-        words.append(line.removeprefix("# "))
-    return re.split(r"(?<=[.?])\s+(?=[A-Z])", " ".join(words))[0].strip().rstrip(".")
-
-
-def files(conf: Path, group: str) -> list[Path]:
-    """A group's choices: those of its own folder, then those of sub-folders; what they share in ``shared/`` is none."""
-    found = [file for file in (conf / group).rglob("*.yaml") if file.parent.name != "shared"]
-    return sorted(found, key=lambda file: (len(file.parts), file))
 
 
 def defaults(conf: Path) -> set[tuple[str, str]]:
@@ -83,7 +64,7 @@ def metrics(group: str) -> str:
 def main(root: Path = ROOT, check: bool = False) -> list[str]:
     """Write the tables, or only look; returns what is wrong, one line each."""
     conf, wrong, shown = root / "conf", [], set()
-    for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+    for path in sorted((root / "docs").glob("*.md")):
         name, page = path.relative_to(root), path.read_text(encoding="utf-8")
         if len(re.findall(r"^<!-- (?:table|metrics):", page, re.MULTILINE)) != len(TABLE.findall(page)):
             wrong.append(f"{name}: a <!-- table: … --> has no <!-- end -->")
@@ -106,7 +87,7 @@ def main(root: Path = ROOT, check: bool = False) -> list[str]:
     groups = {folder.name for folder in conf.iterdir() if folder.is_dir()} - UNLISTED
     unshown = sorted(group for group in groups if ("table", group) not in shown)
     untold = [group for group in METRICS["GROUPS"] if ("metrics", group) not in shown]
-    wrong += [f"README.md: needs a <!-- table: {group} --> for conf/{group}" for group in unshown]
+    wrong += [f"docs/choices.md: needs a <!-- table: {group} --> for conf/{group}" for group in unshown]
     return wrong + [f"docs/metrics.md: needs a <!-- metrics: {group} -->" for group in untold]
 
 

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from ebm_exp.files import ARRAYS
 from ebm_exp.ranks import given
 
 _PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
@@ -95,7 +96,8 @@ def to_train(key: str, run: Path, *words: str) -> str:
         return " ".join([command("train"), override(key, run), *words])
     path = str(run) if _PLAIN.fullmatch(str(run)) else quoted(str(run))
     said = (json.dumps(word, ensure_ascii=False) for word in (f"{key}={path}", *words))
-    return f"ebm_exp.fit({'None' if key == 'resume' else 'x'}, {', '.join(said)})"
+    is_array = key == "init_from" and any((run / name).is_file() for name in ARRAYS)
+    return f"ebm_exp.fit({'x' if is_array else 'None'}, {', '.join(said)})"
 
 
 def remember(arguments: Sequence[str]) -> None:

@@ -41,14 +41,20 @@ def logs_of(file: Path) -> Iterator[None]:
 
 @contextmanager
 def torch_as_it_was() -> Iterator[None]:
-    """What ``deterministic=true`` sets for all of torch is put back."""
+    """A training finds torch as a command does, with gradients and float32, and what it sets for all of torch
+    (``deterministic=true``) is put back.
+    """
     import torch
 
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     deterministic, workspace = torch.are_deterministic_algorithms_enabled(), os.environ.get(_WORKSPACE)
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
     try:
-        yield
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
     finally:
+        torch.set_default_dtype(dtype)
         if workspace is None:
             os.environ.pop(_WORKSPACE, None)
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]

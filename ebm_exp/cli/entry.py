@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.cli import process
+from ebm_exp.cli import help, process
 from ebm_exp.cli.checks import CHECKS
 from ebm_exp.cli.claim import claim, claim_stamp, discard
 from ebm_exp.cli.launch import Launch, Main, carry_out, tell, write_hydra
@@ -39,6 +39,10 @@ def run_entry_point(main: Main, program: str, each: Main | None = None) -> None:
     process.begin(line.is_looking)
     claims = ExitStack()
     try:
+        if (helped := help.answer(line)) is not None:
+            print(helped)
+            return process.end(line.is_looking)
+        process.hasten_hydra()
         if {"-sc", "--shell-completion"} & set(line.options):
             from ebm_exp.cli.completion import answer
 

@@ -56,6 +56,10 @@ def fit(x: Any, y: Any = None, *overrides: str) -> "LoadedRun":
     """
     if isinstance(y, str):
         y, overrides = None, (y, *overrides)
+    if wrong := [each for each in overrides if not isinstance(each, str)]:
+        raise UserError(f"overrides: must be texts like 'trainer.max_steps=500', got {type(wrong[0]).__name__}")
+    if x is None and y is not None:
+        raise UserError("y: are the classes of x, and there is no x; fit(None, 'dataset=…') reads data with theirs")
     line = CommandLine.read("train", overrides)
     try:
         _check(line, x is not None)
@@ -128,9 +132,10 @@ def _fit(line: CommandLine, array: Array | None) -> "LoadedRun":
     goes_on, summary = start.line.value("resume") is not None, run_dir / "summary.json"
     with ExitStack() as held:
         held.enter_context(claim(start.line, composed.config.hydra, anew=line.value("resume") == "auto"))
-        kept = None if array is None else _keep(array, composed)
-        is_large = array is not None and array.n_bytes > LARGEST
+        kept, is_large = None, array is not None and array.n_bytes > LARGEST
         try:
+            if array is not None:
+                kept = _keep(array, composed)
             remember(line.words if goes_on else _say_where(composed, array))
             if not goes_on:
                 write_hydra(without_hydra(composed.config), composed.config.hydra, run_dir)

@@ -48,13 +48,17 @@ def begin(looking: bool) -> None:
     # quarter of a start. The garbage that an update leaves holds no tensors: it may wait for longer than by default.
     gc.set_threshold(20_000)
     atexit.register(gc.freeze)
+
+
+def hasten_hydra() -> None:
+    """Let Hydra, and OmegaConf below it, do quickly what they do slowly by default."""
     import yaml
 
     if yaml.__with_libyaml__:  # OmegaConf takes the slow ones, by these names
         yaml.SafeLoader, yaml.Dumper = yaml.CSafeLoader, yaml.CDumper  # type: ignore[assignment, misc]
     from hydra.core.config_store import ConfigStore
 
-    # Hydra copies what it looks up choices in for each group that it lists: one second for --help. It may share this.
+    # Hydra copies what it looks up choices in for each group that it lists: a second for --hydra-help. It may share it.
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
 
 

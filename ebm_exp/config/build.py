@@ -20,6 +20,7 @@ from ebm_exp.config.device import choose_device
 from ebm_exp.config.errors import UNFIT, UserError, unfit
 from ebm_exp.config.optimizer_state import check_state
 from ebm_exp.config.signature import arguments, source
+from ebm_exp.config.suggestions import Suggestions
 from ebm_exp.config.trust import OURS, Allowed
 from ebm_exp.config.validate import arguments_of, is_node, locate
 from ebm_exp.part import Part
@@ -220,36 +221,6 @@ class Parts:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]  # what a schedule scales, saved with the group
         return optimizer
-
-
-class Suggestions:
-    """What a data set suggests to the other parts, by key; T follows from step and noise.
-
-    Args:
-        values: ``suggest`` of the data set's node.
-
-    Raises:
-        UserError: when it is no mapping.
-    """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        if not isinstance(values, Mapping):
-            raise UserError(f"dataset.suggest: must be a mapping, got {values!r:.80}")
-        self._values = values
-
-    def __getattr__(self, key: str) -> Any:
-        if key.startswith("_") or key not in self._values:
-            raise AttributeError(key)
-        return self._values[key]
-
-    @property
-    def temperature(self) -> float:
-        """T = noise_std²/λ, 1 at the consistent noise."""
-        noise_std = self._values.get("noise_std")
-        try:
-            return 1.0 if noise_std is None else float(noise_std) ** 2 / float(self._values["step_size"])
-        except (TypeError, ValueError, LookupError, ArithmeticError):
-            raise UserError("dataset.suggest: noise_std and step_size must be numbers, step_size > 0") from None
 
 
 def _disown(part: nn.Module, provided: Mapping[str, Any]) -> None:

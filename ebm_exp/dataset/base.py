@@ -1,11 +1,12 @@
 """What every data set is: tensors on the device, a domain, and batches that are a function of the step."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from ebm_exp import memory
 from ebm_exp.dataset.check import check_labels, check_points, tell_unseen
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.fingerprint import fingerprint
@@ -16,15 +17,6 @@ from ebm_exp.random import Source, for_batch, normal_like, take_rows, uniform
 from ebm_exp.random import generator as derived_generator
 from ebm_exp.ranks import ALONE, Ranks
 from ebm_exp.types import PerSample, Points, Transform
-
-
-class ImageOptions(TypedDict, total=False):
-    """What every data set of images can be asked for, and hands on to ``Dataset``, which has the defaults."""
-
-    dequantize: bool  # add uniform noise of one level's width, so that the levels tile the domain evenly
-    clamp_noise: bool  # clamp noisy points to the domain: an image's value range, but not a toy's plotting box
-    horizontal_flip: bool  # mirror each training image with probability ½
-    resident: bool | None  # keep the points on the device; null: when they fill at most half of its free memory
 
 
 class Dataset(Part):
@@ -97,7 +89,8 @@ class Dataset(Part):
         self.horizontal_flip = horizontal_flip
         self.holds_out = test is not train  # False: the training points stand in for a test split
         if resident is None:
-            resident = _fits(train.nbytes + test.nbytes, self.device)
+            size = train.nbytes + test.nbytes
+            resident = self.device.type != "cuda" or 2 * size <= memory.free(self.device)
         home = self.device if resident else torch.device("cpu")
         self._train, self._test = train.to(home), test.to(home)
         self.train_labels = None if train_labels is None else train_labels.to(self.device, torch.int64)
@@ -260,7 +253,3 @@ class Dataset(Part):
             if self.clamp_noise:
                 x = x.clamp_(self.domain.low, self.domain.high)
         return x
-
-
-def _fits(n_bytes: int, device: torch.device) -> bool:
-    return device.type != "cuda" or 2 * n_bytes <= torch.cuda.mem_get_info(device)[0]

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ebm_exp.dataset.base import Dataset, ImageOptions
+from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.options import ImageOptions
 from ebm_exp.random import generator
 from ebm_exp.types import NonNegative, Probability, Provided
 

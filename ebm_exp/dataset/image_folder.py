@@ -9,10 +9,11 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from ebm_exp.dataset.base import Dataset, ImageOptions
+from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.decode import Background, Channels, decoded
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import EXTENSIONS, children, given_path, images_below, images_of, others_below, shown
+from ebm_exp.dataset.options import ImageOptions
 from ebm_exp.dataset.subset import choose_classes, split_within_classes, subset
 from ebm_exp.types import Name, NonNegative, PositiveInt, Probability, Provided
 

@@ -21,7 +21,8 @@ from ebm_exp.random import Source, generator, normal_like, uniform
 from ebm_exp.types import Name, NonNegative, PositiveInt, Probability, Provided
 
 _LOG = logging.getLogger(__name__)
-_ROOM = 1.25  # the domain's half width, in units of the farthest value
+_ROOM = 1.25  # the domain's half width, in units of the farthest value, and
+_LEAST = 5.0  # at least: the box holds all but a millionth of any normal component
 _FAR = 30.0  # deviations, from which a value is told: the box holds it, and little else
 
 
@@ -29,7 +30,7 @@ class Table(Dataset):
     """Points ``[d]`` of the rows of a file: numbers standardised, or by quantiles; categories one component each.
 
     How, and what is done with values that repeat, says ``columns.py``. What stands for an interval, and what is
-    missing, is drawn anew for every batch. The domain is ±1.25 times the farthest value of all rows.
+    missing, is drawn anew for every batch. The domain is ±1.25 times the farthest value of all rows, at least ±5.
 
     Args:
         name: the run directory's name.
@@ -113,7 +114,7 @@ class Table(Dataset):
                 )
                 test, test_y = test[whole], None if test_y is None else test_y[whole]
         self._gaps = gaps[train].to(device)
-        half_width = math.ceil(10 * _ROOM * float(x.abs().max())) / 10
+        half_width = math.ceil(10 * max(_LEAST, _ROOM * float(x.abs().max()))) / 10
         domain = Domain(-half_width, half_width, (len(chosen),))
         units = TableUnits(domain, columns_made, None if label is None else table.names[label])
         self._tell_far(table, x, chosen)

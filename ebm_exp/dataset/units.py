@@ -49,6 +49,11 @@ class Units(ABC):
         """What turns log p(x) into nats of own units, ``[n]`` in float64: it is to be added."""
         return x.new_zeros(len(x), dtype=torch.float64)
 
+    @property
+    def discrete(self) -> bool:
+        """Whether a likelihood in own units is a lower bound of one that has probabilities in it."""
+        return False
+
     def describe(self) -> str:
         """A few words for the outline of a run; empty: nothing is to be said."""
         return ""

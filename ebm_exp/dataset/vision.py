@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from ebm_exp import memory
-from ebm_exp.dataset.base import Dataset, ImageOptions
+from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.decode import decoded
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_path, shown
+from ebm_exp.dataset.options import ImageOptions
 from ebm_exp.dataset.subset import choose_classes, subset
 from ebm_exp.types import Name, NonNegative, PositiveInt, Provided
 

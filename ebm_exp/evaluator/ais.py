@@ -127,11 +127,13 @@ class AIS(Evaluator):
         kernel, split = type(self.kernel).__name__, "test split" if self.dataset.holds_out else "training data"
         domain = self.dataset.domain
         upper = f"reverse from {self.n_equilibrate:,} steps from data (an upper bound only if equilibrated)"
+        bound = "; own units: values of categories have probabilities, of which theirs is a lower bound"
         return (
             f"{self.n_chains:,} chains, {self.n_betas:,} β × {self.kernel.n_steps} {kernel} from {self.start.name}, "
             f"{upper if self.n_equilibrate else 'forward only'}, {self.dataset.n_test:,} points of the {split}"
             f"{', levels dequantized' if self.dataset.dequantize else ''}, T = {self.temperature:g}; density on "
             f"[{domain.low:g}, {domain.high:g}]^{math.prod(domain.event_shape)}, as the network sees the data"
+            f"{bound if self.dataset.units.discrete else ''}"
         )
 
     @torch.no_grad()

@@ -18,7 +18,7 @@ from ebm_exp.evaluator.base import LOWER, Evaluator, Kind, Model, Score, check_s
 from ebm_exp.random import derive_seed, generator
 from ebm_exp.types import PositiveInt, Provided
 
-N_FOLDS = 5
+N_FOLDS = 5  # fewer of fewer points
 
 
 class TwoSample(Evaluator):
@@ -30,13 +30,13 @@ class TwoSample(Evaluator):
             these.
 
     Raises:
-        ValueError: when there are fewer samples or held-out points than folds.
+        ValueError: when there are fewer than two samples or held-out points.
     """
 
     def __init__(self, dataset: Provided[Dataset], n_samples: PositiveInt) -> None:
-        if min(n_samples, dataset.n_test) < N_FOLDS:
+        if min(n_samples, dataset.n_test) < 2:
             raise ValueError(
-                f"n_samples: needs at least {N_FOLDS} samples and held-out points, there are "
+                "n_samples: needs at least 2 samples and held-out points, there are "
                 f"{min(n_samples, dataset.n_test)}; a larger dataset.test_share holds more out, ~evaluator.two_sample "
                 "does without"
             )
@@ -54,7 +54,8 @@ class TwoSample(Evaluator):
     def protocol(self) -> str:
         split = "held-out points" if self.dataset.holds_out else "training points"
         n = min(self.n_samples, self.dataset.n_test)
-        return f"boosted trees, {N_FOLDS} folds, {n:,} {split} and as many samples; correlations of {self.n_samples:,}"
+        trees = f"boosted trees, {min(N_FOLDS, n)} folds, {n:,} {split} and as many samples"
+        return f"{trees}; correlations of {self.n_samples:,}"
 
     def __call__(self, model: Model) -> dict[str, Score]:
         """The scores; NaN when a sample is not a number."""
@@ -82,7 +83,7 @@ def accuracy(real: np.ndarray, fake: np.ndarray, seed: int) -> Score:
     if not np.isfinite(fake).all():
         return Score(math.nan, n=n)
     x, y = np.concatenate([real, fake]), np.repeat([1, 0], n // 2)
-    folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
+    folds = StratifiedKFold(min(N_FOLDS, len(real)), shuffle=True, random_state=seed)
     with threadpool_limits(1):  # fits are small: threads would wait for each other
         told = cross_val_predict(HistGradientBoostingClassifier(random_state=seed), x, y, cv=folds)
     right = float((told == y).mean())

@@ -67,7 +67,6 @@ class Score(Mode):
         x, y = x.to(dataset.device), find_labels(run, len(x), request.label, rows)
         labels = None if y is None else torch.tensor(y, device=x.device)
         _tell_outside(x, dataset.domain)
-        run.has_told_outside = True  # a notebook's words
         energy = run.energies(Points(x, labels)).double().cpu()
         worst = energy.argsort(descending=True, stable=True)
         constant = _find_log_z(run)

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.names import find_classes
 from ebm_exp.energy import Energy
 from ebm_exp.types import EnergyFn, Points
@@ -54,7 +56,7 @@ def take(run: "LoadedRun", x: Any, y: Any = None, raw: bool = False, anywhere: b
     back = give_back(x)
     points = encode(run, x) if raw else _as_points(run, x)
     if not anywhere:
-        _tell_outside(run, points)
+        run.watch.tell(points)
     device = run.parts["device"]
     labels = None if y is None else _labels(run, y, len(points)).to(device)
     return Handed(_differentiable(points.to(device)), None if labels is None else _differentiable(labels), back)
@@ -121,22 +123,68 @@ def _array(x: Any, shape: str) -> Tensor:
         raise UserError(f"x: must be an array or a tensor of numbers {shape} ({error})") from None
 
 
-def _tell_outside(run: "LoadedRun", x: Tensor) -> None:
-    """Say once that points lie where no density is meant: they are in other units, as a rule."""
-    domain = run.parts["dataset"].domain
-    beyond = (x - domain.centre).abs() > domain.half_width * (1 + 2 * _ROUNDING)
-    n = int(beyond.flatten(1).any(1).sum())
-    if n and not run.has_told_outside:
-        run.has_told_outside = True
-        low, high = (float(end) for end in x.aminmax())
+class DirectCalls:
+    """A hook of an energy that looks at points which somebody hands it himself: ``run.energy(x)``.
+
+    What this package calls it with is known to be right, and in a chain nothing may wait for the device.
+
+    Args:
+        domain: of the density.
+
+    Attributes:
+        has_told: that points lie outside of it, which is said once.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        self.has_told = False
+
+    def __call__(self, module: Any, arguments: tuple[Any, ...]) -> None:
+        """Refuse integers, and tell of points outside."""
+        x = arguments[0] if arguments else None
+        if not isinstance(x, Tensor) or x.is_meta:
+            return
+        if not x.is_floating_point():
+            kind = str(x.dtype).removeprefix("torch.")
+            raise UserError(f"x: {kind} are no points, which are floats; run.energies(x, raw=True) takes own units")
+        if not (self.has_told or x.requires_grad) and _calls_itself(sys._getframe()):
+            self.tell(x)
+
+    def tell(self, x: Tensor) -> None:
+        """Say that points lie where no density is meant: they are in other units, as a rule."""
+        low, high = self.domain.low, self.domain.high
+        beyond = (x - self.domain.centre).abs() > self.domain.half_width * (1 + 2 * _ROUNDING)
+        n = int(beyond.flatten(1).any(1).sum()) if x.dim() > 1 else 0
+        if not n or self.has_told:
+            return
+        self.has_told = True
         frame, level = sys._getframe(), 1
-        while frame.f_back is not None and frame.f_globals["__name__"].split(".")[0] in _BETWEEN:
+        while frame.f_back is not None and _is_ours(frame):
             frame, level = frame.f_back, level + 1
+        ends = [float(end) for end in x.aminmax()]
         warnings.warn(
-            f"{n:,} of {len(x):,} points are outside of [{domain.low:g}, {domain.high:g}], the domain of the density: "
-            f"values from {low:g} to {high:g}; raw=True takes the data's own units (told once)",
+            f"{n:,} of {len(x):,} points are outside of [{low:g}, {high:g}], the domain of the density: values from "
+            f"{ends[0]:g} to {ends[1]:g}; run.encode(…), or raw=True, takes the data's own units (told once)",
             stacklevel=level,
         )
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return _package(frame) in _BETWEEN
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+def _calls_itself(hook: FrameType) -> bool:
+    """Whether an energy was called by code that is not ours; what is between is torch's, and the call itself."""
+    above = hook.f_back
+    while above is not None and (_package(above) != "ebm_exp" or above.f_code.co_name == "__call__"):
+        if not _is_ours(above):
+            return True
+        above = above.f_back
+    return False
 
 
 def _labels(run: "LoadedRun", y: Any, n: int) -> Tensor:

@@ -25,7 +25,7 @@ from ebm_exp.evaluator import Score
 from ebm_exp.random import Stream
 from ebm_exp.run.checkpoint import choose_weights, read_state
 from ebm_exp.run.directory import RunDirectory
-from ebm_exp.run.handed import encode, give_back, in_blocks, take
+from ebm_exp.run.handed import DirectCalls, encode, give_back, in_blocks, take
 from ebm_exp.run.normaliser import find_log_z, read_log_z
 from ebm_exp.run.shown import as_html, describe
 from ebm_exp.sampler.chain import Watch
@@ -81,7 +81,8 @@ class LoadedRun:
         self.parts = Parts(config, state=kept, absent=absent, allowed=allowed, temperature=self.temperature, **given)
         self.energy: Energy = self.parts["energy"].eval().requires_grad_(False)
         self.step: int = state["step"]
-        self.has_told_outside = False  # that points lie outside of the domain
+        self.watch = DirectCalls(self.parts["dataset"].domain)
+        self.energy.register_forward_pre_hook(self.watch)
         self._log_z: Score | None = None
 
     @property

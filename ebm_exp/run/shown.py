@@ -46,5 +46,5 @@ def _newest_image(run: "LoadedRun") -> str:
             continue
         if content.startswith(b"\x89PNG"):
             data = base64.b64encode(content).decode()
-            return f"<img alt='{html.escape(file.name)}' src='data:image/png;base64,{data}'>"
+            return f"<img style='max-width:100%' alt='{html.escape(file.name)}' src='data:image/png;base64,{data}'>"
     return ""

@@ -130,12 +130,12 @@ def test_help_and_completion(cli: Cli, run: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^python evaluate\.py.*$", README, re.MULTILINE)
+PAGES = [(Path(__file__).parents[2] / page).read_text(encoding="utf-8") for page in ("README.md", "docs/evaluation.md")]
+COMMANDS = re.findall(r"^python evaluate\.py.*$", PAGES[0] + PAGES[1].partition("\n## ")[0], re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_of_the_readme_run(command: str, cli: Cli, run: Path) -> None:
+def test_commands_of_the_pages_run(command: str, cli: Cli, run: Path) -> None:
     """As printed, on a run that is there; few samples, short chains."""
     words = [re.sub(r"outputs/digits/<.*>$", str(run), word) for word in shlex.split(command, comments=True)[2:]]
     if any("multirun" in word for word in words):
@@ -151,5 +151,5 @@ def test_commands_of_the_readme_run(command: str, cli: Cli, run: Path) -> None:
     assert kept(run)["scores"]
 
 
-def test_the_readme_has_commands() -> None:
+def test_the_pages_have_commands() -> None:
     assert len(COMMANDS) >= 4

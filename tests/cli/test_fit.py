@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from ebm_exp import fit
+from ebm_exp.cli.array import hand_over
+from ebm_exp.config.errors import UserError
 from ebm_exp.run import load_run
 from tests.warm import ROOT, SMALL, Warm, environment
 
@@ -96,6 +99,12 @@ with hydra.initialize_config_dir(os.path.abspath("theirs"), version_base="1.2"):
                 list(sys.argv), dict(os.environ), sys.stdout, logging.getLogger("ebm_exp").level]
     before = look()
     steps = [ebm_exp.fit(x, *SMALL).step, ebm_exp.fit(x.astype(np.float32), *SMALL, "deterministic=true").step]
+    import torch
+    torch.set_default_dtype(torch.float64)
+    with torch.inference_mode():
+        steps.append(ebm_exp.fit(x, *SMALL, "hydra.run.dir=inference").step)
+    assert torch.get_default_dtype() == torch.float64
+    torch.set_default_dtype(torch.float32)
     thread = threading.Thread(target=lambda: steps.append(ebm_exp.fit(x, *SMALL, "hydra.run.dir=thread").step))
     thread.start(), thread.join()
     told = []
@@ -110,7 +119,7 @@ with hydra.initialize_config_dir(os.path.abspath("theirs"), version_base="1.2"):
     print(json.dumps([steps, same, len(heard), told, len(os.listdir("outputs/table"))]))
 """)
     steps, same, n_heard, told, n_runs = json.loads(done.stdout.splitlines()[-1])
-    assert steps == [3, 3, 3]
+    assert steps == [3, 3, 3, 3]
     assert same == [True] * len(same)
     assert n_heard == 0
     assert n_runs == 2
@@ -218,10 +227,13 @@ def test_the_import_is_light() -> None:
     assert done.stdout == "set() ['LoadedRun', '__version__', 'fit', 'load_run']\n"
 
 
-def test_what_is_no_array_is_named() -> None:
-    from ebm_exp.cli.array import hand_over
-    from ebm_exp.config.errors import UserError
-
+def test_what_is_no_array_is_named(unchecked: None) -> None:
+    for y, overrides, said in (
+        (None, ({"trainer.max_steps": 5},), "overrides: must be texts like 'trainer.max_steps=500', got dict"),
+        ([0, 1], (), "y: are the classes of x, and there is no x"),
+    ):
+        with pytest.raises(UserError, match=said):
+            fit(None, y, *overrides)
     for x, y, said in (
         ("x.csv", None, "x: must be an array, got text"),
         (["a", "b"], None, "x: must be an array of numbers"),

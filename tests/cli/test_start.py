@@ -46,19 +46,19 @@ def cpu_seconds(*commands: tuple[str, ...]) -> list[float]:
 
 
 def test_a_look_costs_little_more_than_to_compose() -> None:
-    """Against a script that composes the same files, and the help against the import of Hydra (it was 8 times)."""
+    """Against a script that composes the same files; the help asks Hydra for nothing."""
     bare, imported = ("-c", BARE.format(conf=str(ROOT / "conf"))), ("-c", "import hydra.main, hydra._internal.hydra")
     look, ask = ("train.py", "--cfg", "job", "--resolve"), ("train.py", "--help")
     shown, script, helped, hydra = cpu_seconds(look, bare, ask, imported)
     assert shown < 1.25 * script
-    assert helped < 4.5 * hydra
+    assert helped < hydra
 
 
 @pytest.mark.parametrize(
     ("program", "typed", "n"),
     [
         ("train", ("--cfg", "job", "optimizer.eps=1e-7"), 1),  # which its file leaves to the constructor
-        ("train", ("--help",), 1),
+        ("train", ("--hydra-help",), 1),
         ("train", (*SMALL, "optimizer.eps=1e-7", "experiment=digits", "optimizer=adam", "hydra.run.dir={out}"), 1),
         ("train", ("resume={run}", "trainer.max_steps=4"), 1),
         ("sample", ("run={run}", "n_samples=4", "output_dir={out}"), 1),

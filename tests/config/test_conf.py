@@ -14,9 +14,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from ebm_exp.config.build import Parts, Suggestions
+from ebm_exp.config.build import Parts
 from ebm_exp.config.device import set_deterministic
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.suggestions import Suggestions
 from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
 from ebm_exp.evaluator import classifier
@@ -257,16 +258,18 @@ def test_temperature_and_step_of_a_chain_follow(choice: str, tmp_path: Path) -> 
 def test_every_data_set_works_at_another_place(tmp_path: Path) -> None:
     """As a set that an evaluator compares with, data sets for which others stand in too: nothing in it is absolute."""
     names = [choice.partition("=")[2] for choice in CHOICES if choice.startswith("dataset=")]
-    own = ["stand_in=true", "evaluator=ood", *(f"+dataset@evaluator.ood.sets.{name}={name}" for name in names)]
-    for name in names:
-        needs = [each for each in fitting(f"dataset={name}", tmp_path) if each.startswith("dataset.")]
-        own += [each.replace("dataset.", f"evaluator.ood.sets.{name}.") for each in needs]
-    own.append(f"evaluator.ood.sets.image_folder.root={tmp_path / 'nowhere'}")
-    config = composed(*own)
+    files = {"image_folder": [f"dataset.root={tmp_path / 'nowhere'}"]}
+    files |= {name: fitting(f"dataset={name}", tmp_path) for name in ("image_array", "table")}
+    chosen = [f"+dataset@evaluator.ood.sets.{name}={name}" for name in names]
+    given = [each.replace("dataset.", f"evaluator.ood.sets.{name}.", 1) for name in files for each in files[name]]
+    given = [each for each in given if each.startswith("evaluator.ood")]
+    config = composed("stand_in=true", "evaluator=ood", *chosen, *given)
     sets = validate(config)["evaluator"]["ood"]["sets"]
     assert list(sets) == names
     for name, node in sets.items():
-        data = Parts(config).construct(f"evaluator.ood.sets.{name}", node)
+        small = {"n_train": 50, "n_test": 20} if "half_width" in node else {}
+        here = {"root": str(tmp_path)} if node.get("root") == "data" else {}
+        data = Parts(config).construct(f"evaluator.ood.sets.{name}", node | small | here)
         assert data.name == name, name
         shape = node.get("stand_in", {}).get("shape", data.event_shape)
         assert list(data.event_shape) == list(shape), name

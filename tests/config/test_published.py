@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from ebm_exp.config.build import Suggestions
+from ebm_exp.config.suggestions import Suggestions
 from ebm_exp.config.trust import CONF
 from tests.config.published import CARRIED, PUBLISHED
 from tests.config.test_conf import EXPERIMENTS, composed

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from ebm_exp.buffer import Buffer
-from ebm_exp.config.build import Parts, Suggestions
+from ebm_exp.config.build import Parts
 from ebm_exp.config.errors import UserError
+from ebm_exp.config.suggestions import Suggestions
 from ebm_exp.config.trust import ANY
 from ebm_exp.config.validate import validate
 from ebm_exp.dataset import Dataset

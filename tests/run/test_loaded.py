@@ -1,7 +1,9 @@
 """A trained run in a notebook: what goes in as arrays and comes back as such, and what is no point of it."""
 
+import copy
 import json
 import math
+import pickle
 import shutil
 import warnings
 from pathlib import Path
@@ -85,7 +87,7 @@ def test_labels_by_name_or_number(images: LoadedRun) -> None:
     assert drawn.y is not None
     assert drawn.y.tolist() == [1, 0, 1, 0, 1, 0]
     own = images.energies(drawn)
-    images.has_told_outside = True  # samples of so short a training are
+    images.watch.has_told = True  # samples of so short a training are
     names = np.array(["dog", "cat"] * 3)
     for y in (drawn.y, drawn.y.numpy(), drawn.y.tolist(), names, names.tolist()):
         torch.testing.assert_close(images.energies(drawn.x, y), own, rtol=0, atol=0)
@@ -121,12 +123,27 @@ def test_points_outside_are_told_once(rows: LoadedRun) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rows.energies(rows.encode(np.full((2, 3), 3.0)))
-    with pytest.warns(UserWarning, match=r"2 of 2 points are outside of \[.*values from 99 to 99; raw=True") as told:
+    with pytest.warns(UserWarning, match=r"2 of 2 points are outside of \[.*values from 99 to 99; run.encode") as told:
         rows.energies(np.full((2, 3), 99.0))
     assert told[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rows.energies(np.full((2, 3), 99.0))
+
+
+def test_who_calls_the_energy_itself_is_told_too(folder: Path, rows: LoadedRun, images: LoadedRun) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows.energy(rows.draw(3).x.clamp(-1, 1))
+        rows.draw(3, start=torch.full((3, 3), 99.0))  # a chain that begins outside
+    with pytest.warns(UserWarning, match="2 of 2 points are outside") as told:
+        rows.energy(torch.full((2, 3), 99.0))
+    assert told[0].filename == __file__
+    with pytest.raises(UserError, match=r"x: uint8 are no points, which are floats; run\.energies\(x, raw=True\)"):
+        images.energy(torch.zeros(2, 1, 6, 5, dtype=torch.uint8), y=torch.zeros(2, dtype=torch.int64))
+    again = copy.deepcopy(rows.energy)
+    torch.testing.assert_close(again(torch.zeros(2, 3)), rows.energy(torch.zeros(2, 3)), rtol=0, atol=0)
+    assert pickle.loads(pickle.dumps(rows.energy)) is not None
 
 
 def test_within_no_grad_and_inference_mode(folder: Path, rows: LoadedRun) -> None:
