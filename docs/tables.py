@@ -1,4 +1,4 @@
-"""The tables in README.md and docs/*.md: of choices, from the files of conf/, and of what a run logs.
+"""The tables in docs/*.md: of choices, from the files of conf/, and of what a run logs.
 
     python docs/tables.py            write them
     python docs/tables.py --check    exit 1 and name what is not current
@@ -64,7 +64,7 @@ def metrics(group: str) -> str:
 def main(root: Path = ROOT, check: bool = False) -> list[str]:
     """Write the tables, or only look; returns what is wrong, one line each."""
     conf, wrong, shown = root / "conf", [], set()
-    for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+    for path in sorted((root / "docs").glob("*.md")):
         name, page = path.relative_to(root), path.read_text(encoding="utf-8")
         if len(re.findall(r"^<!-- (?:table|metrics):", page, re.MULTILINE)) != len(TABLE.findall(page)):
             wrong.append(f"{name}: a <!-- table: … --> has no <!-- end -->")
@@ -87,7 +87,7 @@ def main(root: Path = ROOT, check: bool = False) -> list[str]:
     groups = {folder.name for folder in conf.iterdir() if folder.is_dir()} - UNLISTED
     unshown = sorted(group for group in groups if ("table", group) not in shown)
     untold = [group for group in METRICS["GROUPS"] if ("metrics", group) not in shown]
-    wrong += [f"README.md: needs a <!-- table: {group} --> for conf/{group}" for group in unshown]
+    wrong += [f"docs/choices.md: needs a <!-- table: {group} --> for conf/{group}" for group in unshown]
     return wrong + [f"docs/metrics.md: needs a <!-- metrics: {group} -->" for group in untold]
 
 

@@ -6,7 +6,7 @@ does not take; and a key that a file leaves to its constructor's default may be 
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.explain import explain
+from ebm_exp.config.inside import leaving_out
 from ebm_exp.config.keys import GROUPS, SUGGESTED
 from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import CONF
@@ -41,6 +42,7 @@ class Loader(ConfigLoaderImpl):
     before_run: Callable[[DictConfig], None] = staticmethod(lambda hydra: None)
     notes: tuple[str, ...] = ()
     _parsed: list[Override]
+    _inside: Sequence[str] = ()
     _merged: DictConfig | None = None
     _ahead: tuple[tuple[Any, ...], DictConfig] | None = None
     _listed: tuple[Any, dict[tuple[str, ObjectType | None], list[str]]] | None = None
@@ -71,7 +73,10 @@ class Loader(ConfigLoaderImpl):
                 return config
             self._merged = None
             as_run = run_mode if validate_sweep_overrides else RunMode.RUN
-            config = super().load_configuration(config_name, overrides, as_run, from_shell, validate_sweep_overrides)
+            with leaving_out() as self._inside:
+                config = super().load_configuration(
+                    config_name, overrides, as_run, from_shell, validate_sweep_overrides
+                )
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError("\n".join(explain(error, overrides, _plain(self._merged, ())))) from error
         self._ahead = None if validate_sweep_overrides else (asked, config)
@@ -101,9 +106,13 @@ class Loader(ConfigLoaderImpl):
 
     def _compose_config_from_defaults_list(self, defaults: list[Any], repo: Any) -> DictConfig:
         self._merged = config = super()._compose_config_from_defaults_list(defaults, repo)
-        plain, typed = _plain(config), {each.key_or_group: each.value() for each in self._parsed}
+        plain, typed = _plain(config), {_key(each): each.value() for each in self._parsed}
         left = _leftovers(plain, typed, defaults, repo) if "experiment" in typed else {}
-        self.notes = tuple(f"{key}: left out; {why}" for key, why in left.items())
+        inside = {
+            key: f"experiment={typed.get('experiment')} chooses it, inside of what the command replaces"
+            for key in self._inside
+        }
+        self.notes = tuple(f"{key}: left out; {why}" for key, why in (inside | left).items())
         for key in {*left, *_untaken(plain, typed)}:
             path, _, last = key.rpartition(".")
             del OmegaConf.select(config, path)[last]
@@ -168,6 +177,10 @@ def resolve(composed: DictConfig) -> dict[str, Any]:
     return plain  # type: ignore[no-any-return]
 
 
+def _key(override: Override) -> str:
+    return override.key_or_group if override.package is None else f"{override.key_or_group}@{override.package}"
+
+
 def _leftovers(
     config: Mapping[str, Any], typed: Mapping[str, Any], defaults: Iterable[Any], repo: Any
 ) -> dict[str, str]:
@@ -177,20 +190,24 @@ def _leftovers(
     be refused for keys of the experiment's own optimizer.
     """
     found: dict[str, str] = {}
-    for group in (each for each in typed if each in GROUPS and isinstance(config.get(each), dict)):
-        node, said, own = config[group], set(), set()
+    chosen = {key: key.partition("@")[2] or key for key in typed if key.partition("@")[0] in GROUPS}
+    for choice, path in chosen.items():
+        node = look_up(config, path)
+        if not isinstance(node, dict):
+            continue
+        said, own = set(), set()
         for each in defaults:
-            if each.package == group:
+            if each.package == path:
                 own |= set(_plain(repo.load_config(each.config_path).config))
             elif str(each.config_path).startswith("experiment/"):
-                said |= set(look_up(_plain(repo.load_config(each.config_path).config), group) or ())
+                said |= set(look_up(_plain(repo.load_config(each.config_path).config), path) or ())
         beside = {key for key in said - own if key in node}
         if "_target_" in node:
-            gone = _foreign(group, node["_target_"], beside, typed) if beside else []
+            gone = _foreign(path, node["_target_"], beside, typed) if beside else []
         else:  # a group of several: what remains of one that is not there
             gone = sorted(key for key in beside if isinstance(node[key], dict) and "_target_" not in node[key])
-        why = f"experiment={typed['experiment']} sets it, {group}={typed[group]} has no such key"
-        found |= {f"{group}.{key}": why for key in gone}
+        why = f"experiment={typed['experiment']} sets it, {choice}={typed[choice]} has no such key"
+        found |= {f"{path}.{key}": why for key in gone}
     return found
 
 

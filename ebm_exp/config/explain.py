@@ -52,12 +52,7 @@ def explain(error: Exception, words: Sequence[str], config: Mapping[str, Any] | 
         return [f"{there[1]}: is there already; without the + it is changed, ++ adds it or changes it"]
     unknown = re.search(r"Could not (?:override|append|delete)[^']*'\+?([^'=]+)", str(error))
     if unknown:
-        key, experiment = unknown.group(1), value_in(words, "experiment")
-        if "@" in key and experiment is not None and not any(key in word for word in words):
-            return [
-                f"{key}: experiment={experiment} chooses it, inside of a choice that this command replaces",
-                "Keep that choice, and change its keys one by one; or take what you want of the experiment without it",
-            ]
+        key = unknown.group(1)
         parent, _, name = key.rpartition(".")
         if (
             parent == "hydra.sweeper"

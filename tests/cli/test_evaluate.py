@@ -38,7 +38,8 @@ def test_numbers_are_kept_with_what_made_them(cli: Cli, run: Path) -> None:
     assert score["protocol"] == "pixels features, 64 samples against the train split"
     made = calls[score["call"]]
     assert (
-        made["samples"] == "Langevin, effective temperature (approximate: clamped) 0.0002: 5 steps from uniform noise"
+        made["samples"]
+        == "Langevin, effective temperature (approximate where a clamp acts) 0.0002: 5 steps from uniform noise"
     )
     assert (made["step"], made["weights"], made["checkpoint"], made["seed"]) == (3, "ema", "step_00000003.pt", 0)
     assert made["temperature"] == pytest.approx(2e-4)
@@ -130,12 +131,12 @@ def test_help_and_completion(cli: Cli, run: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^python evaluate\.py.*$", README, re.MULTILINE)
+PAGES = [(Path(__file__).parents[2] / page).read_text(encoding="utf-8") for page in ("README.md", "docs/evaluation.md")]
+COMMANDS = re.findall(r"^python evaluate\.py.*$", PAGES[0] + PAGES[1].partition("\n## ")[0], re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_of_the_readme_run(command: str, cli: Cli, run: Path) -> None:
+def test_commands_of_the_pages_run(command: str, cli: Cli, run: Path) -> None:
     """As printed, on a run that is there; few samples, short chains."""
     words = [re.sub(r"outputs/digits/<.*>$", str(run), word) for word in shlex.split(command, comments=True)[2:]]
     if any("multirun" in word for word in words):
@@ -151,5 +152,5 @@ def test_commands_of_the_readme_run(command: str, cli: Cli, run: Path) -> None:
     assert kept(run)["scores"]
 
 
-def test_the_readme_has_commands() -> None:
+def test_the_pages_have_commands() -> None:
     assert len(COMMANDS) >= 4

@@ -10,7 +10,11 @@ from tests.warm import ROOT, Warm, environment
 
 TINY = '"trainer.max_steps=2", "logger.mode=disabled", "device=cpu", "trainer.batch_size=16"'
 FLOW = ', "evaluator=none", "energy.channels=[4,4]", "energy.strides=[1,2]", "energy.width=8", "sampling.n_steps=2"'
-TABLE = ', "evaluator.ais.n_chains=8", "evaluator.ais.n_betas=8", "evaluator.ais.n_equilibrate=16", "buffer.size=64"'
+ONE = ("energy.base", "sampler.proposal", "buffer.start", "sampling.start", "evaluator.ais.start")
+ONE = (*ONE, "evaluator.ais.kernel.proposal")  # Gaussian, none are looked for
+TABLE = "".join(f', "{key}.n_components=1"' for key in ONE)
+TABLE += ', "~evaluator.two_sample", "sampling.n_steps=2", "buffer.size=64", "evaluator.ais.n_chains=8"'
+TABLE += ', "evaluator.ais.n_betas=8", "evaluator.ais.n_equilibrate=16"'
 
 
 def code(page: str, *steps: str) -> str:

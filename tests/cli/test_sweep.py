@@ -157,9 +157,9 @@ def test_a_signal_during_the_last_evaluation_ends_the_sweep_too(
     assert (state(sweep / "0"), (sweep / "1").exists()) == ("stopped", False)
 
 
-def test_the_readmes_own_search_as_printed(cli: Cli, tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (printed,) = re.findall(r"^python (train\.py -m hydra/sweeper=search .*)$", readme, re.MULTILINE)
+def test_the_search_of_the_page_as_printed(cli: Cli, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    (printed,) = re.findall(r"^python (train\.py -m hydra/sweeper=search .*)$", page, re.MULTILINE)
     small = ("hydra.sweeper.n_trials=2", *SMALL[1:4], *SMALL[-3:], "evaluator=mmd", "evaluator.mmd.n_samples=16")
     metric = ("optimized_metric=eval/mmd2", f"hydra.sweep.dir={tmp_path}/s")
     done = cli(*shlex.split(printed, comments=True), *small, *metric)

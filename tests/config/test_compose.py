@@ -70,10 +70,6 @@ def test_a_typed_target_takes_over_a_node_without_what_it_does_not_take() -> Non
         ("sampler=hm", "sampler: there is no 'hm'; nearest is hmc; choose from "),
         ("seed=1,2", "seed=1,2: is several values; to sweep over them add -m"),
         ("name=a(", "name=a(: cannot be parsed as an override"),
-        (
-            "experiment=plane/rings sampler=langevin",
-            "start@sampler.proposal: experiment=plane/rings chooses it, inside",
-        ),
     ],
 )
 def test_what_hydra_refuses_is_said_in_our_words(typed: str, said: str) -> None:
@@ -81,6 +77,24 @@ def test_what_hydra_refuses_is_said_in_our_words(typed: str, said: str) -> None:
         load(*typed.split())
     assert str(refused.value).startswith(said)
     assert len(str(refused.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "gone", "left"),
+    [
+        ("experiment=plane/rings sampler=langevin", "sampler.proposal", "start@sampler.proposal: left out"),
+        ("experiment=table dataset.path=x evaluator=none", "evaluator.ais", "sampler@evaluator.ais.kernel: left out"),
+        (
+            "experiment=table dataset.path=x start@buffer.start=uniform",
+            "buffer.start.n_components",
+            "buffer.start.n_comp",
+        ),
+    ],
+)
+def test_what_an_experiment_says_inside_of_what_is_replaced_is_left_out(typed: str, gone: str, left: str) -> None:
+    loader, config = load(*typed.split())
+    assert look_up(config, gone) is None
+    assert any(note.startswith(left) for note in loader.notes)
 
 
 @pytest.mark.parametrize(

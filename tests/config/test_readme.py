@@ -1,4 +1,4 @@
-"""What README.md, and the page on several processes, tell a reader to type is a command that composes."""
+"""What README.md and the pages of docs/ tell a reader to type is a command that composes."""
 
 import re
 import shlex
@@ -15,8 +15,11 @@ from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/ranks.md"))
-COMMANDS = re.findall(r"^(?:python|torchrun .*) (train\.py.*)$", PAGES, re.MULTILINE)
+NAMES = ("command_line", "data", "drawing", "ranks", "recipes", "sweeps")
+FILES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in NAMES))
+PAGES = "".join(file.read_text(encoding="utf-8") for file in FILES)
+BLOCKS = re.findall(r"^(?:python|torchrun .*) (train\.py.*)$", PAGES, re.MULTILINE)
+COMMANDS = BLOCKS + re.findall(r"`python (train\.py [^`…]*)`", PAGES)
 OPTIONS = {"-m", "--cfg", "job", "--resolve"}
 
 

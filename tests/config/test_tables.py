@@ -1,4 +1,4 @@
-"""docs/tables.py: the tables of README.md say what the files of conf/ say of themselves."""
+"""docs/tables.py: the tables of docs/ say what the files of conf/ say of themselves."""
 
 import importlib.util
 import shutil
@@ -48,12 +48,12 @@ def test_every_file_has_a_header(group: str) -> None:
 def test_a_changed_header_is_noticed_and_written(copy: Path) -> None:
     assert tables.main(copy, check=True) == []
     (copy / "conf" / "sampler" / "hmc.yaml").write_text("# Long trajectories. And more.\n_target_: x\n")
-    before = (copy / "README.md").read_text(encoding="utf-8")
+    before = (copy / "docs" / "choices.md").read_text(encoding="utf-8")
     (wrong,) = tables.main(copy, check=True)
-    assert wrong == "README.md: the table of sampler is not current; python docs/tables.py writes it"
-    assert (copy / "README.md").read_text(encoding="utf-8") == before  # --check only looks
+    assert wrong == "docs/choices.md: the table of sampler is not current; python docs/tables.py writes it"
+    assert (copy / "docs" / "choices.md").read_text(encoding="utf-8") == before  # --check only looks
     assert tables.main(copy) == []
-    assert "| `hmc` | Long trajectories |" in (copy / "README.md").read_text(encoding="utf-8")
+    assert "| `hmc` | Long trajectories |" in (copy / "docs" / "choices.md").read_text(encoding="utf-8")
     assert tables.main(copy, check=True) == []
 
 
@@ -74,7 +74,9 @@ def test_experiments_in_sub_folders_come_after_flat_ones(copy: Path) -> None:
         file.parent.mkdir(exist_ok=True)
         file.write_text(f"# @package _global_\n# {text}\n#   Values    theirs\ntrainer: {{}}\n", encoding="utf-8")
     tables.main(copy)
-    rows = (copy / "README.md").read_text(encoding="utf-8").split("<!-- table: experiment -->")[1].splitlines()
+    rows = (
+        (copy / "docs" / "choices.md").read_text(encoding="utf-8").split("<!-- table: experiment -->")[1].splitlines()
+    )
     rows = rows[: rows.index("<!-- end -->")]
     first, second, third = (rows.index(row) for row in (
         "| `zebra` | Flat |", "| `zoo/cifar10` | Du & Mordatch 2019 |", r"| `zoo/mnist` | The same \| MNIST |",
@@ -107,5 +109,5 @@ def test_what_cannot_be_written_is_named(copy: Path) -> None:
     assert tables.main(copy) == [
         "docs/a.md: <!-- table: nothing --> names no group of conf/",
         "docs/b.md: a <!-- table: … --> has no <!-- end -->",
-        "README.md: needs a <!-- table: colour --> for conf/colour",
+        "docs/choices.md: needs a <!-- table: colour --> for conf/colour",
     ]

@@ -344,12 +344,12 @@ def test_the_cover_has_every_pair() -> None:
     assert {choice for run in cover for choice in run} == {choice for place in PLACES for choice in choices(place)}
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^python train\.py .*bf16.*$", README, re.MULTILINE)
+PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^python train\.py .*bf16.*$", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split("#")[0].strip())
-def test_commands_of_the_readme_run(command: str, tmp_path: Path, cache: Path, quick: None) -> None:
+def test_commands_of_the_page_run(command: str, tmp_path: Path, cache: Path, quick: None) -> None:
     """As printed, with debug=smoke for stand-in data; an eighth of the widths."""
     config = composed(*shlex.split(command, comments=True)[2:], "debug=smoke", "device=cpu")
     assert config["engine"]["precision"] == "bf16"
@@ -357,5 +357,5 @@ def test_commands_of_the_readme_run(command: str, tmp_path: Path, cache: Path, q
     run_two_steps(config, tmp_path, cache)
 
 
-def test_the_readme_has_commands_in_bf16() -> None:
+def test_the_page_has_commands_in_bf16() -> None:
     assert len(COMMANDS) >= 2
