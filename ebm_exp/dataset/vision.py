@@ -108,7 +108,7 @@ def _open(source: str, root: Path, download: bool, **split: Any) -> Any:
     try:
         return getattr(datasets, source)(str(root), download=download, **split)
     except (RuntimeError, OSError, ValueError, ImportError, EOFError, LookupError, pickle.PickleError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip(".")
     help_ = f"; torchvision says: {reason}" if download else "; dataset.download=true fetches them"
     where = shown(root.absolute())
     raise ValueError(f"root: {source}'s files are not in {where}, laid out as torchvision does, or damaged{help_}")
@@ -171,7 +171,7 @@ def _read_idx(file: Path, n_dims: int) -> Tensor:
         if len(content) != n_bytes:
             raise ValueError(f"it says that it holds {n_bytes:,} bytes, and does not")
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip(".")
         raise ValueError(f"root: {shown(file)} is no IDX file, or damaged ({reason})") from None
     return torch.frombuffer(bytearray(content), dtype=torch.uint8).view(*shape)
 
