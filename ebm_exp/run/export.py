@@ -95,6 +95,9 @@ def _facts(summary: dict[str, Any], step: int) -> dict[str, Any]:
 
 def main() -> None:
     """Export the run that the command line names."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        return
     try:
         given = {each.key: each.text for each in map(Override.read, sys.argv[1:])}
         for key in given:

@@ -141,7 +141,22 @@ def test_a_wrong_command_is_a_line(
     assert capsys.readouterr().err.startswith(said)
 
 
-def test_the_digits_are_those_of_the_command(tmp_path: Path) -> None:
+def test_it_explains_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["export", "--help"])
+    module.main()
+    assert "run=<run directory> to=<new folder>" in capsys.readouterr().out
+
+
+def test_the_command_exports(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["export", f"run={trained}", f"to={tmp_path / 'new'}", "checkpoint=3"])
+    module.main()
+    assert f"python sample.py run={tmp_path / 'new'}\n" in capsys.readouterr().out
+    assert load_run(tmp_path / "new", device="cpu").step == 3
+
+
+def test_the_digits_are_those_of_the_command() -> None:
     run = load_run(DIGITS, device="cpu")
     assert RunDirectory(DIGITS).summary()["command"] == COMMAND
     digest = hashlib.sha256()
