@@ -9,5 +9,5 @@ setup(
         *(f"ebm_exp.{folder}" for folder in find_namespace_packages(include=["conf*"])),
     ],
     package_dir={"ebm_exp.conf": "conf"},
-    package_data={"": ["*.yaml", "*.css"]},
+    package_data={"": ["*.yaml", "*.css", "py.typed"]},
 )

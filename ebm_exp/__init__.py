@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ebm_exp.run.load import load_run
     from ebm_exp.run.loaded import LoadedRun
 
-__version__ = "0.1.0"
+__version__ = "0.3.0"
 __all__ = ["LoadedRun", "__version__", "fit", "load_run"]
 
 

@@ -19,6 +19,18 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, err
 
 
 @contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the disk name the file that is written: of itself it names none, a number, or one beside it."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename
+        if error.errno is not None and (not isinstance(name, str) or TEMPORARY.fullmatch(os.path.basename(name))):
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Write a file beside ``path``, under a name that nobody can foresee, then put it in its place: the one way to
     write a file.
@@ -31,7 +43,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with open(os.fspath(temporary), "xb") as file:
+        with naming(path), open(os.fspath(temporary), "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

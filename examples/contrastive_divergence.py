@@ -2,8 +2,7 @@
 
     python examples/contrastive_divergence.py       # 3,000 steps on 8×8 digits, less than a minute on a CPU
 
-p(x; θ) = exp(−E(x; θ)) / Z(θ). Numbers of equations are the paper's. The weights and their averages are, bit for bit,
-those of
+p(x; θ) = exp(−E(x; θ)) / Z(θ). Sections are the paper's. The weights and their averages are, bit for bit, those of
 
     python train.py device=cpu
 """
@@ -28,7 +27,7 @@ DATA = Digits("digits", DEVICE, test_share=0.0, noise_std=0.05)
 
 
 def run_chain(energy, x, generator, n_steps):
-    """x̃ᵏ = x̃ᵏ⁻¹ − (λ/2) ∇ₓE(x̃ᵏ⁻¹) + ωᵏ, kept in the range of the images (Equation 1)."""
+    """x̃ᵏ = x̃ᵏ⁻¹ − (λ/2) ∇ₓE(x̃ᵏ⁻¹) + ωᵏ, kept in the range of the images (Section 3)."""
     for _ in range(n_steps):
         omega = NOISE * torch.randn(x.shape, generator=generator)
         x = x.detach().requires_grad_()
@@ -48,13 +47,13 @@ def train(n_steps=N_STEPS):
     for step in range(n_steps):
         generator = Stream(SEED).at_step(DEVICE, step)
         x_pos = DATA.batch(step, BATCH, SEED).x  # x⁺ from the data
-        start = buffer.draw(BATCH, generator)  # 95 % where earlier chains ended, 5 % uniform ("Sample Replay Buffer")
+        start = buffer.draw(BATCH, generator)  # 95 % where earlier chains ended, 5 % uniform (Section 3.2)
         x_neg = run_chain(energy, start.x, generator, K)  # x⁻ from q_θ
         buffer.store(start, x_neg)
 
         e_pos, e_neg = energy(torch.cat([x_pos, x_neg])).chunk(2)
-        contrast = (e_pos - e_neg).mean()  # ∇θ: E_data[∇θE(x⁺)] − E_qθ[∇θE(x⁻)] (Equation 2)
-        bound = (L2 * (e_pos.square() + e_neg.square())).mean()  # weak L2 on energies ("Regularization and Algorithm")
+        contrast = (e_pos - e_neg).mean()  # ∇θ: E_data[∇θE(x⁺)] − E_qθ[∇θE(x⁻)] (Section 3.1)
+        bound = (L2 * (e_pos.square() + e_neg.square())).mean()  # weak L2 on energies (Section 3.3)
 
         optimizer.param_groups[0]["lr"] = RATE * (1 - step / N_STEPS)
         optimizer.zero_grad()

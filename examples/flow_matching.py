@@ -32,7 +32,7 @@ def velocity(energy, x, t, create_graph=False):
 
 
 def integrate(energy, x, n_steps=30):
-    """dx/dt = v_t(x) from noise at t = 0 to data at t = 1 (Equation 1), by Heun's method."""
+    """dx/dt = v_t(x) from noise at t = 0 to data at t = 1, by Heun's method."""
     times = torch.linspace(0, 1, n_steps + 1)
     for t, later in pairwise(times):
         v = velocity(energy, x, t.expand(len(x)))

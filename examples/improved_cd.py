@@ -2,7 +2,7 @@
 
     python examples/improved_cd.py                  # 400 steps on 8×8 digits, a minute on a CPU
 
-L = L_CD + L_KL. The second is what contrastive divergence leaves out (Section 2): with x = x(θ) where chains end,
+L = L_CD + L_KL. The second is what contrastive divergence leaves out: with x = x(θ) where chains end,
 L_KL = E_q[E(x; stop(θ))] + E_q[log q(x)]. The weights and their averages are, bit for bit, those of
 
     python train.py experiment=du2021/digits_small device=cpu
@@ -57,7 +57,7 @@ def train(n_steps=N_STEPS):
     for step in range(n_steps):
         generator = Stream(SEED).at_step(DEVICE, step)
         x_pos = DATA.batch(step, BATCH, SEED).x
-        start = buffer.draw(BATCH, generator)  # held points are augmented ("Data Augmentation Transitions")
+        start = buffer.draw(BATCH, generator)  # held points are augmented, a transition of its own
         *omegas, last = (NOISE * torch.randn(start.x.shape, generator=generator) for _ in range(K))
         with freeze(energy):
             x = run_chain(energy, start.x, omegas)

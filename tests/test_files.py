@@ -1,6 +1,7 @@
 """Files are whole or absent, and on the disk before they take a name."""
 
 import ast
+import errno
 import os
 import stat
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import ebm_exp
-from ebm_exp.files import replacing
+from ebm_exp.files import disk_problem, replacing, write_json
+from ebm_exp.run.metrics import append_row
 
 PACKAGE = Path(ebm_exp.__file__).parent
 OPENED = {"file", "buffer", "again", "content"}  # what a library may write to: handed out by ``replacing``, or memory
@@ -47,6 +49,23 @@ def test_content_and_name_are_on_the_disk_and_an_error_leaves_what_was(
         leave()
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
     assert file.read_text() == "new"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_what_a_full_disk_does_not_take_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), fd)
+
+    with pytest.raises(OSError) as full:
+        append_row(Path("/dev/full"), {"step": 1})
+    assert disk_problem(full.value) == "/dev/full: no space left on device"
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError) as full:
+        write_json(tmp_path / "a.json", {})
+    assert disk_problem(full.value) == f"{tmp_path}/a.json: no space left on device"
+    with pytest.raises(OSError) as full:
+        write_json(tmp_path / "absent" / "a.json", {})  # not the name beside its place
+    assert full.value.filename == f"{tmp_path}/absent/a.json"
 
 
 def test_no_other_kind_of_write_stands_in_the_package() -> None:

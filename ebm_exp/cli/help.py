@@ -99,10 +99,10 @@ def _page(program: str) -> str:
     else:
         page += [_wrapped(f"{group:<12}", ", ".join(_choices_of(group))) for group in _OF[program]]
         page += ["", "Keys, with their defaults:", *starmap(_key, _keys(program))]
-    read = {"train": "docs/metrics.md", "sample": "docs/notebook.md"}.get(program, "docs/evaluation.md")
+    read = {"train": "command_line", "sample": "drawing", "evaluate": "evaluation"}[program]
     run = "" if program == "train" else f" {_RUN}"
     return "\n".join(
-        [*page, "", "All keys and values:", f"  {typed}{run} --cfg job", f"Read on in README.md and {read}."]
+        [*page, "", "All keys and values:", f"  {typed}{run} --cfg job", f"Read on in README.md and docs/{read}.md."]
     )
 
 

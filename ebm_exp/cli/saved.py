@@ -55,6 +55,7 @@ def find_start(line: CommandLine) -> Start:
     if directory.summary_file.is_file() and which in ("latest", "best", "diverged"):
         directory.find_checkpoint(which, key)  # said before anything is composed or imported
     if key == "resume":
+        directory.refuse_export(key)
         line, primary = resume_run(line, run, found.values), "resumed_run"
     else:
         primary = "saved_run"

@@ -171,6 +171,8 @@ class Parts:
         return found
 
     def _load(self, name: str, part: Any) -> None:
+        if self.state[name] is None:
+            raise UserError(f"{name}: the run is an export, of averaged weights and config; it has none of its own")
         settings = [dict(group) for group in getattr(part, "param_groups", ())]
         try:
             part.load_state_dict(self.state[name])

@@ -114,6 +114,7 @@ class Summary(_Shape):
     pid: Count | None = None
     host: str | None = None
     started: str | None = None
+    exported: bool | None = None
 
 
 def wrong_in(shape: type[BaseModel], content: Any) -> str | None:

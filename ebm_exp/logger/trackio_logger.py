@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ebm_exp.logger.base import About, Files, LibraryLogger, Mode, Value, convert
@@ -17,7 +18,7 @@ _TIMEOUT = 60  # seconds for what takes milliseconds
 
 
 class Trackio(LibraryLogger):
-    """One trackio run, in the folder that TRACKIO_DIR names (unset: trackio's own).
+    """One trackio run, in a folder that all runs share.
 
     trackio has no tags, notes or columns of results: they are logged as config and as numbers of the last step.
 
@@ -26,19 +27,26 @@ class Trackio(LibraryLogger):
             where nothing leaves the machine.
         project: runs of one project are seen together; null: ebm-exp.
         name, group: null: as the run says.
+        dir: the folder; null: TRACKIO_DIR, else outputs/trackio. trackio takes one in a process: that of the first run.
 
     Raises:
         ValueError: when trackio is not installed, or refuses the name of the project.
     """
 
     def __init__(
-        self, mode: Mode = "auto", project: str | None = None, name: str | None = None, group: str | None = None
+        self,
+        mode: Mode = "auto",
+        project: str | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        dir: str | None = None,
     ) -> None:
         super().__init__()
         self.mode = mode
         self.project = project or "ebm-exp"
         self._name = name
         self._group = group
+        self._dir = dir
         self._began = False
         if mode != "disabled":
             if importlib.util.find_spec("trackio") is None:
@@ -57,6 +65,7 @@ class Trackio(LibraryLogger):
         config = {key: value for key, value in {**about.config, **own}.items() if not key.startswith("_")}
 
         def action() -> None:
+            os.environ["TRACKIO_DIR"] = self._choose_folder()  # it looks there when it is imported
             import trackio
 
             with _silent():
@@ -94,10 +103,19 @@ class Trackio(LibraryLogger):
         self._run = None
 
     def hint(self) -> list[str]:
-        """The command that opens the dashboard."""
-        folder = os.environ.get("TRACKIO_DIR")
-        variable = f"TRACKIO_DIR={shlex.quote(folder)} " if folder else ""
-        return [f"{variable}trackio show --project {shlex.quote(self.project)}"] if self._began else []
+        """The command that opens the dashboard, which says where the runs lie."""
+        if not self._began:
+            return []
+        from trackio.utils import TRACKIO_DIR
+
+        here = TRACKIO_DIR.relative_to(Path.cwd()) if TRACKIO_DIR.is_relative_to(Path.cwd()) else TRACKIO_DIR
+        return [f"TRACKIO_DIR={shlex.quote(str(here))} trackio show --project {shlex.quote(self.project)}"]
+
+    def _choose_folder(self) -> str:
+        """Absolute, for a thread or a helper of trackio may live in another folder."""
+        folder = os.path.expanduser(self._dir or os.environ.get("TRACKIO_DIR") or "outputs/trackio")
+        os.makedirs(folder, exist_ok=True)
+        return os.path.abspath(folder)
 
     def _write(self, row: dict[str, Value], step: int) -> None:
         import trackio

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.dataset.absent import Absent
+from ebm_exp.dataset.table_units import TableUnits
 from ebm_exp.files import write_json
 from ebm_exp.mode.base import Drawn, Mode, Request
-from ebm_exp.run.about import origin
+from ebm_exp.run.about import origin, tell_other_data
 from ebm_exp.run.loaded import LoadedRun
 from ebm_exp.run.provenance import describe_process
 
@@ -30,6 +32,9 @@ def draw(mode: Mode, run: LoadedRun, request: Request, asked: Mapping[str, Any])
         UserError: what the mode refuses, which leaves no record.
     """
     file, sampling = request.folder / NAME, run.parts["sampling"]
+    dataset = run.parts["dataset"]
+    if isinstance(dataset.units, TableUnits) and not isinstance(dataset, Absent):  # its units follow from its rows
+        tell_other_data(run.directory, dataset.facts())
     how = ": ".join(filter(None, (sampling.kernel(), sampling.describe())))
     made = {
         **asked,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import refuse_links
-from ebm_exp.files import replace_text
+from ebm_exp.files import disk_problem, replace_text
 from ebm_exp.terminal import complain
 
 
@@ -51,4 +51,4 @@ def tell_report(path: Path, label: str) -> None:
         file = write_report(path, trust=True)  # what was there was looked at when the command began
         print(f"{label}{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}", flush=True)
     except Exception as error:
-        complain(f"{label}could not be written ({type(error).__name__}: {error})")
+        complain(f"{label}could not be written ({disk_problem(error) or f'{type(error).__name__}: {error}'})")

@@ -45,6 +45,11 @@ def curve(found: Rows, metric: str, most: int = 200) -> list[tuple[float, float]
     return points if every == 1 else [*points[:-1:every], points[-1]]
 
 
+def is_compared(found: Rows, best: Mapping[str, Any]) -> bool:
+    """Whether the best evaluation of a run was the best of several: of a single one nothing follows."""
+    return len(curve(found, str(best.get("metric")))) > 1
+
+
 def metrics_of(found: Iterable[Rows]) -> list[str]:
     """All metrics that rows hold, in the order they are met."""
     names = dict.fromkeys(name for rows in found for row in rows for name in row)

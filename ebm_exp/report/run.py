@@ -1,4 +1,4 @@
-"""The report of one run: how it ended, curves, samples over time, energies, what differs from the defaults."""
+"""The report of one run: how it ended, samples over time, curves, energies, what differs from the defaults."""
 
 import re
 import shlex
@@ -43,11 +43,11 @@ def build(folder: Path) -> str:
     return page(
         f"{name or folder.name}: a run",
         about,
-        _outcome(folder, state, summary),
+        _outcome(folder, state, summary, found),
+        _samples(folder, summary, gallery),
         _next_steps(folder, state, overrides, went_on),
         _evaluation(summary, found),
         _curves(RunDirectory(folder), state, summary, found),
-        _samples(folder, summary, gallery),
         _others(folder, gallery),
         _differences(folder, choices, overrides, went_on),
         section("Where it comes from", code(shlex.join([*command("train").split(), *typed])), facts(summary)),
@@ -63,7 +63,7 @@ def _notes(folder: Path) -> str | None:
         return None
 
 
-def _outcome(folder: Path, state: str, summary: Mapping[str, Any]) -> Html:
+def _outcome(folder: Path, state: str, summary: Mapping[str, Any], found: read.Rows) -> Html:
     step, took = summary.get("step"), duration(summary.get("minutes"))
     said = state.capitalize() + (f" at step {step}" if step is not None else "") + (f" after {took}" if took else "")
     best = read.child(summary, "best")
@@ -78,7 +78,7 @@ def _outcome(folder: Path, state: str, summary: Mapping[str, Any]) -> Html:
     log = folder / "train.log"
     if log.is_file() and log.stat().st_size:
         parts.append(tag("p", "Its messages: ", link("train.log", "train.log")))
-    if value is not None and at == step:
+    if value is not None and at == step and read.is_compared(found, best):
         parts.append(note("The last evaluation was the best: longer training may well help."))
     return section("How it ended", *parts)
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from ebm_exp.report.page import Html, chip, folded, join, link, long_table, note, section, table, tag
-from ebm_exp.report.read import child
+from ebm_exp.report.read import child, is_compared
 from ebm_exp.report.story import Story
 from ebm_exp.run.attempt import changes
 from ebm_exp.sweep.directory import Job
@@ -75,7 +75,8 @@ def _warning(*content: Any) -> Html:
 
 
 def _of_training(story: Story) -> Iterable[Html]:
-    best = [(job.best.get("step"), job.summary.get("step")) for job in story.results.finished if job.best]
+    compared = [job for job in story.results.finished if is_compared(story.rows.get(job.number, []), job.best)]
+    best = [(job.best.get("step"), job.summary.get("step")) for job in compared]
     last = sum(a == b for a, b in best if a is not None)
     if best and last > len(best) / 2:
         yield tag(

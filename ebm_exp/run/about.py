@@ -4,6 +4,7 @@ All of it is read from the run directory, so that a run that goes on says the sa
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from ebm_exp.run import attempt
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.text import short_keys
 
+_LOG = logging.getLogger(__name__)
 _LONGEST = 128  # characters of a name, or a group, that W&B takes
 _SHOWN = ("dataset", "energy", "experiment")  # groups whose choices are tags
 _TWINS = ("suggest", "stand_in")  # of a data set: what other parts have taken from it, or what did not take part
@@ -110,6 +112,13 @@ def short(overrides: Iterable[str]) -> list[str]:
     last = {each.key: each.text for each in map(Override.read, overrides) if names_run(each.key)}
     names = short_keys(last)
     return [f"~{key}" if text is None else f"{names[key]}={text}" for key, text in last.items()]
+
+
+def tell_other_data(directory: RunDirectory, data: Mapping[str, Any]) -> None:
+    """Warn where a run was trained with other data than ``Dataset.facts`` tells; a table then has other units too."""
+    trained = directory.summary().get("data") or {}
+    if trained.get("fingerprint") not in (None, data["fingerprint"]):
+        _LOG.warning("dataset: other points than those the run was trained with, or another split of them")
 
 
 def origin(directory: RunDirectory, step: int | None = None) -> dict[str, Any]:

@@ -43,7 +43,6 @@ class _Written:
         try:
             return self._file.write(data)
         except OSError as error:
-            error.filename = error.filename or self._file.name
             self.error = error
             raise
 

@@ -128,6 +128,24 @@ def read_state(
     return state
 
 
+def choose_weights(state: Mapping[str, Any], weights: Literal["ema", "online"]) -> dict[str, Any]:
+    """The states of parts that a trained run is built of; what an export has left out is None.
+
+    Args:
+        state: of a checkpoint.
+        weights: ``ema`` (averaged) or ``online``.
+
+    Raises:
+        UserError: when they are left out.
+    """
+    kept: dict[str, Any] = dict(state["parts"])
+    if weights == "ema":
+        return kept | {name: state["ema"][name] for name in ("energy", "objective")}
+    if kept.get("energy", kept) is None:
+        raise UserError("weights: must be ema, the run is an export, of averaged weights and config; got online")
+    return kept
+
+
 def _for_ranks(path: Path, state: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
     """What one of the ranks goes on with."""
     n = count_ranks(state)

@@ -106,6 +106,16 @@ class RunDirectory:
         except SummaryError:
             raise DamagedError(f"{self.summary_file} is damaged; moved away, the run goes on without it") from None
 
+    def refuse_export(self, key: str) -> None:
+        """Refuse a run that was handed on without what a training goes on with.
+
+        Raises:
+            UserError: saying what can be done with it.
+        """
+        if self.summary().get("exported"):
+            begin = override("init_from", self.path)
+            raise UserError(f"{key}: {self.path} is an export, of averaged weights and config; start anew: {begin}")
+
     def metrics(self, most: int | None = None) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, in the order they were written; a step may have several. A torn line is none.
 

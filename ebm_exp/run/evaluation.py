@@ -25,7 +25,7 @@ from ebm_exp.metrics import PROTOCOL, SCORE, SCORE_ERROR
 from ebm_exp.plots import energy_histogram, sample_panels
 from ebm_exp.random import Stream
 from ebm_exp.run import provenance
-from ebm_exp.run.about import beside, origin
+from ebm_exp.run.about import beside, origin, tell_other_data
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.load import load_run
 from ebm_exp.run.loaded import LoadedRun
@@ -161,9 +161,8 @@ def write_score(score: Score) -> dict[str, Any]:
 
 def _made(run: LoadedRun, seed: int, folder: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
     sampling = run.parts["sampling"]
-    data, trained = run.parts["dataset"].facts(), run.directory.summary().get("data") or {}
-    if trained.get("fingerprint") not in (None, data["fingerprint"]):
-        _LOG.warning("dataset: other points than those the run was trained with, or another split of them")
+    data = run.parts["dataset"].facts()
+    tell_other_data(run.directory, data)
     return {
         **provenance.describe(RunDirectory(folder)),
         "run": str(run.path),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.files import opened, replace_text
+from ebm_exp.files import naming, opened, replace_text
 
 _LONGEST = 2**20  # bytes of a row
 
@@ -15,7 +15,7 @@ _LONGEST = 2**20  # bytes of a row
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Write one line. JSON has no NaN: what is not finite is written as the text ``nan``, ``inf`` or ``-inf``."""
     plain = {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-    with path.open("a", encoding="utf-8") as file:
+    with naming(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(plain, allow_nan=False) + "\n")
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ebm_exp.files import disk_problem
 from ebm_exp.guard.rule import Symptom
 from ebm_exp.run.directory import RunDirectory
 
@@ -67,7 +68,7 @@ class Summary:
         try:
             self._directory.write_summary(content)
         except OSError as error:
-            log.warning("summary.json could not be written (%s)", error)
+            log.warning("summary.json could not be written (%s)", disk_problem(error) or error)
         return content
 
     def _write(self) -> None:

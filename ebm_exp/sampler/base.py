@@ -92,7 +92,7 @@ class Sampler(nn.Module, Part, ABC):
 
 def describe_temperature(sampler: Sampler, temperature: float) -> str:
     """T for a person, with what a clamp makes of it."""
-    kind = "effective temperature (approximate: clamped)" if sampler.clamped else "temperature"
+    kind = "effective temperature (approximate where a clamp acts)" if sampler.clamped else "temperature"
     return f"{kind} {temperature:.3g}"
 
 

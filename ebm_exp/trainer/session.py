@@ -107,7 +107,7 @@ class Session:
         if not self.ranks.first:
             return outcome
         if outcome.state == "diverged":
-            complain(f"diverged: {outcome.reason}; see {directory.path}")
+            complain(f"diverged: {outcome.reason} See {directory.path}")
             return outcome
         tell_where(
             directory,

@@ -177,7 +177,8 @@ def test_a_full_disk_costs_nothing_that_was_good(cli: Cli, tmp_path: Path) -> No
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (20 * 1024, 20 * 1024))"
     done = cli(begins_with(limit, tmp_path), "train.py", *SMALL, f"hydra.run.dir={run}")
     assert done.returncode == 2, done.stderr
-    assert done.stderr.splitlines()[-1].endswith("file too large; another place: hydra.run.dir=…")
+    saved = run / "checkpoints" / "step_00000003.pt"
+    assert done.stderr.splitlines()[-1] == f"{saved}: file too large; another place: hydra.run.dir=…"
     assert "Traceback" not in done.stderr
     assert [path.name for path in (run / "checkpoints").iterdir()] == []
     assert '"state": "failed"' in (run / "summary.json").read_text()

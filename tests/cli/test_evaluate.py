@@ -38,7 +38,8 @@ def test_numbers_are_kept_with_what_made_them(cli: Cli, run: Path) -> None:
     assert score["protocol"] == "pixels features, 64 samples against the train split"
     made = calls[score["call"]]
     assert (
-        made["samples"] == "Langevin, effective temperature (approximate: clamped) 0.0002: 5 steps from uniform noise"
+        made["samples"]
+        == "Langevin, effective temperature (approximate where a clamp acts) 0.0002: 5 steps from uniform noise"
     )
     assert (made["step"], made["weights"], made["checkpoint"], made["seed"]) == (3, "ema", "step_00000003.pt", 0)
     assert made["temperature"] == pytest.approx(2e-4)

@@ -236,12 +236,16 @@ def test_rows_of_a_table_come_in_own_units_under_its_header(cli: Cli, tmp_path: 
     done = cli("train.py", *chosen, *SMALL, "trainer.image_every_steps=3", f"hydra.run.dir={run}")
     assert done.returncode == 0, done.stderr
     assert Image.open(run / "samples" / "step_00000003.png").width > 500
-    for folder in ("with", "without"):
+    for folder in ("with", "other", "without"):
         done = cli("sample.py", f"run={run}", "n_samples=9", "seed=1", "label=[1,0]", f"output_dir={tmp_path}/{folder}")
         assert done.returncode == 0, done.stderr
+        assert ("other points than those the run was trained with" in done.stdout) == (folder == "other")
         assert f"{tmp_path}/{folder}/samples.csv" in done.stdout
         assert Image.open(tmp_path / folder / "samples.png").width > 500
-        file.unlink(missing_ok=True)  # then the data are not there
+        if folder == "with":
+            file.write_text("\n".join(["height, m;age;colour;where", *rows[:-9]]).replace(".", ","))
+        else:
+            file.unlink(missing_ok=True)  # then the data are not there
     text = (tmp_path / "with" / "samples.csv").read_text()
     assert text.splitlines()[0] == (tmp_path / "without" / "samples.csv").read_text().splitlines()[0]
     frame = polars.read_csv(text.encode())

@@ -306,7 +306,8 @@ def test_a_non_finite_run_diverges_and_says_where(cli: Cli, tmp_path: Path) -> N
     (line,) = done.stderr.strip().splitlines()
     summary = json.loads((run / "summary.json").read_text())
     assert summary["state"] == "diverged"
-    assert line.startswith(f"diverged: {summary['reason']}")
+    assert line == f"diverged: {summary['reason']} See {run}"
+    assert ".;" not in line
     assert summary["failed_step"] >= 1
     assert summary["failed_metric"].startswith(("train/", "chain/"))
     assert str(summary["failed_step"]) in summary["reason"]

@@ -12,7 +12,7 @@ import pytest
 
 from ebm_exp.logger import About, Trackio, trackio_logger
 from tests.logger.offline import inspect
-from tests.warm import Warm, environment
+from tests.warm import ROOT, Warm, environment
 
 pytest.importorskip("trackio", reason="the extra trackio is not installed")
 Train = Callable[..., subprocess.CompletedProcess[str]]
@@ -124,6 +124,25 @@ for group in ("digits/a", "digits/b"):
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     assert {run["name"] for run in read_back()["runs"]} == {"digits/a/0 seed=1", "digits/b/0 seed=1"}
+
+
+def test_it_keeps_its_runs_below_outputs_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+import pathlib, sys
+from ebm_exp.logger import About, Trackio
+run = Trackio(dir=sys.argv[1] or None)
+run.start(About("x", pathlib.Path(".")))
+run.log({"train/loss": 1.0}, 1)
+run.finish(0)
+print(*run.hint())
+"""
+    monkeypatch.delenv("TRACKIO_DIR")
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    for folder, told in (("", "outputs/trackio"), (str(tmp_path / "a b"), "'a b'")):
+        command = [sys.executable, "-c", code, folder]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+        assert done.stdout == f"TRACKIO_DIR={told} trackio show --project ebm-exp\n"
+        assert list((tmp_path / told.strip("'")).glob("*.db"))
 
 
 def test_nothing_of_trackio_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: Any) -> None:

@@ -191,7 +191,10 @@ def test_settings_that_seeds_do_not_tell_apart_are_called_so(sweep: SweepDirecto
 def test_curves_that_have_not_settled_or_cross_are_named(
     sweep: SweepDirectory, best: list[float], other: list[float], sentence: str
 ) -> None:
-    assert sentence in told(sweep, {1: best, 2: best}, {1: other, 2: other})
+    text = told(sweep, {1: best, 2: best}, {1: other, 2: other})
+    assert sentence in text
+    last = all(scores.index(min(scores)) == len(scores) - 1 > 0 for scores in (best, other))  # of several evaluations
+    assert ("were best at their last evaluation" in text) == last
 
 
 def test_curves_that_have_settled_and_do_not_cross_raise_no_doubt(sweep: SweepDirectory) -> None:
@@ -311,11 +314,15 @@ def test_a_run_has_a_report_of_its_own(full: SweepDirectory) -> None:
     (folder / ".hydra" / "config.yaml").write_text("seed: 1\nnotes: why it was run\n")
     read = page(write_report(folder))
     assert "why it was run" in read.text
-    titles = ["How it ended", "What to do", "Evaluation", "Did training behave", "Samples over time", "What differs"]
+    titles = ["How it ended", "Samples over time", "What to do", "Evaluation", "Did training behave", "What differs"]
     places = [read.text.index(title) for title in titles]
     assert places == sorted(places)
     assert "Finished at step 2 after 6 s, best eval/mmd2 1 at step 2 (lower is better)." in read.text
     assert "16 samples" in read.text
+    assert "The last evaluation was the best" not in read.text  # it was the only one
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 1, METRIC: 2.0}) + "\n")
+    assert "The last evaluation was the best" in page(write_report(folder)).text
     assert "../report.html" in read.links
     assert "<script>alert" in read.text
     assert sum(link.startswith("data:image/png;base64,") for link in read.links) == 3  # data, samples, energies

@@ -140,7 +140,7 @@ def test_what_clamps_no_more_is_not_told_as_clamped(data: Dataset, around: Calla
     assert levels(data, sampler).kernel() == f"{type(sampler).__name__}, temperature 1"
     assert sampler.clamped
     limited = around(Langevin(4e-4, 10, DOMAIN, clamp=True, gradient_clamp=0.1))
-    assert "approximate: clamped" in levels(data, limited).kernel()
+    assert "approximate where a clamp acts" in levels(data, limited).kernel()
 
 
 def test_what_cannot_be_drawn_is_refused(data: Dataset) -> None:
