@@ -12,33 +12,42 @@ sys.path.insert(0, str(ROOT / "docs"))
 import reference  # noqa: E402
 from mkdocs.structure.files import File, Files  # noqa: E402
 
+PAGES = {f"{name}.md": f"{name.lower()}.md" for name in ("RESULTS", "CHANGELOG", "CONTRIBUTING")}  # of the root
+PAGES["README.md"] = "index.md"
+LINK = re.compile(r"\]\(((?:\.\./)*)([^)#:]+)")
+
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add what lies outside of docs/, and the pages of the config groups."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    results = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
-    pages = {"index.md": readme, "results.md": results}
+    """Add pages and files that lie outside of docs/, and the pages of the config groups."""
+    pages = {path: (ROOT / name).read_text(encoding="utf-8") for name, path in PAGES.items()}
     pages |= {f"reference/{group}.md": reference.of_group(group) for group in reference.groups()}
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
-    for path in ("examples/own_data.ipynb", "LICENSE"):
-        files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
+    texts = [*pages.values(), *(file.content_string for file in files.documentation_pages() if file.abs_src_path)]
+    named = {path for text in texts for _, path in LINK.findall(text)} - set(PAGES)
+    for path in sorted(named):
+        if (ROOT / path).is_file() and not path.startswith("docs/"):  # examples, the licence
+            files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links of the repository as links of the site; folded tables, which Markdown does not read, open."""
     path = page.file.src_uri
-    if path in ("index.md", "results.md"):
-        markdown = re.sub(r"\]\(docs/", "](", markdown)
-    markdown = markdown.replace("](../../RESULTS.md", "](../results.md")  # of what docs/choices.md says of a group
-    if "/" not in path:
-        markdown = re.sub(r"\]\((?:\.\./)?RESULTS\.md", "](results.md", markdown)
-        markdown = markdown.replace("](../examples/", "](examples/").replace("](../README.md", "](index.md")
     if path == "choices.md":
-        link = r"## [\1](reference/\1.md): \2\n\3"
-        markdown = reference.SECTION.sub(link, markdown)
+        markdown = reference.SECTION.sub(r"## [\1](reference/\1.md): \2\n\3", markdown)
+    markdown = LINK.sub(lambda link: f"]({_on_site(path, *link.groups())}", markdown)
     return markdown.replace("<!-- symptoms -->", reference.symptoms()) if "<!-- symptoms -->" in markdown else markdown
+
+
+def _on_site(page: str, up: str, path: str) -> str:
+    """Where a link of a page leads: pages of the root and of docs/ are side by side, other files keep their place."""
+    back = "../" * page.count("/")
+    if page in PAGES.values():
+        return PAGES.get(path, path.removeprefix("docs/"))
+    if len(up) > len(back):  # out of docs/
+        return back + PAGES.get(path, path)
+    return up + path
 
 
 def on_post_build(config: Any) -> None:

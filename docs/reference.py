@@ -114,7 +114,7 @@ def _of_part(key: str, node: dict[str, Any]) -> Iterator[str]:
         )
         rows.append(f"| {' | '.join(cells)} |")
     if rows:
-        yield from ("| key | default | allowed | |", "| --- | --- | --- | --- |", *rows, "")
+        yield from ("| key | default | allowed | what it is |", "| --- | --- | --- | --- |", *rows, "")
 
 
 def _source(target: Any) -> str:
