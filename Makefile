@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test test-slow bench bench-slow lint clean
+.PHONY: train test test-slow bench bench-slow lint docs clean
 
 train: .venv/installed
 	$(BIN)/python train.py
@@ -22,6 +22,14 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/docs  # the site in site/; python -m http.server -d site serves it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	$(BIN)/python docs/check.py site
+
+.venv/docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
 
 # Installed once; again only when pyproject.toml changes.
 .venv/installed: pyproject.toml

@@ -15,7 +15,7 @@ from ebm_exp.config.trust import CONF
 from ebm_exp.config.validate import validate
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("command_line", "data", "drawing", "ranks", "recipes", "sweeps")
+NAMES = ("chains", "command_line", "data", "drawing", "flows", "ranks", "recipes", "sweeps")
 FILES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in NAMES))
 PAGES = "".join(file.read_text(encoding="utf-8") for file in FILES)
 BLOCKS = re.findall(r"^(?:python|torchrun .*) (train\.py.*)$", PAGES, re.MULTILINE)
