@@ -35,6 +35,7 @@ HOW = (
     "Held-out nats a row, of standardised columns, by AIS (reverse weights). The difference to one Gaussian with all "
     "covariances and a cross-validated floor is a mean of paired differences ± s.e. c2st: ½ is right. Correlations' "
     "error: mean over pairs, of 1,000 samples against held-out rows; in brackets that of the training rows themselves. "
+    "Adult: 5,000 random rows, `dataset.missing=impute`; held-out rows with gaps are not scored. "
     "`python -m benchmarks.tables`, {machine}."
 )
 

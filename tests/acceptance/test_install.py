@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import tarfile
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,26 @@ def test_the_wheel_trains_and_draws_from_another_folder(tmp_path: Path) -> None:
     assert (drawn / "samples.png").is_file()
     loaded = f"from ebm_exp.run import load_run; print(load_run({str(trained)!r}).draw(2).x.shape)"
     assert "torch.Size([2, 1, 8, 8])" in run(python, "-c", loaded)
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_what_is_uploaded_passes_the_checks_of_the_index(tmp_path: Path) -> None:
+    """A source distribution, and the wheel that is built from it."""
+    home, dist = tmp_path / "env", tmp_path / "dist"
+    venv.create(home, with_pip=True)
+    pip, python = home / "bin" / "pip", home / "bin" / "python"
+
+    def run(*command: object) -> None:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run(pip, "install", "build", "twine", "setuptools>=77")
+    run(python, "-m", "build", "--no-isolation", "--outdir", dist, ROOT)
+    run(python, "-m", "twine", "check", "--strict", *dist.iterdir())
+    with zipfile.ZipFile(next(dist.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+    assert {"ebm_exp/py.typed", "ebm_exp/conf/train.yaml", "ebm_exp/report/style.css"} <= names
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"CHANGELOG.md", "CITATION.cff", "LICENSE", "conf/train.yaml", "tests/conftest.py", "train.py"} <= held

@@ -50,6 +50,7 @@ TOGETHER = (  # evaluators that do not see each other: fewer runs; the default i
     ("fid", "frechet", "memorization", "mmd"),
 )
 ENERGIES = sorted(file.stem for file in CONF.glob("energy/*.yaml") if file.stem not in SHRUNK)
+OF_TILTED = "tilt_l2"  # of one energy
 Run = tuple[str, ...]  # a choice for each place; the last, which fits with everything, may be left out
 Pair = frozenset[tuple[str, str]]
 
@@ -61,6 +62,7 @@ def nodes() -> dict[str, dict[str, dict[str, Any]]]:
     for name in SHRUNK:
         del read["energy"][name]
     del read["evaluator"]["default"]
+    del read["regularization"][OF_TILTED]  # the others fit with everything
     for names in TOGETHER:
         several = [read["evaluator"].pop(name) for name in names]
         read["evaluator"][f"[{','.join(names)}]"] = {key: part for each in several for key, part in each.items()}
@@ -111,20 +113,20 @@ def refused(run: Run) -> str | None:
     energy, conditional = node(run, "energy"), is_conditional(run)
     if conditional and "conditional" not in energy:
         return r"^energy\.conditional: unknown key"
+    if needs_plane(run) and "channels" in energy:
+        return r"^energy: \w+ needs images \[channels, height, width\], the data set has points of shape \[2\]$"
+    if is_binary(run) and len(energy.get("channels", [])) > 4:
+        return r"^energy: channels: must be at most \d widths, got \d: each stage halves images of 8×8, .*"
+    if is_binary(run) and "centres" in energy:
+        return r"^energy: centres: each must have 64 numbers, got \[2, 2\]$"
     if is_binary(run) and {"nce", "energy_discrepancy"} & {*run}:
         return "^objective: .* points of a continuous box, the data have two levels"
     if needs_plane(run) and {*OF_BITS} & {*run}:
         return r"^objective: needs points of two levels \(dataset=binary_digits\), the data set has others$"
     if is_binary(run) and needs_plane(run):
         return "^sampler: needs points of two levels .*, the data set has others$"
-    if needs_plane(run) and "channels" in energy:
-        return r"^energy: \w+ needs images \[channels, height, width\], the data set has points of shape \[2\]$"
     if needs_plane(run) and conditional:
         return r"^evaluator\.grid: a grid needs an energy of the point alone, this one takes labels; "
-    if is_binary(run) and len(energy.get("channels", [])) > 4:
-        return r"^energy: channels: must be at most \d widths, got \d: each stage halves images of 8×8, .*"
-    if is_binary(run) and "centres" in energy:
-        return r"^energy: centres: each must have 64 numbers, got \[2, 2\]$"
     if {"jem", "classification"} & set(run) and "joint" not in run:
         return r"^objective\S*: \w+ needs an energy that classifies, as energy=joint does$"
     if "ais" in run and conditional:
@@ -285,6 +287,13 @@ def test_any_two_choices_train_draw_and_evaluate(energy: str, cache: Path, tmp_p
             except BaseException as error:
                 error.add_note(" ".join(f"{place}={choice}" for place, choice in zip(PLACES, run, strict=True)))
                 raise
+
+
+def test_a_term_of_one_energy_trains(cache: Path, tmp_path: Path, quick: None) -> None:
+    config = small(("tilted", "pcd", "jump", "none", "false", "none"), cache)
+    train_draw_and_evaluate(
+        config | {"regularization": composed(f"regularization={OF_TILTED}")["regularization"]}, tmp_path
+    )
 
 
 def train_draw_and_evaluate(config: dict[str, Any], folder: Path) -> None:

@@ -53,6 +53,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *FLOW, "energy.timed=true", "energy.conditional=true", "energy.no_label=true", "objective.label_dropping=0.3",
     ),
     "transport": (*FLOW, "energy.timed=false", "objective.pairs=transport", "objective.target=equilibrium"),
+    "tilted": ("energy=tilted", "energy.base.n_components=2", "energy.network.widths=[16]", "regularization=tilt_l2"),
     "stay": ("energy.widths=[16]", "regularization=velocity"),
     "jem": ("energy=joint", "energy.channels=[8,8,8]", "objective=jem"),
     "classes": ("energy=joint", "energy.channels=[8,8,8]", "objective=classification"),
