@@ -1,4 +1,4 @@
-"""What mkdocs does beside: pages that are made of the project (docs/reference.py), and links that lead out of docs/."""
+"""What mkdocs does beside: pages that are made of the project, and links that lead out of docs/."""
 
 import re
 import sys
@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT))  # ebm_exp of this checkout
 sys.path.insert(0, str(ROOT / "docs"))
 
 import reference  # noqa: E402
+import symptoms  # noqa: E402
 from mkdocs.structure.files import File, Files  # noqa: E402
 
 PAGES = {f"{name}.md": f"{name.lower()}.md" for name in ("RESULTS", "CHANGELOG", "CONTRIBUTING")}  # of the root
@@ -20,7 +21,7 @@ LINK = re.compile(r"\]\(((?:\.\./)*)([^)#:]+)")
 def on_files(files: Files, config: Any) -> Files:
     """Add pages and files that lie outside of docs/, and the pages of the config groups."""
     pages = {path: (ROOT / name).read_text(encoding="utf-8") for name, path in PAGES.items()}
-    pages |= {f"reference/{group}.md": reference.of_group(group) for group in reference.groups()}
+    pages |= reference.pages()
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     texts = [*pages.values(), *(file.content_string for file in files.documentation_pages() if file.abs_src_path)]
@@ -37,7 +38,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if path == "choices.md":
         markdown = reference.SECTION.sub(r"## [\1](reference/\1.md): \2\n\3", markdown)
     markdown = LINK.sub(lambda link: f"]({_on_site(path, *link.groups())}", markdown)
-    return markdown.replace("<!-- symptoms -->", reference.symptoms()) if "<!-- symptoms -->" in markdown else markdown
+    return markdown.replace("<!-- symptoms -->", symptoms.page()) if "<!-- symptoms -->" in markdown else markdown
 
 
 def _on_site(page: str, up: str, path: str) -> str:

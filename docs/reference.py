@@ -1,13 +1,11 @@
-"""Pages of the site that are made when it is built: one for each config group, and the symptoms of the guard.
+"""Pages of the site that are made when it is built: one for each config group, one for each folder of experiments.
 
 Nothing of it is written by hand: choices and defaults are those of conf/, what is allowed and what it means those of
-the constructors that conf/ names, symptoms the rules that a training is held against.
+the constructors that conf/ names.
 """
 
 import inspect
-import math
 import re
-import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -20,18 +18,43 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from ebm_exp.config import signature
 from ebm_exp.config.validate import locate
-from ebm_exp.evaluator import Score
-from ebm_exp.guard.guard import NOTHING_LEARNED
-from ebm_exp.guard.meter import NonFiniteError
-from ebm_exp.guard.rule import Rule, Symptom
-from ebm_exp.guard.scores import judge_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 SECTION = re.compile(r"<details>\n<summary><code>(\w+)</code>: (.*?)</summary>\n(.*?)</details>", re.DOTALL)
 ELSEWHERE = {"mode": "what else is drawn", "hparams_search": "ready searches", "experiment": "whole recipes"}
+RECIPES = {  # folders of conf/experiment: title, and picture with what it shows
+    "du2019": (
+        "Du & Mordatch 2019: IGEBM",
+        "papers_methods.png",
+        "chains of the buffers of PCD, IGEBM and improved CD",
+    ),
+    "du2021": ("Du et al. 2021: improved contrastive divergence", "papers_ablations.png", "ablations of improved CD"),
+    "jem": ("Grathwohl et al. 2020: JEM", "jem_fashion_mnist.png", "data, buffer and fresh chains of the joint model"),
+    "anatomy": ("Nijkamp et al. 2020: anatomy of MCMC-based learning", "", ""),
+    "uva": ("UvA deep learning course, tutorial 8", "", ""),
+    "pcd": ("Plain persistent contrastive divergence, as a measure", "", ""),
+    "conv": ("Small convolutional networks", "fashion_mnist.png", "data, buffer and fresh chains of garments"),
+    "flow": ("Flow matching with an energy", "flow_cifar10.png", "data and fresh samples on CIFAR-10"),
+    "plane": ("Densities in the plane", "rings.png", "the density of a run, and that of its data"),
+}
+NOTE = re.compile(r"^#   ([A-Z][a-z]+) +(.*(?:\n#    .*)*)", re.MULTILINE)  # of a recipe: Values, Ours, Cost, Expected
 BOUNDS = ((Gt, ">", "gt"), (Ge, "≥", "ge"), (Lt, "<", "lt"), (Le, "≤", "le"))
 KINDS = {bool: "true, false", int: "whole number", float: "number", str: "text", types.NoneType: "null"}
+
+
+def pages() -> dict[str, str]:
+    """All pages, by path.
+
+    Raises:
+        ValueError: when a folder of experiments has no title.
+    """
+    untitled = {file.parent.name for file in tables.files(CONF, "experiment")} - set(RECIPES) - {"experiment"}
+    if untitled:
+        raise ValueError(f"docs/reference.py, RECIPES: needs a title for conf/experiment/{min(untitled)}")
+    return {f"reference/{group}.md": of_group(group) for group in groups()} | {
+        f"recipes/{folder}.md": of_recipe(folder) for folder in RECIPES
+    }
 
 
 def groups() -> list[str]:
@@ -51,7 +74,22 @@ def of_group(group: str) -> str:
     text = re.sub(r"\]\((?!http)", "](../", text)
     page = [f"# {group}: {title}", "", text, "", tables.table(CONF, group), ""]
     for file in tables.files(CONF, group):
-        page += _of_choice(group, file)
+        if group != "experiment" or file.parent.name == group:  # those in folders have a page of their own
+            page += _of_choice(group, file)
+    return "\n".join(page)
+
+
+def of_recipe(folder: str) -> str:
+    """The page of a folder of experiments: what each says of its values, cost and numbers, and the file itself."""
+    title, picture, shows = RECIPES[folder]
+    page = [f"# {title}", "", *([f"![{shows}](../{picture})", ""] if picture else [])]
+    page += ["Numbers with their protocol are in [RESULTS.md](../results.md).", ""]
+    for file in tables.files(CONF / "experiment", folder):
+        page += [f"## {folder}/{file.stem}", "", _plain(tables.header(file)) + ".", ""]
+        page += ["```", f"python train.py experiment={folder}/{file.stem}", "```", ""]
+        for name, text in NOTE.findall(file.read_text(encoding="utf-8")):
+            page.append(f"- **{name}**: {_plain(' '.join(text.replace('#', ' ').split()))}")
+        page += ["", *_quoted(file)]
     return "\n".join(page)
 
 
@@ -62,8 +100,12 @@ def _of_choice(group: str, file: Path) -> Iterator[str]:
     parts = {"": node} if "_target_" in node else {key: part for key, part in node.items() if _is_part(part)}
     for key, part in parts.items():
         yield from _of_part(".".join(filter(None, (group, key))), part)
-    relative = file.relative_to(ROOT).as_posix()
-    yield from (f'??? quote "{relative}"', "", "    ```yaml")
+    yield from _quoted(file)
+
+
+def _quoted(file: Path) -> Iterator[str]:
+    """A file of conf/, folded."""
+    yield from (f'??? quote "{file.relative_to(ROOT).as_posix()}"', "", "    ```yaml")
     yield from (f"    {line}".rstrip() for line in file.read_text(encoding="utf-8").splitlines())
     yield from ("    ```", "")
 
@@ -186,7 +228,7 @@ def _default(value: Any) -> str:
         return f"`{value['_target_']}`"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True, sort_keys=False)
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False)
     shown = text.removesuffix("\n").removesuffix("...").strip().strip("'")
     return f"`{shown}`" if len(shown) < 80 else f"`{shown[:76]} …`"
 
@@ -199,69 +241,3 @@ def _plain(text: str) -> str:
 
 def _cell(text: str) -> str:
     return _plain(text).replace("|", r"\|").replace("\n", " ")
-
-
-def symptoms() -> str:
-    """All symptoms of the guard: a table of symptom, first cause and first cure, then each with all that it says."""
-    told: list[tuple[str, Symptom, str, str]] = []  # anchor, symptom, what is healthy, whose it is
-    for rule, names in _rules().items():
-        suffix = "" if [each.name for each in _rules()].count(rule.name) == 1 else f" ({names[0]})"
-        said = Symptom(rule.name, 0, rule.says.format(value="*v*"), rule.causes, rule.knobs, rule.remedy)
-        told.append((f"{rule.name}{suffix}", said, _healthy(rule), ", ".join(f"`{name}`" for name in names)))
-    told += [(each.name, each, "", "all") for each in (NonFiniteError(3, "train/loss").symptom, *_of_scores())]
-    page = ["| symptom | likely | what helps |", "| --- | --- | --- |"]
-    for title, symptom, _, _ in told:
-        cause = symptom.causes[0] if isinstance(symptom.causes[0], str) else symptom.causes[0][1]
-        page.append(f"| [`{title}`](#{_slug(title)}) | {cause} | {_knob(symptom.knobs[0])} |")
-    for title, symptom, healthy, names in told:
-        causes = [each if isinstance(each, str) else f"{each[1]} (with a {each[0]})" for each in symptom.causes]
-        page += ["", f"## {title} {{: #{_slug(title)} }}", "", f"Seen: {symptom.seen}.", ""]
-        page += [f"- Healthy: {healthy}"] * bool(healthy)
-        page += [f"- Likely: {'; or '.join(causes)}", f"- What helps: {', '.join(map(_knob, symptom.knobs))}"]
-        page += [
-            f"- `guard.on_divergence=rollback` changes: {', '.join(symptom.remedy).replace('_', ' ') or 'nothing'}"
-        ]
-        page += [f"- Looked for with `objective=` {names}"]
-    return "\n".join(page)
-
-
-def _rules() -> dict[Rule, list[str]]:
-    """The rules of all objectives, each with the choices that have it."""
-    found: dict[Rule, list[str]] = {}
-    for file in tables.files(CONF, "objective"):
-        target = read(file).get("_target_")
-        for rule in locate("objective", target).rules if target else ():
-            found.setdefault(rule, []).append(file.stem)
-    return found | {NOTHING_LEARNED: ["all"]}
-
-
-def _healthy(rule: Rule) -> str:
-    low = f"≥ {rule.low:g}" if math.isfinite(rule.low) and rule.low != 0 else ""
-    high = f"≤ {rule.high:g}" if math.isfinite(rule.high) else ""
-    after = f", in windows that end after step {rule.after:,}" if rule.after else ""
-    return f"`guard/{rule.signal}` {' and '.join(filter(None, (low, high)))}{after}"
-
-
-def _of_scores() -> Iterator[Symptom]:
-    """What evaluations are found by: one that is NaN, one worse than its start, one that stays there."""
-    far, near = {"distance": Score(10.0)}, {"distance": Score(1.0)}
-
-    def points(of: str) -> dict[str, Score]:
-        return near if of == "data" else far
-
-    nearest: dict[str, tuple[int, float]] = {}
-    judge_scores(1000, far, ["distance"], points, nearest)
-    for step, scores in ((1000, {"distance": Score(math.nan)}), (1000, {"distance": Score(20.0)}), (3000, far)):
-        symptom = judge_scores(step, scores, ["distance"], points, dict(nearest))
-        if symptom is None:
-            sys.exit("docs/reference.py: the guard does not say any more what this page is made of")
-        yield symptom
-
-
-def _knob(knob: str) -> str:
-    *words, key = re.sub("[<>]=", "=", knob).split()
-    return " ".join([*words, f"`{key}`"])
-
-
-def _slug(title: str) -> str:
-    return re.sub(r"\W+", "-", title).strip("-")
