@@ -1,6 +1,6 @@
 """docs/terminal.svg: what a plain ``python train.py`` shows on a terminal, drawn by rich.
 
-    python docs/terminal.py             train in a folder of its own (two minutes of one core), and draw what it showed
+    python docs/terminal.py             train in a folder of its own (half a minute to two), and draw what it showed
     python docs/terminal.py recorded    draw what ``script -c "python train.py" recorded`` kept of one
 
 Of the progress bar the last state stands there, and the folder that it trained in is called ~/ebm-exp.
