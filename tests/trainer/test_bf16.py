@@ -39,6 +39,7 @@ PLACES = (*GROUPS[:-1], "conditional", GROUPS[-1])
 SIBLINGS = (  # of one class, or one is the other and something more: they stand for each other by turns
     ("double_well", "funnel", "gaussian", "mixture", "ring"),
     ("igebm", "igebm_large"),
+    ("mlp", "whitened"),
     ("cd", "short_run"),
     ("pseudo_likelihood", "ratio_matching"),
     ("du2019", "spectral_norm"),
@@ -47,7 +48,7 @@ KIND = {name: names[0] for names in SIBLINGS for name in names}
 SHRUNK = ("igebm_wide", "multiscale_large")  # small, they are what igebm and multiscale are
 TOGETHER = (  # evaluators that do not see each other: fewer runs; the default is two of the second
     ("chain_health", "classifier", "drift", "inception_score", "kid", "manifold", "ood"),
-    ("fid", "frechet", "memorization", "mmd"),
+    ("fid", "frechet", "memorization", "mmd", "two_sample"),
 )
 ENERGIES = sorted(file.stem for file in CONF.glob("energy/*.yaml") if file.stem not in SHRUNK)
 OF_TILTED = "tilt_l2"  # of one energy
