@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -49,6 +49,11 @@ def brief(text: str) -> str:
     """
     value = finite(text) if len(text) > 8 else None
     return text if value is None or text.lstrip("-").isdecimal() else number(value)
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The first names of many, with a sign that there are more."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def cut(text: str, longest: int) -> str:

@@ -1,8 +1,9 @@
 """How Hydra composes our configs: once for each start, and with what only the classes know of their keys.
 
 Between the choice of groups and the first value that was typed, three things are mended in what Hydra has merged: what
-an experiment says of another choice than the one that was typed beside it is left out; so is what a typed ``_target_``
-does not take; and a key that a file leaves to its constructor's default may be typed as one that stands there.
+an experiment says of another choice than the one that was typed beside it is left out (what it chose inside of that
+one: ``inside.py``); so is what a typed ``_target_`` does not take; and a key that a file leaves to its constructor's
+default may be typed as one that stands there.
 """
 
 import copy

@@ -14,6 +14,7 @@ from ebm_exp.dataset.files import shown
 from ebm_exp.dataset.header import MISSING, is_number
 from ebm_exp.dataset.rows import Row, collect, decode, first_line, parse, read_rows
 from ebm_exp.dataset.sniff import sniff
+from ebm_exp.text import listed
 
 if TYPE_CHECKING:
     import polars
@@ -106,7 +107,9 @@ def _read_text(
 
     columns = [_settle(column, layout.decimal) for column in _without_missing(frame)]
     if header is None and layout.header and any(map(is_number, names)):
-        _LOG.info("%s: names of columns are the first row, %s; with dataset.header=false it is data", name, _few(names))
+        _LOG.info(
+            "%s: names of columns are the first row, %s; with dataset.header=false it is data", name, listed(names, 3)
+        )
     if encoding not in ("utf-8", "ascii") or layout.decimal == ",":
         _LOG.info("%s: read as %s, with a decimal %s", name, encoding, "comma" if layout.decimal == "," else "point")
     left_out = _find_index(names, columns, name) if layout.header else ()
@@ -168,12 +171,8 @@ def _tell_apart(names: list[str], file: str) -> list[str]:
             changed[k] = next(each for each in numbered if each not in taken)
             taken.add(changed[k])
     if changed:
-        _LOG.info("%s: columns of one name are called %s here", file, _few(list(changed.values())))
+        _LOG.info("%s: columns of one name are called %s here", file, listed(list(changed.values()), 3))
     return [changed.get(k, name) for k, name in enumerate(names)]
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _read_parquet(file: Path) -> Cells:
@@ -193,7 +192,7 @@ def _read_parquet(file: Path) -> Cells:
         else:
             columns.append(np.array(column.cast(polars.String).to_list(), dtype=object))
     if nested:
-        shapes = _few([f"{frame.columns[k]} ({frame.dtypes[k]})" for k in nested])
+        shapes = listed([f"{frame.columns[k]} ({frame.dtypes[k]})" for k in nested], 3)
         _LOG.info("%s: columns that are neither numbers nor text are left out: %s", name, shapes)
     left_out = (*(_find_index(frame.columns, columns, name) if columns else ()), *nested)
     return Cells(name, _tell_apart(frame.columns, name), columns, lambda row: f"row {row}", left_out)

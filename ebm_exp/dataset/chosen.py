@@ -9,6 +9,7 @@ from ebm_exp.dataset.cells import Cells
 from ebm_exp.dataset.columns import Column, category, is_few, number, say_without
 from ebm_exp.dataset.header import is_number
 from ebm_exp.dataset.names import find
+from ebm_exp.text import listed
 from ebm_exp.types import Name
 
 _LOG = logging.getLogger(__name__)
@@ -26,8 +27,9 @@ def position(key: str, column: Name, names: list[str]) -> int:
             return found
     except ValueError as error:
         several = f"; {error}"
-    listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    raise ValueError(f"{key}: must be one of {listed}, or a number from 0 to {len(names) - 1}, got {column}{several}")
+    raise ValueError(
+        f"{key}: must be one of {listed(names)}, or a number from 0 to {len(names) - 1}, got {column}{several}"
+    )
 
 
 def choose(columns: Sequence[Name] | None, leave_out: Sequence[Name], label: int | None, table: Cells) -> list[int]:

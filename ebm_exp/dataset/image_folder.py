@@ -15,6 +15,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import EXTENSIONS, children, given_path, images_below, images_of, others_below, shown
 from ebm_exp.dataset.options import ImageOptions
 from ebm_exp.dataset.subset import choose_classes, split_within_classes, subset
+from ebm_exp.text import listed
 from ebm_exp.types import Name, NonNegative, PositiveInt, Probability, Provided
 
 _LOG = logging.getLogger(__name__)
@@ -178,8 +179,7 @@ def _list_endings(counts: Mapping[str, int]) -> str:
     >>> _list_endings({".heic": 1200, ".gif": 1})
     '1,200 .heic, 1 .gif'
     """
-    listed = [f"{n:,} {ending}" for ending, n in counts.items()]
-    return ", ".join(listed[:_TOLD]) + (", …" if len(listed) > _TOLD else "")
+    return listed([f"{n:,} {ending}" for ending, n in counts.items()], _TOLD)
 
 
 def _split(x: Tensor, y: Tensor | None, n_first: int | None, test_share: float) -> tuple[Split, Split]:

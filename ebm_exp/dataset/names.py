@@ -5,6 +5,7 @@ Names are text; YAML, and Hydra, read some of them as something else: true, null
 
 from collections.abc import Sequence
 
+from ebm_exp.text import listed
 from ebm_exp.types import Name
 
 _LISTED = 20  # names in a line
@@ -58,9 +59,8 @@ def find_classes(key: str, called: Name | Sequence[Name], names: Sequence[str]) 
     got = called if isinstance(called, str) or not isinstance(called, Sequence) else asked
     if list(names) == [str(k) for k in range(len(names))]:
         raise ValueError(f"{key}: must be classes from 0 to {len(names) - 1}, got {got}")
-    more = ", …" if len(names) > _LISTED else ""
-    listed = ", ".join(names[:_LISTED]) + more
-    raise ValueError(f"{key}: must be of the classes {listed}, or of their numbers 0 to {len(names) - 1}, got {got}")
+    known = listed(names, _LISTED)
+    raise ValueError(f"{key}: must be of the classes {known}, or of their numbers 0 to {len(names) - 1}, got {got}")
 
 
 def _reads_as(name: str, value: bool | float | None) -> bool:

@@ -11,6 +11,7 @@ from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.maps import Maps
 from ebm_exp.dataset.units import Units, as_array
 from ebm_exp.random import generator
+from ebm_exp.text import listed
 from ebm_exp.types import Batch, PerSample, Points
 
 
@@ -91,7 +92,7 @@ class TableUnits(Units):
         normal = [c.name for c in self.columns if c.normal and c.values is None]
         few = [f"{c.name} ({len(c.values)})" for c in self.columns if c.values is not None]
         kinds = (("standardised", plain), ("by quantiles", normal), ("categories", few))
-        return "; ".join(f"{kind}: {_few(names)}" for kind, names in kinds if names)
+        return "; ".join(f"{kind}: {listed(names)}" for kind, names in kinds if names)
 
     def facts(self) -> dict[str, Any]:
         columns = [
@@ -117,16 +118,12 @@ def _as_columns(raw: Any, names: Sequence[str]) -> Mapping[str, Any]:
     else:
         rows = as_array(raw)
         if rows.ndim != 2 or rows.shape[1] != len(names):
-            raise ValueError(f"rows must be [n, {len(names)}] ({_few(names)}), got {list(rows.shape)}")
+            raise ValueError(f"rows must be [n, {len(names)}] ({listed(names)}), got {list(rows.shape)}")
         return {name: rows[:, k] for k, name in enumerate(names)}
     lacking = [name for name in names if name not in have]
     if lacking:
-        raise ValueError(f"rows have no column {_few(lacking)}; there are {_few(list(have))}")
+        raise ValueError(f"rows have no column {listed(lacking)}; there are {listed(list(have))}")
     return {name: raw[have[name]] for name in names}
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
 
 
 def _numbers(cells: Any, column: Column) -> np.ndarray:
@@ -144,7 +141,7 @@ def _numbers(cells: Any, column: Column) -> np.ndarray:
             continue
         k = number.get(cell, number.get(str(cell)))
         if k is None:
-            raise ValueError(f"column {column.name} holds {cell!r}, must be {_few([str(v) for v in column.values])}")
+            raise ValueError(f"column {column.name} holds {cell!r}, must be {listed([str(v) for v in column.values])}")
         positions[i] = k
     return positions
 

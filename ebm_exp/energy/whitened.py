@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.base import Energy
+from ebm_exp.precision import full_precision, wide
 from ebm_exp.start.fit import Question, fit
 from ebm_exp.types import Batch, PerSample, Provided
 
@@ -35,4 +36,6 @@ class Whitened(Energy):
         self.register_buffer("whiten", torch.linalg.inv(cholesky).T.contiguous().float())
 
     def forward(self, x: Batch, **context: Tensor) -> PerSample:
-        return self.network(((x.flatten(1) - self.mean) @ self.whiten).view_as(x), **context)
+        with full_precision(x.device):  # bf16 knows no direction that is a thousandth as wide as another
+            white = (wide(x.flatten(1)) - self.mean) @ self.whiten
+        return self.network(white.view_as(x), **context)

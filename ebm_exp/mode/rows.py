@@ -15,6 +15,7 @@ from ebm_exp.dataset.names import find_classes
 from ebm_exp.dataset.units import Units
 from ebm_exp.files import replacing
 from ebm_exp.run.loaded import LoadedRun
+from ebm_exp.text import listed
 from ebm_exp.types import Name
 
 
@@ -96,7 +97,7 @@ def read_rows(path: str, dataset: Dataset, whole: bool, options: TableOptions) -
     columns = [cells.names.index(name) if name in cells.names else None for name in names]
     lacking = [name for name, at in zip(names, columns, strict=True) if at is None]
     if lacking and (whole or len(lacking) == d):
-        which, there = ", ".join(lacking[:5]), ", ".join(cells.names[:10])
+        which, there = listed(lacking), listed(cells.names)
         raise UserError(f"mode.path: {cells.file} has no column {which}; there are {there}")
     label = getattr(dataset.units, "label", None)
     return Rows(cells, columns, cells.names.index(label) if label in cells.names else None)

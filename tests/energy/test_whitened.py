@@ -28,6 +28,16 @@ def test_a_network_sees_every_direction_as_wide_as_others() -> None:
     assert {"mean", "whiten"} <= set(energy.state_dict())
 
 
+def test_bf16_blurs_no_narrow_direction() -> None:
+    network = Seen((3,), (8,))
+    energy = Whitened(network, DATA)
+    energy(NARROW)
+    exact = network.x
+    with torch.autocast("cpu", torch.bfloat16):
+        energy(NARROW)
+    torch.testing.assert_close(network.x, exact)
+
+
 def test_images_keep_their_shape() -> None:
     images = NARROW[:500].repeat(1, 4).view(500, 1, 3, 4) + 0.1 * torch.randn(500, 1, 3, 4, generator=G)
     data = Dataset(name="images", domain=Domain(-9, 9, (1, 3, 4)), train=images, test=images[:9].clone())
