@@ -102,7 +102,8 @@ def result(name: str, rows: list[str]) -> str:
     if unknown:
         raise ValueError(f"<!-- results: {name} --> has no {min(unknown)}")
     if sections and rows:
-        return block.partition("### ")[0] + "\n".join(f"### {title}\n{sections[title].rstrip()}\n" for title in rows)
+        how = dict.fromkeys(rows, "") | {rows[0]: f"\n{block.partition('### ')[0].rstrip()}\n"}
+        return "\n".join(f"### {title}\n{how[title]}{sections[title].rstrip()}\n" for title in rows)
     lines = block.split("\n")
     heads = {line for pair in pairwise(lines) for line in pair if pair[1].startswith("| --- |")}
     left_out = {line for line in lines if line.startswith("| ") and line[2:].split(" |")[0] not in rows} - heads
