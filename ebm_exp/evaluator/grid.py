@@ -66,7 +66,7 @@ class Grid(Evaluator):
 
     def __call__(self, model: Model) -> dict[str, Score]:
         """The scores of the energy; no sample is drawn."""
-        energy = model.energy
+        energy = model.energy.of_data()
         z = log_z(energy, self.dataset, self.temperature, self.n)
         x = self.dataset.test()
         surprise = _energies(energy, x) / self.temperature + z

@@ -59,7 +59,7 @@ DISTINCT = [experiment for experiment in EXPERIMENTS if experiment not in ALIKE]
 NO_IMAGES = [
     choice
     for choice in EXPERIMENTS
-    if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table"))
+    if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table")) or "/plane" in choice
 ]
 A_TABLE = f"dataset.path={Path(__file__).with_name('table.csv')}"
 
