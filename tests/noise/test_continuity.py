@@ -28,7 +28,7 @@ def test_it_vanishes_for_one_gaussian_and_is_the_rate_of_a_constant(name: str, d
     for each in (one, two):
         torch.testing.assert_close(each, torch.zeros_like(each), atol=1e-7, rtol=0)
     t, one, two = found(noise, Exact(noise, data, shift=lambda t: t.square()), 60)
-    shift = 2 * t * noise.pace(t) / d  # for edm its square moves no point, for flow neither: ∇V is as it was
+    shift = 2 * t * noise.pace(t) / d  # what depends on time alone moves no point
     for each in (one, two):
         torch.testing.assert_close(each, shift, atol=1e-7, rtol=1e-6)
 
@@ -52,7 +52,7 @@ def test_probes_are_right_in_the_mean_and_independent(name: str, monkeypatch: py
     _, one, two = found(noise, energy, 4000)
     for each in (one, two):
         error = each - exact
-        assert 0 < error.std()
+        assert error.std() > 0
         assert abs(error.mean()) < 4 * error.std() / 4000**0.5
     product = one * two - exact.square()
     assert abs(product.mean()) < 4 * product.std() / 4000**0.5
