@@ -6,7 +6,7 @@ data's coordinates p is that of the data with noise of deviation width/share (``
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from ebm_exp.dataset.mixture import Mixture
 from ebm_exp.dataset.units import Levels
 from ebm_exp.energy.base import Energy
 from ebm_exp.engine import Engine
+from ebm_exp.evaluator.ais import MATTERS, SURE
 from ebm_exp.evaluator.base import HIGHER, LOWER, Evaluator, Kind, Model, Score
 from ebm_exp.evaluator.grid import log_integral
 from ebm_exp.evaluator.truth import Level, compare, compare_modes
@@ -45,7 +46,8 @@ class Density(Evaluator):
     ``log_p_kl_<k>``, ``log_p_score_error_<k>``, ``log_p_log_z_<k>``; ``log_p_weight_error`` and ``log_p_weight_ess``
     are of the modes at the least level (``truth.py``).
 
-    A run without a normaliser has these numbers too, and none of its likelihoods is the best of anything.
+    A run without a normaliser has these numbers too. Its likelihoods are never the best of anything, nor are those of a
+    density whose log Z is known and further from 0 than .1 and chance.
 
     Args:
         dataset: gives held-out points, and the truth where it is known.
@@ -138,22 +140,34 @@ class Density(Evaluator):
             return generator(device, "density", what, seed)
 
         energy = self.engine.target(model.energy).energy
-        a = Score(*self.noise.log_constant(energy, self.dataset, numbers("constant")), better=None, unit="nats")
+        value, se = self.noise.log_constant(energy, self.dataset, numbers("constant"))
+        a = Score(value, se or None, better=None, unit="nats")
+        levels = self._of_each_level(energy, a, numbers("exact"))
+        told = self._judge(levels.get(f"log_p_log_z_{self.n_levels}"))
         x = self.dataset.held_out(numbers("held out"))
         t, z = self.noise.t_density, normal_like(x, numbers("noise"))
         scores: dict[str, Score] = {}
         for name, points in (("noised", x + self.noise.width(t) / self.noise.share(t) * z), ("clean", x)):
-            scores |= self._likelihood(name, self.noise.log_density(energy, points, t, a.value), a)
+            found = self._likelihood(name, self.noise.log_density(energy, points, t, a.value), a)
+            scores |= {name: score._replace(**told) for name, score in found.items()}
         scores["log_p_constant"] = a
         scores["log_p_fokker_planck"] = self._residual(energy, x[: self.n], numbers("residual"))
-        return scores | self._of_each_level(energy, a, numbers("exact"))
+        return scores | levels
+
+    def _judge(self, log_z: Score | None) -> dict[str, Any]:
+        """``verdict`` and ``refuted`` of likelihoods, by log Z of the least level where it is known."""
+        if not self.is_normalised:
+            return {"verdict": WITHOUT, "refuted": True}
+        if log_z is None:
+            return {}
+        holds = abs(log_z.value) <= max(MATTERS, SURE * (log_z.se or 0))  # NaN does not
+        verdict = f"normalised: {'yes' if holds else 'no'} (log Z {log_z.value:.2f})"
+        return {"verdict": verdict, "refuted": not holds}
 
     def _likelihood(self, name: str, log_p: Tensor, a: Score) -> dict[str, Score]:
         """The mean of log p ``[n]``, in nats and in bits."""
         mean = Score.mean(log_p, "higher")
         nats = mean._replace(se=math.hypot(mean.se or 0, a.se or 0), unit="nats per point")
-        if not self.is_normalised:
-            nats = nats._replace(verdict=WITHOUT, refuted=True)
         scores, units, d = {f"log_p_{name}": nats}, self.dataset.units, math.prod(self.dataset.event_shape)
         if isinstance(units, Levels) and name in self._of_levels():
             bits, width = d * math.log(2), d * math.log(units.width)

@@ -73,6 +73,10 @@ def test_constants_of_their_own_are_seen(name: str) -> None:
         assert off[f"log_p_ess_{k}"].value == pytest.approx(1, abs=1e-3)
     by = a - math.log(noise.t_density)
     for which in ("clean", "noised"):
+        assert str(exact[f"log_p_{which}"].verdict).startswith("normalised: yes (log Z ")
+        assert not exact[f"log_p_{which}"].refuted
+        assert str(off[f"log_p_{which}"].verdict).startswith("normalised: no (log Z ") == (abs(by) > 0.1)
+        assert off[f"log_p_{which}"].refuted == (abs(by) > 0.1)
         assert off[f"log_p_{which}"].value - exact[f"log_p_{which}"].value == pytest.approx(by, abs=3e-3)
     assert off["log_p_fokker_planck"].value > 0.05
 

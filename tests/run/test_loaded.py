@@ -22,8 +22,8 @@ from tests.warm import SMALL, Warm, environment
 
 @pytest.fixture(scope="module")
 def folder(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs: of the plane, of three columns without a clamp, of two classes of images; with a normaliser, ``flow`` of the
-    plane and ``edm`` of the columns, which has a score of ``evaluator=density``."""
+    """Runs: of the plane, of three columns without a clamp, of two classes of images; with a normaliser a flow in the
+    plane, and ``edm`` of the columns with scores of ``evaluator=density``."""
     where = tmp_path_factory.mktemp("loaded")
     rng = np.random.default_rng(0)
     np.save(where / "x.npy", rng.normal(3, 2, (80, 3)))
