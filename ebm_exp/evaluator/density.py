@@ -28,6 +28,7 @@ from ebm_exp.random import generator, normal_like
 from ebm_exp.types import Batch, Conditional, From, PositiveInt, Provided
 
 BLOCK = 2**8  # points whose gradients are differentiated at once
+N_RESIDUAL = 2**10  # held-out points at most
 REACH = 6.0  # deviations of noise that an integral goes beyond the box
 WITHOUT = "not normalised: each noise level has a constant of its own (normaliser=time_score or levels gives one)"
 
@@ -55,7 +56,7 @@ class Density(Evaluator):
         noise: the noise process.
         normaliser: of the training.
         n_levels: levels that are looked at.
-        n: exact points of each level, and held-out ones for ``log_p_fokker_planck``.
+        n: exact points of each level.
         n_cells: of quadrature, per side.
         context: what the energy takes beside points.
         conditional: whether it takes labels.
@@ -151,7 +152,7 @@ class Density(Evaluator):
             found = self._likelihood(name, self.noise.log_density(energy, points, t, a.value), a)
             scores |= {name: score._replace(**told) for name, score in found.items()}
         scores["log_p_constant"] = a
-        scores["log_p_fokker_planck"] = self._residual(energy, x[: self.n], numbers("residual"))
+        scores["log_p_fokker_planck"] = self._residual(energy, x, numbers("residual"))
         return scores | levels
 
     def _judge(self, log_z: Score | None) -> dict[str, Any]:
@@ -176,6 +177,7 @@ class Density(Evaluator):
         return scores
 
     def _residual(self, energy: Energy, x: Batch, g: torch.Generator) -> Score:
+        x = x[torch.randperm(len(x), generator=g, device=x.device)[:N_RESIDUAL]]
         t = self.noise.sample_wide(len(x), g, x.device).to(x.dtype)
         y = self.noise.perturb(x, t, normal_like(x, g))
         blocks = zip(y.split(BLOCK), t.split(BLOCK), strict=True)
