@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.energy.base import Energy, Slopes
+from ebm_exp.energy.base import Energy, Slopes, Standard
 from ebm_exp.noise.constant import measure
 from ebm_exp.part import Part
 from ebm_exp.types import Batch, PerSample, per_point
@@ -127,6 +127,14 @@ class NoiseProcess(Part, ABC):
 
         Args:
             energy: of time, fitted to this process.
+        """
+
+    @abstractmethod
+    def standard(self, t: PerSample) -> Standard:
+        """What becomes of standard normal data, of mean and deviation of the data's where the process knows them.
+
+        Args:
+            t: times as an energy sees them (``Fit``).
         """
 
     @abstractmethod
