@@ -19,8 +19,8 @@ from ebm_exp.sampler.base import Control
 from ebm_exp.sampling import Chains
 from ebm_exp.start import Uniform
 from ebm_exp.trainer.build import build
-from ebm_exp.types import per_point
 from tests.config.test_conf import composed
+from tests.noise.test_edm import ExactResidual
 from tests.noise.test_flow import MEANS, STD, WEIGHTS, Exact
 
 CPU = torch.device("cpu")
@@ -35,28 +35,6 @@ class ExactVelocity(Exact):
         return super().forward(x.double(), t=context["t"].double()).to(x.dtype)
 
 
-class ExactResidual(Exact):
-    """The potential of the exact denoiser of a mixture, from the log-density of its x_σ; of ``noise=edm``."""
-
-    def __init__(self, weights: Tensor, means: Tensor, std: float, noise: EDM) -> None:
-        super().__init__(weights, means, std)
-        self.noise = noise
-
-    def log_p(self, x: Tensor, t: Tensor) -> Tensor:
-        variance = self.std**2 + t**2
-        squares = (x[:, None] - self.means).square().sum(2)
-        parts = self.weights.log() - squares / (2 * variance[:, None])
-        return (parts - x.shape[1] / 2 * (2 * math.pi * variance).log()[:, None]).logsumexp(1)
-
-    def forward(self, x: Tensor, **context: Tensor) -> Tensor:
-        most, least = self.noise.span
-        sigma = least * (most / least) ** context["t"].double()
-        variance = sigma**2 + self.noise.scale**2
-        noised = self.noise.mean + x.double() * per_point(variance.sqrt(), x)
-        gaussian = 0.5 * x.double().square().sum(1) + x.shape[1] / 2 * (2 * math.pi * variance).log()
-        return (sigma / self.noise.scale * (-self.log_p(noised, sigma) - gaussian)).to(x.dtype)
-
-
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     g = torch.Generator().manual_seed(0)
@@ -67,7 +45,7 @@ def data() -> Dataset:
 
 def exact(noise: NoiseProcess) -> Exact:
     """With its noise process."""
-    energy = ExactResidual(WEIGHTS, MEANS, STD, noise) if isinstance(noise, EDM) else ExactVelocity(WEIGHTS, MEANS, STD)
+    energy = ExactResidual(noise) if isinstance(noise, EDM) else ExactVelocity(WEIGHTS, MEANS, STD)
     energy.noised = noise
     return energy
 
