@@ -156,12 +156,12 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     assert (tmp_path / "run" / "samples" / "step_00000002.png").is_file()
 
 
-def shrunk(experiment: str) -> dict:
+def shrunk(experiment: str, *more: str) -> dict:
     """With debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there.
 
     Networks of convolutions have a sixteenth of their widths, faces half the side; the slow test has the whole ones.
     """
-    config = composed(experiment, "debug=smoke")
+    config = composed(experiment, *more, "debug=smoke")
     if "channels" in config["energy"]:
         config["energy"]["channels"] = [max(width // 16, 8) for width in config["energy"]["channels"]]
     if "size" in config["dataset"]:

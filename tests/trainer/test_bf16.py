@@ -41,6 +41,7 @@ SIBLINGS = (  # of one class, or one is the other and something more: they stand
     ("igebm", "igebm_large"),
     ("mlp", "whitened"),
     ("cd", "short_run"),
+    ("dsm", "flow_matching"),
     ("pseudo_likelihood", "ratio_matching"),
     ("du2019", "spectral_norm"),
 )
@@ -228,12 +229,13 @@ def shrink(value: Any) -> None:
             shrink(item)
 
 
-def small(run: Run, cache: Path) -> dict[str, Any]:
+def small(run: Run, cache: Path, *more: str) -> dict[str, Any]:
     chosen = [f"{place}={choice}" for place, choice in zip(PLACES, run, strict=True) if place != "conditional"]
     conditional = ["energy.conditional=true"] if is_conditional(run) and "conditional" in node(run, "energy") else []
-    config = composed(
-        *chosen, *conditional, *data(run), "engine.precision=bf16", "trainer.batch_size=4", "optimized_metric=null"
-    )
+    if "dsm" in run and not more:  # of levels it needs more than a choice
+        more = ("objective.form=single",)
+    few = ("engine.precision=bf16", "trainer.batch_size=4", "optimized_metric=null")
+    config = composed(*chosen, *conditional, *data(run), *few, *more)
     if is_conditional(run):
         config["energy"]["conditional"] = True
     for group in (*GROUPS, "sampling", "buffer"):
@@ -295,6 +297,20 @@ def test_a_term_of_one_energy_trains(cache: Path, tmp_path: Path, quick: None) -
     train_draw_and_evaluate(
         config | {"regularization": composed(f"regularization={OF_TILTED}")["regularization"]}, tmp_path
     )
+
+
+OF_LEVELS = (  # what is fitted to noised data beside, and a normaliser at work
+    ("mlp", "dsm", "noise=edm", "normaliser=time_score", "sampling=flow", "evaluator.ais.path=levels"),
+    ("encoder", "flow_matching", "normaliser=levels", "sampling=levels", "evaluator.ais.path=levels"),
+)
+
+
+@pytest.mark.parametrize(("energy", "objective", "more"), [(*each[:2], each[2:]) for each in OF_LEVELS])
+def test_densities_of_all_levels_train(
+    energy: str, objective: str, more: tuple[str, ...], cache: Path, tmp_path: Path, quick: None
+) -> None:
+    run = (energy, objective, "mala", "ais", "false", "none")
+    train_draw_and_evaluate(small(run, cache, "energy.timed=true", "normaliser.after=0", *more), tmp_path)
 
 
 def train_draw_and_evaluate(config: dict[str, Any], folder: Path) -> None:
