@@ -105,8 +105,7 @@ def test_levels_are_those_of_an_energy_of_time(data: Dataset) -> None:
     assert kind_of("evaluator.ais.path") == "mathematics"
 
 
-@pytest.mark.parametrize("typed", [("experiment=digits",), ("experiment=flow/digits", "energy.timed=false")])
-def test_a_run_without_levels_is_refused(typed: tuple[str, ...]) -> None:
-    config = composed(*typed, "evaluator=ais", "evaluator.ais.path=levels", "sampler=mala", "optimized_metric=null")
+def test_a_run_without_levels_is_refused() -> None:
+    few = ("dataset=gaussian", "dataset.n_train=100", "dataset.n_test=20", "sampler=mala", "optimized_metric=null")
     with pytest.raises(UserError, match=r"^evaluator\.ais: path: levels needs an energy of time"):
-        build(config)
+        build(composed(*few, "evaluator=ais", "evaluator.ais.path=levels"))
