@@ -102,6 +102,8 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"dataset={'celeba' if 'large' in choice else 'cifar10'}", f"dataset.root={tmp_path}", "stand_in=true"]
     if choice in ("sampler=gibbs_with_gradients", *(f"objective={name}" for name in OF_BITS)):
         return ["dataset=binary_digits"]
+    if choice.startswith("normaliser=") and choice != "normaliser=none":
+        return ["energy.timed=true", "objective=flow_matching", "regularization=none"]
     if choice == "objective=dsm":  # of levels it needs another noise and an energy of time too
         return ["objective.form=single"]
     if choice in ("energy=mixture", "evaluator=grid"):
@@ -155,12 +157,12 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     assert (tmp_path / "run" / "samples" / "step_00000002.png").is_file()
 
 
-def shrunk(experiment: str) -> dict:
+def shrunk(experiment: str, *more: str) -> dict:
     """With debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there.
 
     Networks of convolutions have a sixteenth of their widths, faces half the side; the slow test has the whole ones.
     """
-    config = composed(experiment, "debug=smoke")
+    config = composed(experiment, *more, "debug=smoke")
     if "channels" in config["energy"]:
         config["energy"]["channels"] = [max(width // 16, 8) for width in config["energy"]["channels"]]
     if "size" in config["dataset"]:
