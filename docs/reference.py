@@ -86,7 +86,7 @@ def of_recipe(folder: str) -> str:
     page += ["Numbers with their protocol are in [RESULTS.md](../results.md).", ""]
     for file in tables.files(CONF / "experiment", folder):
         page += [f"## {folder}/{file.stem}", "", _plain(tables.header(file)) + ".", ""]
-        page += ["```", f"python train.py experiment={folder}/{file.stem}", "```", ""]
+        page += ["```bash", f"python train.py experiment={folder}/{file.stem}", "```", ""]
         for name, text in NOTE.findall(file.read_text(encoding="utf-8")):
             page.append(f"- **{name}**: {_plain(' '.join(text.replace('#', ' ').split()))}")
         page += ["", *_quoted(file)]
