@@ -8,8 +8,8 @@ from ebm_exp.config.trust import CONF
 
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
 PARTS = {  # one part each
-    *("dataset", "energy", "sampler", "buffer", "sampling", "augmentation", "data_augmentation", "noise", "objective"),
-    *("optimizer", "schedule", "engine", "trainer", "guard", "logger", "mode"),
+    *("dataset", "energy", "sampler", "buffer", "sampling", "augmentation", "data_augmentation", "noise", "normaliser"),
+    *("objective", "optimizer", "schedule", "engine", "trainer", "guard", "logger", "mode"),
 }
 COLLECTIONS = ("regularization", "evaluator")  # mappings of parts
 SUGGESTED = {"suggest", "stand_in"}  # of a data set alone: values for other nodes, and what stands in for it

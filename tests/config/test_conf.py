@@ -102,6 +102,8 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"dataset={'celeba' if 'large' in choice else 'cifar10'}", f"dataset.root={tmp_path}", "stand_in=true"]
     if choice in ("sampler=gibbs_with_gradients", *(f"objective={name}" for name in OF_BITS)):
         return ["dataset=binary_digits"]
+    if choice == "objective=dsm":  # of levels it needs another noise and an energy of time too
+        return ["objective.form=single"]
     if choice in ("energy=mixture", "evaluator=grid"):
         return ["dataset=gaussian"]
     if choice in ("objective=jem", "objective=classification", "evaluator=classes"):
