@@ -160,11 +160,17 @@ def shrunk(experiment: str) -> dict:
 
 
 def smaller(config: dict) -> dict:
-    """Networks of convolutions have a sixteenth of their widths, faces half the side: the slow test has whole ones."""
+    """Networks of convolutions have a sixteenth of their widths, faces half the side, buffers and annealing are small.
+
+    The slow test has all of them whole.
+    """
     if "channels" in config["energy"]:
         config["energy"]["channels"] = [max(width // 16, 8) for width in config["energy"]["channels"]]
     if "size" in config["dataset"]:
         config["dataset"]["stand_in"]["shape"][1:] = [min(config["dataset"]["size"], 64)] * 2
+    config["buffer"]["size"] = min(config["buffer"]["size"], 1100)  # entropy waits for 1,000
+    for node in config["evaluator"].values():
+        node |= {"n_chains": 16} if "n_chains" in node else {}
     return config
 
 
