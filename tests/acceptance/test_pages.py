@@ -24,7 +24,6 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 
 from ebm_exp.config.validate import validate
-from tests.config.test_conf import EXPERIMENTS
 from tests.config.test_readme import composed
 from tests.warm import ROOT, Warm, environment
 
@@ -236,17 +235,3 @@ def check(words: list[str]) -> None:
         assert (ROOT / rest[1]).is_file()
     else:
         assert words == ["trackio", "show"]
-
-
-def test_the_pages_of_recipes_print_experiments() -> None:
-    """Which tests/config/test_conf.py runs, whole where they are published."""
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    sys.path.append(str(ROOT / "docs"))
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
-    for page in map(reference.of_recipe, reference.RECIPES):
-        typed = "".join(block.text for block in blocks(re.sub("^    .*", "", page, flags=re.MULTILINE)))
-        assert typed
-        assert not [line for line in typed.splitlines() if line.removeprefix("python train.py ") not in EXPERIMENTS]

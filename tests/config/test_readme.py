@@ -23,6 +23,8 @@ from tests.config.test_conf import DISTINCT, run_two_steps, smaller
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("chains", "command_line", "data", "drawing", "flows", "ranks", "recipes", "sweeps")
+PAGES = ["README.md", *(f"docs/{name}.md" for name in NAMES)]
+PAGES += [f"docs/recipes/{file.name}" for file in sorted((ROOT / "docs" / "recipes").glob("*.md"))]
 OPTIONS = {"-m", "--cfg", "job", "--resolve"}
 
 
@@ -30,8 +32,8 @@ def printed(page: str) -> list[str]:
     """The trainings of a page, each once: of its blocks, and within its lines."""
     text = (ROOT / page).read_text(encoding="utf-8")
     found = re.findall(r"^(?:python|torchrun .*) (train\.py.*)$", text, re.MULTILINE)
-    found += re.findall(r"`python (train\.py [^`…]*)`", text)
-    return list(dict.fromkeys(command.partition(" # ")[0].strip() for command in found))
+    found += re.findall(r"`python\s(train\.py\s[^`…]*)`", text)
+    return list(dict.fromkeys(shlex.join(shlex.split(command, comments=True)) for command in found))
 
 
 def kind(command: str) -> tuple[str, ...]:
@@ -41,7 +43,7 @@ def kind(command: str) -> tuple[str, ...]:
 
 
 README = printed("README.md")
-COMMANDS = list(dict.fromkeys([*README, *(each for name in NAMES for each in printed(f"docs/{name}.md"))]))
+COMMANDS = list(dict.fromkeys(command for page in PAGES for command in printed(page)))
 # One of a kind is run; tests/config/test_conf.py runs what is an experiment alone.
 RUN = {kind(command): command for command in reversed(README) if " ".join(kind(command)) not in DISTINCT}
 
@@ -68,7 +70,7 @@ def composed(command: str, *more: str) -> dict:
     if "-m" in words:
         overrides = [first(override) for override in overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", [*(re.sub(r"<stamp>$", "x", override) for override in overrides), *more])
+        config = compose("train", [*(re.sub(r"<\w+>$", "x", override) for override in overrides), *more])
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     return container
