@@ -134,7 +134,7 @@ def fewer_components(node: Any) -> None:
         fewer_components(value)
 
 
-def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
+def run_two_steps(config: dict, tmp_path: Path, classifiers: Path, metric_typed: bool = True) -> None:
     fewer_components(config)
     if "root" in config["dataset"]:
         config["dataset"]["root"] = str(tmp_path)
@@ -144,7 +144,7 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     if "grid" in config["evaluator"]:
         config["evaluator"]["grid"]["n"] = 60
     validate(config)
-    parts, experiment = build(config)
+    parts, experiment = build(config, metric_typed=metric_typed)
     run = RunDirectory(tmp_path / "run")
     run.create()
     Session(parts["trainer"], experiment, run, parts["logger"]).run()
@@ -153,20 +153,27 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     assert all(name.startswith("eval/") for name in rows[-1].keys() - {"step"})
     assert summary["state"] == "finished"
     assert set(summary["protocol"]) == set(config["evaluator"])
-    assert math.isfinite(rows[-1][config["optimized_metric"]])
+    assert math.isfinite(rows[-1][experiment.config["optimized_metric"]])
     assert (tmp_path / "run" / "samples" / "step_00000002.png").is_file()
 
 
 def shrunk(experiment: str, *more: str) -> dict:
-    """With debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there.
+    """With debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there."""
+    return smaller(composed(experiment, *more, "debug=smoke"))
 
-    Networks of convolutions have a sixteenth of their widths, faces half the side; the slow test has the whole ones.
+
+def smaller(config: dict) -> dict:
+    """Networks of convolutions have a sixteenth of their widths, faces half the side, buffers and annealing are small.
+
+    The slow test has all of them whole.
     """
-    config = composed(experiment, *more, "debug=smoke")
     if "channels" in config["energy"]:
         config["energy"]["channels"] = [max(width // 16, 8) for width in config["energy"]["channels"]]
     if "size" in config["dataset"]:
         config["dataset"]["stand_in"]["shape"][1:] = [min(config["dataset"]["size"], 64)] * 2
+    config["buffer"]["size"] = min(config["buffer"]["size"], 1100)  # entropy waits for 1,000
+    for node in config["evaluator"].values():
+        node |= {"n_chains": 16} if "n_chains" in node else {}
     return config
 
 
