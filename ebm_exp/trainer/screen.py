@@ -8,6 +8,7 @@ from ebm_exp.config.device import describe_machine
 from ebm_exp.energy.base import count_parameters
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import to_draw, to_train
+from ebm_exp.text import listed
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.outcome import Outcome
 from ebm_exp.trainer.settings import Trainer
@@ -42,6 +43,7 @@ def outline(
         f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
         f"{shape} in [{data.domain.low:g}, {data.domain.high:g}]",
         *([f"columns   {said}"] if (said := data.units.describe()) else []),
+        *([f"classes   {listed(data.class_names)}"] if any(not name.isdecimal() for name in data.class_names) else []),
         f"energy    {type(ex.energy).__name__}: {facts['n_parameters']:,} parameters",
         *(f"{title:<10}{text}" for title, text in ex.objective.describe().items()),
     ]
