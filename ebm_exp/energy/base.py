@@ -178,6 +178,18 @@ class Slopes(NamedTuple):
     t: PerSample  # ∂E/∂t
 
 
+class Standard(NamedTuple):
+    """What a noise process makes of standard normal data at times ``[batch]``, where and as an energy sees the points.
+
+    E = d height + ½ curvature ‖x‖² is that of their density: Ẽ is −log N(x; 0, variance I).
+    """
+
+    scale: PerSample  # what 1 of Ẽ is in E
+    height: PerSample
+    curvature: PerSample
+    variance: PerSample
+
+
 def slopes(energy: Energy, x: Batch, t: PerSample) -> Slopes:
     """E(x, t), ∇ₓE and ∂E/∂t at points ``[batch, *event]`` and times ``[batch]``, all with a graph."""
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no double backward pass

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from ebm_exp.energy.base import Energy, Slopes
+from ebm_exp.energy.base import Energy, Slopes, Standard
 from ebm_exp.part import Part
 from ebm_exp.types import Batch, PerSample, per_point
 
@@ -121,6 +121,14 @@ class NoiseProcess(Part, ABC):
 
         Args:
             energy: of time, fitted to this process.
+        """
+
+    @abstractmethod
+    def standard(self, t: PerSample) -> Standard:
+        """What becomes of standard normal data, of mean and deviation of the data's where the process knows them.
+
+        Args:
+            t: times as an energy sees them (``Fit``).
         """
 
     @abstractmethod

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.energy.base import Energy, Slopes
+from ebm_exp.energy.base import Energy, Slopes, Standard
 from ebm_exp.noise.base import Course, Fit, NoiseProcess, Time
 from ebm_exp.types import Batch, Finite, PerSample, Positive, Provided, per_point
 
@@ -154,6 +154,11 @@ class EDM(NoiseProcess):
 
     def densities(self, energy: Energy) -> Energy:
         return _Densities(energy, self)
+
+    def standard(self, t: PerSample) -> Standard:
+        """E = 0, of variance 1."""
+        none = torch.zeros_like(t)
+        return Standard(self.sigma_min * (self.sigma_max / self.sigma_min) ** t, none, none, none + 1)
 
     def carrier(self, energy: Energy) -> Energy:
         return _Carrier(_Densities(energy, self))

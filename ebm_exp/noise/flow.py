@@ -17,11 +17,12 @@ import torch
 from annotated_types import Gt, Lt
 from torch import Tensor
 
-from ebm_exp.energy.base import Energy, Slopes
+from ebm_exp.energy.base import Energy, Slopes, Standard
 from ebm_exp.noise.base import Course, Fit, NoiseProcess, Time
 from ebm_exp.types import Batch, PerSample
 
 T_FIRST = 0.05  # of levels: before it all is noise
+_ENDS = 1e-3, 1 - 1e-6  # at 0 and 1 there are limits
 
 
 class Flow(NoiseProcess):
@@ -90,6 +91,13 @@ class Flow(NoiseProcess):
 
     def densities(self, energy: Energy) -> Energy:
         return _Densities(energy)
+
+    def standard(self, t: PerSample) -> Standard:
+        """Noised, they have variance W = t² + (1 − t)², and E = ((1 − t)/t) (d/2) log(W/(1 − t)) + (½ − t) ‖x‖²/W."""
+        t = t.clamp(*_ENDS)
+        left, variance = 1 - t, t**2 + (1 - t) ** 2
+        height = 0.5 * left / t * (t * (2 * t - 1) / left).log1p()
+        return Standard(left / t, height, (1 - 2 * t) / variance, variance)
 
     def carrier(self, energy: Energy) -> Energy:
         return energy

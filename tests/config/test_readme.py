@@ -16,10 +16,15 @@ from ebm_exp.config.validate import validate
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("chains", "command_line", "data", "drawing", "flows", "ranks", "recipes", "sweeps")
-FILES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in NAMES))
+FILES = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in NAMES),
+    *sorted((ROOT / "docs" / "recipes").glob("*.md")),
+)
 PAGES = "".join(file.read_text(encoding="utf-8") for file in FILES)
 BLOCKS = re.findall(r"^(?:python|torchrun .*) (train\.py.*)$", PAGES, re.MULTILINE)
-COMMANDS = BLOCKS + re.findall(r"`python (train\.py [^`…]*)`", PAGES)
+INLINE = re.findall(r"`python\s(train\.py\s[^`…]*)`", PAGES)
+COMMANDS = list(dict.fromkeys(shlex.join(shlex.split(each, comments=True)) for each in BLOCKS + INLINE))  # once each
 OPTIONS = {"-m", "--cfg", "job", "--resolve"}
 
 
@@ -38,13 +43,13 @@ def first(override: str) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_composes(command: str) -> None:
-    words = shlex.split(command, comments=True)[1:]
+    words = shlex.split(command)[1:]
     line = CommandLine.read("train", [word for word in words if word not in OPTIONS])
     overrides = quote_home(line).words
     if "-m" in words:
         overrides = [first(override) for override in overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", overrides=[re.sub(r"<stamp>$", "x", override) for override in overrides])
+        config = compose("train", overrides=[re.sub(r"<\w+>$", "x", override) for override in overrides])
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     validate({str(key): value for key, value in container.items()})

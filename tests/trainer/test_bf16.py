@@ -37,7 +37,7 @@ from tests.config.test_conf import OF_BITS, composed, run_two_steps
 GROUPS = ("energy", "objective", "sampler", "evaluator", "regularization")
 PLACES = (*GROUPS[:-1], "conditional", GROUPS[-1])
 SIBLINGS = (  # of one class, or one is the other and something more: they stand for each other by turns
-    ("double_well", "funnel", "gaussian", "mixture", "ring"),
+    ("double_well", "funnel", "gaussian", "mixture", "radial", "ring"),
     ("igebm", "igebm_large"),
     ("mlp", "whitened"),
     ("cd", "short_run"),
