@@ -1,11 +1,11 @@
 """What a run says of itself on the screen: at its start, and at its end."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ebm_exp.config.device import describe_machine
 from ebm_exp.energy.base import count_parameters
+from ebm_exp.files import show_path
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import to_draw, to_train
 from ebm_exp.text import listed
@@ -81,7 +81,7 @@ def tell_where(
         hints: how to see what a logger has.
     """
     state, best, run_dir = outcome.state, outcome.best, directory.path
-    here = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
+    here = show_path(run_dir)
     why = f"; {outcome.reason}" if state == "stopped" and outcome.reason else ""
     print(f"\n{state} at step {step:,} after {seconds:.0f} s{why}")
     for label, at in (({"best image": best["step"]} if best else {}) | {"last image": step}).items():
