@@ -52,6 +52,7 @@ TOGETHER = (  # evaluators that do not see each other: fewer runs; the default i
 )
 ENERGIES = sorted(file.stem for file in CONF.glob("energy/*.yaml") if file.stem not in SHRUNK)
 OF_TILTED = "tilt_l2"  # of one energy
+OF_TIME = "density"  # of energies of time
 Run = tuple[str, ...]  # a choice for each place; the last, which fits with everything, may be left out
 Pair = frozenset[tuple[str, str]]
 
@@ -63,6 +64,7 @@ def nodes() -> dict[str, dict[str, dict[str, Any]]]:
     for name in SHRUNK:
         del read["energy"][name]
     del read["evaluator"]["default"]
+    del read["evaluator"][OF_TIME]
     del read["regularization"][OF_TILTED]  # the others fit with everything
     for names in TOGETHER:
         several = [read["evaluator"].pop(name) for name in names]
@@ -295,6 +297,16 @@ def test_a_term_of_one_energy_trains(cache: Path, tmp_path: Path, quick: None) -
     train_draw_and_evaluate(
         config | {"regularization": composed(f"regularization={OF_TILTED}")["regularization"]}, tmp_path
     )
+
+
+@pytest.mark.parametrize("normaliser", ["time_score", "levels"])
+def test_a_density_of_noise_levels_is_evaluated(normaliser: str, cache: Path, tmp_path: Path, quick: None) -> None:
+    config = small(("mlp", "flow_matching", "langevin", "none", "false", "none"), cache)
+    config["energy"]["timed"] = True
+    others = composed(f"evaluator={OF_TIME}", f"normaliser={normaliser}", "optimized_metric=null")
+    shrink(others["evaluator"])
+    normaliser_node = others["normaliser"] | {"after": 0.0}
+    train_draw_and_evaluate(config | {"evaluator": others["evaluator"], "normaliser": normaliser_node}, tmp_path)
 
 
 def train_draw_and_evaluate(config: dict[str, Any], folder: Path) -> None:
