@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -61,6 +62,7 @@ NO_IMAGES = [
     for choice in EXPERIMENTS
     if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table"))
 ]
+FILES: dict[str, Any] = {}  # of conf/, as Hydra has read them: it remembers them for one config, here for all
 A_TABLE = f"dataset.path={Path(__file__).with_name('table.csv')}"
 
 
@@ -73,6 +75,15 @@ def composed(*overrides: str, whole: bool = True) -> dict:
 @functools.cache
 def _composed(overrides: tuple[str, ...], whole: bool) -> dict:
     with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        begin = loader._parse_overrides_and_create_caching_repo
+
+        def remembering(*given: Any) -> Any:
+            parsed, repository = begin(*given)
+            repository.cache = FILES
+            return parsed, repository
+
+        loader._parse_overrides_and_create_caching_repo = remembering
         config = compose("train", overrides=list(overrides))
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=whole)
     assert isinstance(container, dict)
