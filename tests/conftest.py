@@ -12,6 +12,7 @@ import pytest
 
 from tests.warm import ROOT, SMALL, Warm, environment, warm_parent
 
+gc.disable()  # until all is imported: it stays, and to look for garbage in it takes a tenth of the time of its import
 # Every call of ebm_exp under test is checked against its signature, shapes included: what it says must be true. Before
 # the first import of ebm_exp. An int is a float (PEP 484); Self means nothing to a method that is decorated by itself.
 CHECKS = "is_pep484_tower=True, hint_overrides=beartype.FrozenDict({beartype.typing.Self: beartype.typing.Any})"
@@ -28,8 +29,8 @@ def pytest_collection_finish() -> None:
 
     hasten_hydra()
     os.fsync = lambda fd: None
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

@@ -247,6 +247,7 @@ def end(code: int) -> NoReturn:
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
     os.chdir(ROOT)
+    gc.disable()  # what is imported stays
     for name in IMPORTED.split():
         with contextlib.suppress(ImportError):  # a library's own modules may move: then its children import them
             importlib.import_module(name)
@@ -267,5 +268,6 @@ if __name__ == "__main__":
         del Singleton._instances[kind]
     threads = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else [""]
     assert len(threads) == 1, "an import has started a thread"
-    gc.freeze()  # no child need look through what was imported
+    gc.freeze()  # nor need a child look through it
+    gc.enable()
     end(run(serve()))

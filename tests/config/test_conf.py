@@ -149,6 +149,8 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
             node["cache_dir"] = str(classifiers)
     if "grid" in config["evaluator"]:
         config["evaluator"]["grid"]["n"] = 60
+    if "ais" in config["evaluator"]:
+        config["evaluator"]["ais"] |= {"n_betas": 10, "n_equilibrate": 4}
     validate(config)
     parts, experiment = build(config)
     run = RunDirectory(tmp_path / "run")
@@ -166,11 +168,14 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
 def shrunk(experiment: str) -> dict:
     """With debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there.
 
-    Networks of convolutions have a sixteenth of their widths, faces half the side; the slow test has the whole ones.
+    Networks of convolutions have a sixteenth of their widths and one block where others follow that are like it, faces
+    half the side; the slow test has the whole ones.
     """
     config = composed(experiment, "debug=smoke")
     if "channels" in config["energy"]:
         config["energy"]["channels"] = [max(width // 16, 8) for width in config["energy"]["channels"]]
+    if "blocks" in config["energy"]:
+        config["energy"]["blocks"] = 1
     if "size" in config["dataset"]:
         config["dataset"]["stand_in"]["shape"][1:] = [min(config["dataset"]["size"], 64)] * 2
     return config
