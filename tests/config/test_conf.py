@@ -1,9 +1,11 @@
 """Every file under conf/ composes, validates and builds."""
 
+import contextlib
 import copy
 import functools
 import importlib.util
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +64,13 @@ NO_IMAGES = [
     for choice in EXPERIMENTS
     if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table"))
 ]
-FILES: dict[str, Any] = {}  # of conf/, as Hydra has read them: it remembers them for one config, here for all
+FILES: dict[str, Any] = {}  # of conf/, as Hydra has read them; it forgets them after each config
 A_TABLE = f"dataset.path={Path(__file__).with_name('table.csv')}"
 
 
-def composed(*overrides: str, whole: bool = True) -> dict:
-    """The resolved config of train.py, composed once for all tests that want it; of a table, with one of 60 rows."""
-    given = (*overrides, A_TABLE) if "experiment=table" in overrides else overrides
-    return copy.deepcopy(_composed(given, whole))
-
-
-@functools.cache
-def _composed(overrides: tuple[str, ...], whole: bool) -> dict:
+@contextlib.contextmanager
+def conf() -> Iterator[None]:
+    """Within it Hydra's ``compose`` reads ``conf/``, each file once in this process."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         begin = loader._parse_overrides_and_create_caching_repo
@@ -84,6 +81,18 @@ def _composed(overrides: tuple[str, ...], whole: bool) -> dict:
             return parsed, repository
 
         loader._parse_overrides_and_create_caching_repo = remembering
+        yield
+
+
+def composed(*overrides: str, whole: bool = True) -> dict:
+    """The resolved config of train.py, composed once for all tests that want it; of a table, with one of 60 rows."""
+    given = (*overrides, A_TABLE) if "experiment=table" in overrides else overrides
+    return copy.deepcopy(_composed(given, whole))
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...], whole: bool) -> dict:
+    with conf():
         config = compose("train", overrides=list(overrides))
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=whole)
     assert isinstance(container, dict)
@@ -293,7 +302,7 @@ def test_every_data_set_works_at_another_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_composes_and_builds(mode: str) -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with conf():
         path = ["mode.path=x.csv"] if mode in ("mode=impute", "mode=score") else []
         config = OmegaConf.to_container(compose("sample", overrides=[mode, "run=x", "output_dir=x", *path]))
     node = OmegaConf.to_container(OmegaConf.create(config), resolve=True)["mode"]
