@@ -8,7 +8,7 @@ is known beforehand, and E is fitted to the rest. D is the denoised point (Table
 D(x, σ) = m + (s²/V)(x − m) − (σs/√V) ∇E(u, c(σ)),  u = (x − m)/√V,
 ‖−∇E − ((x − m) − (s²/V)(x_σ − m)) √V/(σs)‖² / d,  the error of D weighted by V/(σs)².
 
-c(σ) says where log σ stands between its bounds: 0 at σ_min, 1 at σ_max. As ∇ log p_σ = (D − x)/σ²,
+c(σ) says where log σ stands between the bounds of training: 0 at σ_min, 1 at σ_max. As ∇ log p_σ = (D − x)/σ²,
 
 p_σ = exp(−Ẽ − c),  Ẽ(x, σ) = ½‖u‖² + (s/σ) E(u, c(σ)) + (d/2) log 2πV,
 
@@ -36,7 +36,7 @@ class EDM(NoiseProcess):
     """Data with noise of standard deviation σ, which is its time; bounds and times of training are in units of s.
 
     Args:
-        dataset: gives m and s, which a run remembers.
+        dataset: gives m and s, which a run remembers, as it does the bounds.
         times: of training: ``log_normal``, or ``wide``, even in log σ between the bounds.
         sigma_min: σ of the density that images and evaluators mean.
         sigma_max: σ where it begins.
@@ -63,6 +63,7 @@ class EDM(NoiseProcess):
         self.dataset = dataset
         self.times, self.log_mean, self.log_std = times, log_mean, log_std
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        self._trained_in = sigma_max, sigma_min
         self._known: tuple[Tensor, float] | None = None
 
     @property
@@ -81,15 +82,22 @@ class EDM(NoiseProcess):
         return self._known
 
     def state_dict(self) -> dict[str, Any]:
-        """m and s: a run is sampled without its data."""
-        return {"mean": self.mean, "scale": self.scale}
+        """m and s, for a run is sampled without its data, and the bounds, for it may be sampled within others."""
+        return {"mean": self.mean, "scale": self.scale, "bounds": self._trained_in}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over m and s."""
+        """Take over m, s and the bounds of training.
+
+        Raises:
+            ValueError: when m is of another shape, or σ would go beyond them.
+        """
         mean = state["mean"].to(self.dataset.device)
         if mean.shape != self.dataset.event_shape:
             raise ValueError(f"mean: must be of shape {list(self.dataset.event_shape)}, got {list(mean.shape)}")
-        self._known = mean, float(state["scale"])
+        most, least = state["bounds"]
+        if not least <= self.sigma_min < self.sigma_max <= most:
+            raise ValueError(f"sigma_min, sigma_max: must be within those of training, {least:g} and {most:g}")
+        self._known, self._trained_in = (mean, float(state["scale"])), (most, least)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "EDM":
         """Itself: it changes no more, and holds the data set."""
@@ -141,8 +149,8 @@ class EDM(NoiseProcess):
 
     def position(self, t: PerSample) -> PerSample:
         """c(σ)."""
-        most, least = self.span
-        return (t / least).log() / math.log(most / least)
+        most, least = self._trained_in
+        return (t / (least * self.scale)).log() / math.log(most / least)
 
     def fit(self, x: Batch, t: PerSample, z: Batch) -> Fit:
         """−∇E is the rest of the data that the Gaussian leaves, in units of its deviation."""
@@ -157,8 +165,8 @@ class EDM(NoiseProcess):
 
     def standard(self, t: PerSample) -> Standard:
         """E = 0, of variance 1."""
-        none = torch.zeros_like(t)
-        return Standard(self.sigma_min * (self.sigma_max / self.sigma_min) ** t, none, none, none + 1)
+        none, (most, least) = torch.zeros_like(t), self._trained_in
+        return Standard(least * (most / least) ** t, none, none, none + 1)
 
     def carrier(self, energy: Energy) -> Energy:
         return _Carrier(_Densities(energy, self))
@@ -171,7 +179,7 @@ class EDM(NoiseProcess):
 
     def drift(self, x: Batch, t: PerSample, slopes: Slopes) -> PerSample:
         """σ²(d − ‖u‖²)/V − (s/σ)(E + σ²⟨∇E, u⟩/V − ∂E/∂c · σ dc/dσ)."""
-        most, least = self.span
+        most, least = self._trained_in
         s, d, share = self.scale, x[0].numel(), t**2 / (t**2 + self.scale**2)
         u = (x - self.mean).flatten(1) / (t**2 + s**2).sqrt()[:, None]
         along = (slopes.x.flatten(1) * u).sum(1)

@@ -42,6 +42,7 @@ class Matching(Objective, ABC):
 
     gives = frozenset({"labels"})
     binds = frozenset({"y", "t"})
+    normalises = True
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from ebm_exp.energy import Energy
 from ebm_exp.energy.base import energy_gradient
 from ebm_exp.evaluator import Score
 from ebm_exp.random import Stream
-from ebm_exp.run.checkpoint import choose_weights, read_state
+from ebm_exp.run.checkpoint import choose_weights, read_state, without_replaced
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.handed import DirectCalls, encode, give_back, in_blocks, take
 from ebm_exp.run.normaliser import find_log_z, levels_of, log_density, read_log_z
@@ -73,9 +73,7 @@ class LoadedRun:
         state, summary = read_state(self.directory, checkpoint, key), self.directory.summary()
         self.config = config = keep_precision(config, summary)
         self.weights = weights
-        kept = choose_weights(state, weights)
-        if trained_by is not None and trained_by.get("sampler") != config["sampler"]:
-            kept.pop("sampler", None)  # one that is chosen now has learned nothing; all else must fit what it became
+        kept = without_replaced(choose_weights(state, weights), trained_by or config, config)
         self.temperature: float = summary.get("temperature", 1.0)
         absent = None if needs_data else summary.get("data")
         self.parts = Parts(config, state=kept, absent=absent, allowed=allowed, temperature=self.temperature, **given)

@@ -52,6 +52,9 @@ class Flow(Fresh):
         t_end: where it stops; beyond 1 for an energy without time only.
         diffusion: η.
         guidance: how much a label acts, 1: as it does; for an energy fitted with and without labels.
+
+    Raises:
+        ValueError: when the process does not go to ``t_end``.
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class Flow(Fresh):
         diffusion: Positive = 1.0,
         guidance: NonNegative = 1.0,
     ) -> None:
+        if t_end != 1:
+            noise.course(1, t_end)  # which refuses what it has none for
         self.engine = engine
         self.dataset = dataset
         self.noise = noise

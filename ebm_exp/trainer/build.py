@@ -132,6 +132,17 @@ def refuse_unseen(experiment: Experiment) -> None:
         )
 
 
+def refuse_idle_normaliser(parts: Parts, experiment: Experiment) -> None:
+    """Refuse a normaliser that the objective has no use for.
+
+    Raises:
+        ValueError: naming both.
+    """
+    if "normaliser" in parts.config and parts["normaliser"].active and not experiment.objective.normalises:
+        name = type(experiment.objective).__name__
+        raise ValueError(f"normaliser: goes with objective=dsm or flow_matching, {name} fits no noised data")
+
+
 def build(
     config: Mapping[str, Any],
     state: Mapping[str, Any] | None = None,
@@ -167,6 +178,7 @@ def build(
     try:
         refuse_coupled(experiment)
         refuse_unseen(experiment)
+        refuse_idle_normaliser(parts, experiment)
         experiment.objective.check(experiment)
     except ValueError as error:
         raise UserError(str(error)) from error

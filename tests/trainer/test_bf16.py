@@ -41,6 +41,7 @@ SIBLINGS = (  # of one class, or one is the other and something more: they stand
     ("igebm", "igebm_large"),
     ("mlp", "whitened"),
     ("cd", "short_run"),
+    ("dsm", "flow_matching"),
     ("pseudo_likelihood", "ratio_matching"),
     ("du2019", "spectral_norm"),
 )
@@ -230,12 +231,13 @@ def shrink(value: Any) -> None:
             shrink(item)
 
 
-def small(run: Run, cache: Path) -> dict[str, Any]:
+def small(run: Run, cache: Path, *more: str) -> dict[str, Any]:
     chosen = [f"{place}={choice}" for place, choice in zip(PLACES, run, strict=True) if place != "conditional"]
     conditional = ["energy.conditional=true"] if is_conditional(run) and "conditional" in node(run, "energy") else []
-    config = composed(
-        *chosen, *conditional, *data(run), "engine.precision=bf16", "trainer.batch_size=4", "optimized_metric=null"
-    )
+    if "dsm" in run and not more:  # of levels it needs more than a choice
+        more = ("objective.form=single",)
+    few = ("engine.precision=bf16", "trainer.batch_size=4", "optimized_metric=null")
+    config = composed(*chosen, *conditional, *data(run), *few, *more)
     if is_conditional(run):
         config["energy"]["conditional"] = True
     for group in (*GROUPS, "sampling", "buffer"):
@@ -299,14 +301,20 @@ def test_a_term_of_one_energy_trains(cache: Path, tmp_path: Path, quick: None) -
     )
 
 
-@pytest.mark.parametrize("normaliser", ["time_score", "levels"])
-def test_a_density_of_noise_levels_is_evaluated(normaliser: str, cache: Path, tmp_path: Path, quick: None) -> None:
-    config = small(("mlp", "flow_matching", "langevin", "none", "false", "none"), cache)
-    config["energy"]["timed"] = True
-    others = composed(f"evaluator={OF_TIME}", f"normaliser={normaliser}", "optimized_metric=null")
-    shrink(others["evaluator"])
-    normaliser_node = others["normaliser"] | {"after": 0.0}
-    train_draw_and_evaluate(config | {"evaluator": others["evaluator"], "normaliser": normaliser_node}, tmp_path)
+OF_LEVELS = (  # what is fitted to noised data beside, and a normaliser at work
+    ("mlp", "dsm", "noise=edm", "normaliser=time_score", "sampling=flow", "evaluator.ais.path=levels"),
+    ("encoder", "flow_matching", "normaliser=levels", "sampling=levels"),
+)
+
+
+@pytest.mark.parametrize("row", OF_LEVELS, ids=" ".join)
+def test_densities_of_all_levels_train(row: tuple[str, ...], cache: Path, tmp_path: Path, quick: None) -> None:
+    energy, objective, *more = row
+    run = (energy, objective, "mala", "ais", "false", "none")
+    config = small(run, cache, "energy.timed=true", "normaliser.after=0", *more)
+    config["evaluator"] |= composed(f"evaluator={OF_TIME}", "optimized_metric=null")["evaluator"]
+    shrink(config["evaluator"])
+    train_draw_and_evaluate(config, tmp_path)
 
 
 def train_draw_and_evaluate(config: dict[str, Any], folder: Path) -> None:
