@@ -20,8 +20,9 @@ from ebm_exp.evaluator.grid import log_z
 from ebm_exp.mode.base import Drawn, Mode, Request
 from ebm_exp.mode.rows import TableOptions, find_labels, read_rows, rounded, write_csv
 from ebm_exp.plots import energy_histogram, sample_panels
+from ebm_exp.run.handed import take
 from ebm_exp.run.loaded import LoadedRun
-from ebm_exp.run.normaliser import read_log_z
+from ebm_exp.run.normaliser import levels_of, log_density, read_log_z
 from ebm_exp.shell import override
 from ebm_exp.types import Points, Probability
 
@@ -34,9 +35,9 @@ SHOWN = 64
 class Score(Mode):
     """``scores.csv``: rows of a file, or images, the most anomalous first: number, energy, and what they are.
 
-    ``log_density`` is −E/T − log Z in nats per point, where ``evaluate.py`` has found log Z of these weights (by
-    ``evaluator=ais``, in the plane ``grid``), or the energy knows it. ``scores.png`` has the energies beside those of
-    the data, ``extremes.png``, of images, those of the highest and lowest energy.
+    ``log_density`` is log p in nats per point, where ``evaluate.py`` has found log Z of these weights (by
+    ``evaluator=ais``, with a normaliser ``density``), or the energy knows it. ``scores.png`` has the energies beside
+    those of the data, ``extremes.png``, of images, those of the highest and lowest energy.
 
     ``beyond``: the share of them whose energy is above that of the given share of the data.
 
@@ -66,18 +67,21 @@ class Score(Mode):
             columns = dict(zip(rows.cells.names, rows.cells.columns, strict=True))
         x, y = x.to(dataset.device), find_labels(run, len(x), request.label, rows)
         labels = None if y is None else torch.tensor(y, device=x.device)
-        _tell_outside(x, dataset.domain)
-        energy = run.energies(Points(x, labels)).double().cpu()
+        if levels_of(run) is None:
+            _tell_outside(x, dataset.domain)
+        points = Points(x, labels)
+        energy = run.energies(points).double().cpu()
         worst = energy.argsort(descending=True, stable=True)
         constant = _find_log_z(run)
+        log_p = None if constant is None else log_density(run, take(run, points), constant).cpu()
         table: dict[str, Any] = {"row": worst.numpy(), "energy": rounded(energy[worst])}
-        if constant is not None:
-            table["log_density"] = rounded(-energy[worst] / run.temperature - constant)
+        if log_p is not None:
+            table["log_density"] = rounded(log_p[worst])
         file, image = request.folder / "scores.csv", request.folder / "scores.png"
         write_csv(file, table | {_free(name, table): column[worst.numpy()] for name, column in columns.items()})
         metrics = {"rows": float(len(x)), "energy": float(energy.mean())}
-        if constant is not None:
-            metrics["log_density"] = float((-energy / run.temperature - constant).mean())
+        if log_p is not None:
+            metrics["log_density"] = float(log_p.mean())
         energies = {Path(self.path).name: energy}
         if not isinstance(dataset, Absent):
             data = _energies_of_data(run, dataset)
@@ -93,18 +97,20 @@ class Score(Mode):
 
 
 def _find_log_z(run: LoadedRun) -> float | None:
-    """log Z of exp(−E/T) on the box, where it is known or a matter of a moment; a line says what there is to say."""
+    """log Z for ``log_density``, where it is known or a matter of a moment; a line says what there is to say."""
     dataset, energy = run.parts["dataset"], run.energy
     if run.temperature <= 0 or energy.conditional:
         return None
     if isinstance(energy, Analytic) and run.temperature == 1:
         return float(energy.log_z)
-    if dataset.event_shape == (2,):
+    has_levels = levels_of(run) is not None
+    if dataset.event_shape == (2,) and not has_levels:
         return float(log_z(energy.of_data(), dataset, run.temperature, CELLS))
     found = read_log_z(run)
     if found is None:
         where = override("run", run.path)
-        _LOG.info("log Z of these weights is not known: evaluate.py %s evaluator=ais finds it", where)
+        evaluator = "density" if has_levels else "ais"
+        _LOG.info("log Z of these weights is not known: evaluate.py %s evaluator=%s finds it", where, evaluator)
         return None
     if found.refuted:
         _LOG.warning("log Z is refuted by its own evidence: %s", found.verdict)

@@ -1,16 +1,20 @@
 """What every noise process is: times, the points of each time, and the energy of their density."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from ebm_exp.dataset.base import Dataset
 from ebm_exp.energy.base import Energy, Slopes, Standard
+from ebm_exp.noise.constant import measure
 from ebm_exp.part import Part
 from ebm_exp.types import Batch, PerSample, per_point
 
 Time = TypeVar("Time", float, Tensor)
+BLOCK = 2**12  # points whose energies are computed at once
 
 
 class Fit(NamedTuple):
@@ -37,9 +41,11 @@ class NoiseProcess(Part, ABC):
     Attributes:
         potential: what −∇E is fitted to: the ``velocity`` of a straight line, whose E is nearly quadratic in x at both
             ends, or the ``residual`` that a Gaussian leaves.
+        known_constant: what ``log_constant`` is whatever E is; None: it is measured.
     """
 
     potential: Literal["velocity", "residual"]
+    known_constant: float | None = None
 
     @property
     @abstractmethod
@@ -159,6 +165,27 @@ class NoiseProcess(Part, ABC):
     def of_data(self, energy: Energy) -> Energy:
         """``energy_at`` the time ``t_density``."""
         return self.energy_at(energy, self.t_density)
+
+    def log_constant(self, energy: Energy, dataset: Dataset, generator: torch.Generator) -> tuple[float, float]:
+        """log ∫ exp(−Ẽ(x, t)) dx in nats and its standard error, one number of all times where a ``normaliser`` was at
+        work; see ``constant.py`` where it is measured."""
+        if self.known_constant is not None:
+            return self.known_constant, 0.0
+        return measure(self, energy, dataset, generator)
+
+    def log_density(self, energy: Energy, x: Batch, t: float, log_z: float) -> PerSample:
+        """log p ``[batch]`` of data with noise of deviation ``width/share`` of time t, at points x of the data's
+        coordinates: −Ẽ(share · x, t) − log_z + d log share, in nats, float64.
+
+        Args:
+            energy: of time, fitted to this process.
+            x: ``[batch, *event]``.
+            t: the time.
+            log_z: the constant, see ``log_constant``.
+        """
+        share, density = self.share(t), self.energy_at(energy, t)
+        e = torch.cat([density(share * block).double() for block in x.split(BLOCK)])
+        return x[0].numel() * math.log(share) - e - log_z
 
 
 class AtTime(Energy):

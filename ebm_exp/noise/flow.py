@@ -35,6 +35,7 @@ class Flow(NoiseProcess):
     """
 
     potential = "velocity"
+    known_constant = 0.0  # at t = 0
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ DISTINCT = [experiment for experiment in EXPERIMENTS if experiment not in ALIKE]
 NO_IMAGES = [
     choice
     for choice in EXPERIMENTS
-    if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table"))
+    if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table")) or "/plane" in choice
 ]
 A_TABLE = f"dataset.path={Path(__file__).with_name('table.csv')}"
 
@@ -115,6 +115,7 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"evaluator.fid.weights={tmp_path / 'weights.pth'}", "optimized_metric=eval/fid"]
     if choice.startswith("evaluator="):  # the metric that is optimized must be one of theirs
         own = {"evaluator=memorization": ["dataset.test_share=0.2"], "evaluator=ais": ["sampler=mala"]}
+        own["evaluator=density"] = ["objective=flow_matching", "energy.timed=true", "normaliser=time_score"]
         return [*own.get(choice, []), "optimized_metric=null"]
     return ["dataset.n_train=500", "dataset.n_test=100"] if "half_width" in node else []
 
@@ -301,7 +302,7 @@ def test_every_choice_composes_and_builds(choice: str, tmp_path: Path) -> None:
     assert parts["trainer"].max_steps == config["trainer"]["max_steps"]
     x = parts["dataset"].train(5)
     assert x.shape == (5, *experiment.dataset.event_shape)
-    assert experiment.energy(x).shape == (5,)
+    assert experiment.energy.density()(x).shape == (5,)
 
 
 @pytest.mark.parametrize(

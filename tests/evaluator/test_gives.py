@@ -15,12 +15,13 @@ from tests.config.test_conf import CHOICES, composed
 SMALL = ("energy.widths=[8]", "sampler.n_steps=2", "sampling.n_steps=10", "optimized_metric=null", "device=cpu")
 IMAGES, PLANE = ("dataset=digits", "dataset.test_share=0.2"), ("dataset=two_moons", "dataset.n_train=300")
 JOINT = ["energy=joint", "energy.channels=[8,8,8]"]
+OF_CHOICE = {"ais": ["sampler=mala"], "density": ["objective=flow_matching", "energy.timed=true", "normaliser=levels"]}
 RUNS = [
     *(
         [
             choice,
             *(PLANE if choice == "evaluator=grid" else IMAGES),
-            *(["sampler=mala"] if choice[10:] == "ais" else []),
+            *OF_CHOICE.get(choice[10:], []),
         ]
         for choice in CHOICES
         if choice[:9] == "evaluator" and choice != "evaluator=classes"
@@ -29,6 +30,7 @@ RUNS = [
     *([f"evaluator={name}", *IMAGES, "energy.conditional=true"] for name in ("classes", "ood")),
     *([f"evaluator={name}", *IMAGES, *JOINT] for name in ("classes", "ood")),
     ["evaluator=grid", "dataset=table"],  # of no known density
+    ["evaluator=density", *OF_CHOICE["density"], *IMAGES, "dataset.dequantize=true"],
 ]
 
 

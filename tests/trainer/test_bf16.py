@@ -53,6 +53,7 @@ TOGETHER = (  # evaluators that do not see each other: fewer runs; the default i
 )
 ENERGIES = sorted(file.stem for file in CONF.glob("energy/*.yaml") if file.stem not in SHRUNK)
 OF_TILTED = "tilt_l2"  # of one energy
+OF_TIME = "density"  # of energies of time
 Run = tuple[str, ...]  # a choice for each place; the last, which fits with everything, may be left out
 Pair = frozenset[tuple[str, str]]
 
@@ -64,6 +65,7 @@ def nodes() -> dict[str, dict[str, dict[str, Any]]]:
     for name in SHRUNK:
         del read["energy"][name]
     del read["evaluator"]["default"]
+    del read["evaluator"][OF_TIME]
     del read["regularization"][OF_TILTED]  # the others fit with everything
     for names in TOGETHER:
         several = [read["evaluator"].pop(name) for name in names]
@@ -299,18 +301,21 @@ def test_a_term_of_one_energy_trains(cache: Path, tmp_path: Path, quick: None) -
     )
 
 
-OF_LEVELS = (  # what is fitted to noised data beside, and a normaliser at work
-    ("mlp", "dsm", "noise=edm", "normaliser=time_score", "sampling=flow", "evaluator.ais.path=levels"),
-    ("encoder", "flow_matching", "normaliser=levels", "sampling=levels", "evaluator.ais.path=levels"),
+OF_LEVELS = (  # with a normaliser at work; their density and its path
+    ("mlp", "dsm", "noise=edm", "normaliser=time_score", "sampling=flow"),
+    ("encoder", "flow_matching", "noise=flow", "normaliser=levels", "sampling=levels"),
 )
 
 
 @pytest.mark.parametrize(("energy", "objective", "more"), [(*each[:2], each[2:]) for each in OF_LEVELS])
-def test_densities_of_all_levels_train(
+def test_densities_of_all_levels_train_and_are_evaluated(
     energy: str, objective: str, more: tuple[str, ...], cache: Path, tmp_path: Path, quick: None
 ) -> None:
-    run = (energy, objective, "mala", "ais", "false", "none")
-    train_draw_and_evaluate(small(run, cache, "energy.timed=true", "normaliser.after=0", *more), tmp_path)
+    at_work = ("energy.timed=true", "normaliser.after=0", "evaluator.ais.path=levels")
+    config = small((energy, objective, "mala", "ais", "false", "none"), cache, *more, *at_work)
+    density = composed(f"evaluator={OF_TIME}", "optimized_metric=null")["evaluator"]
+    shrink(density)
+    train_draw_and_evaluate(config | {"evaluator": config["evaluator"] | density}, tmp_path)
 
 
 def train_draw_and_evaluate(config: dict[str, Any], folder: Path) -> None:
