@@ -9,11 +9,10 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
-import yaml
-from hydra.core.config_store import ConfigStore
 
 from tests.warm import ROOT, SMALL, Warm, environment, warm_parent
 
+gc.disable()  # until all is imported: it stays, and to look for garbage in it takes a tenth of the time of its import
 # Every call of ebm_exp under test is checked against its signature, shapes included: what it says must be true. Before
 # the first import of ebm_exp. An int is a float (PEP 484); Self means nothing to a method that is decorated by itself.
 CHECKS = "is_pep484_tower=True, hint_overrides=beartype.FrozenDict({beartype.typing.Self: beartype.typing.Any})"
@@ -24,14 +23,14 @@ def pytest_collection_finish() -> None:
     """What was imported stays: the garbage collector need not look through it in every test. Nor does any lose its
     machine: what is written need not be forced to the disk.
 
-    Configs are composed as ``ebm_exp.cli.process`` lets a command do it: by libyaml, no copy of what Hydra looks up.
+    Configs are composed as quickly as a command does it.
     """
-    if yaml.__with_libyaml__:
-        yaml.SafeLoader = yaml.CSafeLoader
-    ConfigStore.__deepcopy__ = lambda self, memo: self
+    from ebm_exp.cli.process import hasten_hydra  # below the hook
+
+    hasten_hydra()
     os.fsync = lambda fd: None
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

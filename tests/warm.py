@@ -34,6 +34,7 @@ IMPORTED += "wandb.sdk.lib.gitlib wandb.sdk.launch wandb.sdk.launch.inputs.inter
 
 SMALL = (  # a run of a second
     *("energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "trainer.batch_size=16", "buffer.size=128"),
+    "trainer.image_samples=4",
     *("evaluator=none", "logger.mode=disabled", "trainer.max_steps=3", "device=cpu"),
 )
 
@@ -246,6 +247,7 @@ def end(code: int) -> NoReturn:
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
     os.chdir(ROOT)
+    gc.disable()  # what is imported stays
     for name in IMPORTED.split():
         with contextlib.suppress(ImportError):  # a library's own modules may move: then its children import them
             importlib.import_module(name)
@@ -253,7 +255,19 @@ if __name__ == "__main__":
 
     for module in pkgutil.walk_packages(ebm_exp.__path__, "ebm_exp."):
         importlib.import_module(module.name)
+    from hydra._internal.sources_registry import SourcesRegistry
+    from hydra.core.plugins import Plugins
+    from hydra.core.singleton import Singleton
+
+    from ebm_exp.cli.process import hasten_hydra
+    from ebm_exp.config.compose import compose_run
+
+    hasten_hydra()
+    compose_run("train", SMALL)  # the parser of overrides has learnt its grammar then
+    for kind in (Plugins, SourcesRegistry):  # a child looks for them anew
+        del Singleton._instances[kind]
     threads = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else [""]
     assert len(threads) == 1, "an import has started a thread"
-    gc.freeze()  # no child need look through what was imported
+    gc.freeze()  # nor need a child look through it
+    gc.enable()
     end(run(serve()))

@@ -8,7 +8,7 @@ import io
 import os
 import signal
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from ebm_exp.terminal import Screen
 
@@ -56,10 +56,20 @@ def hasten_hydra() -> None:
 
     if yaml.__with_libyaml__:  # OmegaConf takes the slow ones, by these names
         yaml.SafeLoader, yaml.Dumper = yaml.CSafeLoader, yaml.CDumper  # type: ignore[assignment, misc]
+    from hydra._internal import defaults_list
     from hydra.core.config_store import ConfigStore
 
     # Hydra copies what it looks up choices in for each group that it lists: a second for --hydra-help. It may share it.
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+    # For each file it makes a config of what a choice may refer to, whether one does or not: a third of composing.
+    whole = defaults_list._create_interpolation_map
+    if whole.__module__ == defaults_list.__name__:  # not yet done
+
+        def needed(overrides: Any, defaults: list[Any], self_added: bool) -> Any:
+            refer = any(each.is_interpolation() for each in defaults)
+            return whole(overrides, defaults, self_added) if refer else None
+
+        defaults_list._create_interpolation_map = needed  # type: ignore[assignment]
 
 
 def end(looking: bool) -> None:

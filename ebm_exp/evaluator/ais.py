@@ -222,7 +222,8 @@ class AIS(Evaluator):
             if step % every == 0:
                 trace.append(energy(state.x).double() / self.temperature)
 
-        control = start_control(self.kernel, self.temperature, device)
+        longer = path.reach(torch.ones((), dtype=torch.float64, device=device))
+        control = start_control(self.kernel, self.temperature, device, longer)
         chain = run_chain(self.kernel, path.target, x, g, control, self.n_equilibrate, watch, n_adapt=half // 2)
         kept = torch.stack(trace)  # [steps, chains]
         quarter = len(kept) // 4

@@ -17,7 +17,7 @@ from ebm_exp.dataset.units import Levels
 from ebm_exp.energy.base import Energy
 from ebm_exp.engine import Engine
 from ebm_exp.evaluator.base import HIGHER, LOWER, Evaluator, Kind, Model, Score
-from ebm_exp.evaluator.evidence import MATTERS, SURE
+from ebm_exp.evaluator.evidence import is_large
 from ebm_exp.evaluator.grid import log_integral
 from ebm_exp.evaluator.truth import Level, compare, compare_modes
 from ebm_exp.noise import NoiseProcess
@@ -161,7 +161,7 @@ class Density(Evaluator):
             return {"verdict": WITHOUT, "refuted": True}
         if log_z is None:
             return {}
-        holds = abs(log_z.value) <= max(MATTERS, SURE * (log_z.se or 0))  # NaN does not
+        holds = not is_large(abs(log_z.value), log_z.se)
         verdict = f"normalised: {'yes' if holds else 'no'} (log Z {log_z.value:.2f})"
         return {"verdict": verdict, "refuted": not holds}
 

@@ -22,16 +22,16 @@ def judge(evidence: Mapping[str, Score]) -> tuple[Score, dict[str, Any]]:
     gap, r_hat, drift = (evidence.get(f"ais_{name}") for name in ("gap", "r_hat", "drift"))
     found: list[tuple[str, bool]] = []  # what is told, and whether it speaks against them
     if gap is not None:
-        found.append((f"gap {with_error(gap.value, gap.se or 0.0)}", _is_large(-gap.value, gap.se)))
+        found.append((f"gap {with_error(gap.value, gap.se or 0.0)}", is_large(-gap.value, gap.se)))
     if r_hat is not None:
         found.append((f"R̂ {r_hat.value:.2f}", not r_hat.value <= MIXED))
     if drift is not None:
-        found.append((f"drift {with_error(drift.value, drift.se or 0.0)}", _is_large(abs(drift.value), drift.se)))
+        found.append((f"drift {with_error(drift.value, drift.se or 0.0)}", is_large(abs(drift.value), drift.se)))
     against = [told for told, is_against in found if is_against]
     verdict = f"equilibrated: {'no' if against else 'yes'} ({', '.join(against or [told for told, _ in found])})"
     return Score(float(not against), better=None, verdict=verdict), {"verdict": verdict, "refuted": bool(against)}
 
 
-def _is_large(nats: float, se: float | None) -> bool:
+def is_large(nats: float, se: float | None) -> bool:
     """Whether so many are more than chance, and matter; NaN is."""
     return not nats <= max(MATTERS, SURE * (se or 0.0))

@@ -15,10 +15,11 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.decode import Channels, decoded
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_path, images_below, shown
+from ebm_exp.dataset.units import Units
 from ebm_exp.energy.analytic import Analytic
 from ebm_exp.evaluator.grid import log_z
 from ebm_exp.mode.base import Drawn, Mode, Request
-from ebm_exp.mode.rows import TableOptions, find_labels, read_rows, rounded, write_csv
+from ebm_exp.mode.rows import Rows, TableOptions, find_labels, read_rows, rounded, write_csv
 from ebm_exp.plots import energy_histogram, sample_panels
 from ebm_exp.run.handed import take
 from ebm_exp.run.loaded import LoadedRun
@@ -44,18 +45,23 @@ class Score(Mode):
     Args:
         path: a table; for images a folder, or an array (.npy) of levels.
         share: of the data, held-out points where there are such.
+        skip: rows without a point (something is missing, or a category or value is none of the data's) get no score and
+            stand last, in place of being refused.
         options: how a table is read.
     """
 
     draws = False
 
-    def __init__(self, path: str, share: Probability = 0.99, **options: Unpack[TableOptions]) -> None:
-        self.path, self.share, self.options = path, share, options
+    def __init__(
+        self, path: str, share: Probability = 0.99, skip: bool = False, **options: Unpack[TableOptions]
+    ) -> None:
+        self.path, self.share, self.skip, self.options = path, share, skip, options
 
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Compute, and write files to the request's folder."""
         dataset: Dataset = run.parts["dataset"]
         are_images, rows = len(dataset.event_shape) == 3, None
+        number, skipped = None, np.array([], dtype=int)
         if are_images:
             x, columns = _read_images(self.path, dataset, run.config["dataset"])
         else:
@@ -63,8 +69,13 @@ class Score(Mode):
                 shape = [*dataset.event_shape]
                 raise UserError(f"mode: score needs rows or images, {dataset.name} has points of shape {shape}")
             rows = read_rows(self.path, dataset, True, self.options)
-            x = rows.encode(dataset.units, missing=False)
-            columns = dict(zip(rows.cells.names, rows.cells.columns, strict=True))
+            columns = {name: rows.written(at) for at, name in enumerate(rows.cells.names)}
+            if self.skip:
+                rows, number, skipped = _scorable(rows, dataset.units)
+            try:
+                x = rows.encode(dataset.units, missing=False)
+            except UserError as error:
+                raise UserError(f"{error}; mode.skip=true scores the other rows") from None
         x, y = x.to(dataset.device), find_labels(run, len(x), request.label, rows)
         labels = None if y is None else torch.tensor(y, device=x.device)
         if levels_of(run) is None:
@@ -74,11 +85,13 @@ class Score(Mode):
         worst = energy.argsort(descending=True, stable=True)
         constant = _find_log_z(run)
         log_p = None if constant is None else log_density(run, take(run, points), constant).cpu()
-        table: dict[str, Any] = {"row": worst.numpy(), "energy": rounded(energy[worst])}
+        order, blank = worst.numpy(), [None] * len(skipped)
+        order = np.concatenate([order if number is None else number[order], skipped])
+        table: dict[str, Any] = {"row": order, "energy": [*rounded(energy[worst]), *blank]}
         if log_p is not None:
-            table["log_density"] = rounded(log_p[worst])
+            table["log_density"] = [*rounded(log_p[worst]), *blank]
         file, image = request.folder / "scores.csv", request.folder / "scores.png"
-        write_csv(file, table | {_free(name, table): column[worst.numpy()] for name, column in columns.items()})
+        write_csv(file, table | {_free(name, table): column[order] for name, column in columns.items()})
         metrics = {"rows": float(len(x)), "energy": float(energy.mean())}
         if log_p is not None:
             metrics["log_density"] = float(log_p.mean())
@@ -94,6 +107,21 @@ class Score(Mode):
             panels = {"highest energies": x[worst[:SHOWN]], "lowest energies": x[worst.flip(0)[:SHOWN]]}
             sample_panels(files["extremes"], panels, dataset.units)
         return Drawn(files, metrics)
+
+
+def _scorable(rows: Rows, units: Units) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """The rows that have a point, their numbers, and the numbers of the others, which a line tells."""
+    has_point = rows.scorable(units)
+    number, skipped = np.flatnonzero(has_point), np.flatnonzero(~has_point)
+    if not len(number):
+        raise UserError(f"mode.path: no row of {rows.cells.file} can be scored; mode=impute draws what is missing")
+    if len(skipped):
+        _LOG.warning(
+            "%s of %s rows have no score: something is missing, or a value is none that the training rows have",
+            f"{len(skipped):,}",
+            f"{rows.n:,}",
+        )
+    return rows.take(number), number, skipped
 
 
 def _find_log_z(run: LoadedRun) -> float | None:

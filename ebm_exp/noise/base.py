@@ -98,8 +98,13 @@ class NoiseProcess(Part, ABC):
         """
 
     @abstractmethod
+    def gaussian(self, t: Time) -> tuple[Tensor, Time]:
+        """Mean ``[*event]`` or ``[]`` and deviation of what is known of time t beforehand: of exp(−Ẽ) for E = 0."""
+
     def begin(self, z: Batch) -> Batch:
         """Points of the first time, of standard normal noise ``[batch, *event]``."""
+        mean, deviation = self.gaussian(self.span[0])
+        return mean.to(z.device) + deviation * z
 
     @abstractmethod
     def share(self, t: Time) -> Time:

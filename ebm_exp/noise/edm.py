@@ -132,8 +132,8 @@ class EDM(NoiseProcess):
         times = [(begin + i / n * (end - begin)) ** RHO for i in range(n + 1)]
         return Course(times, [later - t for t, later in pairwise(times)])
 
-    def begin(self, z: Batch) -> Batch:
-        return self.mean + math.hypot(self.span[0], self.scale) * z
+    def gaussian(self, t: Time) -> tuple[Tensor, Time]:
+        return self.mean, (t**2 + self.scale**2) ** 0.5
 
     def share(self, t: Time) -> Time:
         return t * 0 + 1

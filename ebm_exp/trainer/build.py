@@ -42,7 +42,8 @@ def check_data(dataset: Dataset, began_with: Mapping[str, Any]) -> None:
 def choose_metric(metric: str | None, evaluators: Collection[Evaluator], typed: bool = True) -> str | None:
     """The metric that is optimized: the one of the config, if an evaluator says which end of it is better.
 
-    Where that is gone, since another evaluator was chosen alone, its first score is taken instead, which a line says.
+    Where that is gone, since the data do not let an evaluator give it, the score that ranks models as it does is taken
+    instead; since another evaluator was chosen alone, the first score of that one. A line says so.
     Where one says nothing of its scores before it runs, nothing is refused.
 
     Args:
@@ -56,6 +57,11 @@ def choose_metric(metric: str | None, evaluators: Collection[Evaluator], typed: 
     known = [SCORE(name) for each in evaluators for name in each.gives()]
     if metric is None or not known or not all(each.gives() for each in evaluators) or metric in known:
         return metric
+    name = metric.removeprefix(SCORE(""))
+    for each in evaluators:
+        if not typed and name in each.instead:
+            log.info("optimized_metric: %s, for these data give no %s", SCORE(each.instead[name]), metric)
+            return SCORE(each.instead[name])
     if typed or len(evaluators) > 1:
         meant = nearest(metric if "/" in metric else SCORE(metric), known)
         raise UserError(f"optimized_metric: {metric} is no score that can be optimized; {meant}")

@@ -327,7 +327,7 @@ def test_memory_that_runs_out_is_told(error: Exception, line: str | None) -> Non
         ("train.py", ("dataset=two_moons", "dataset.n_train=1000000000000"), "dataset: n_train: would take 24.0 TB"),
         ("train.py", ("dataset=synthetic", "dataset.n_train=1000000000000"), "dataset: n_train: would take 768.0 TB"),
         ("train.py", ("dataset=synthetic", "dataset.shape=[3,1000000,1000000]"), "dataset: n_train: would take "),
-        ("train.py", ("energy.widths=[10000000,10000000]",), "out of memory: "),
+        ("train.py", ("energy.widths=[16,1000000000000]",), "out of memory: "),
         ("sample.py", ("n_samples=1000000000000",), "n_samples: would take 512.0 TB of memory, "),
     ],
 )  # fmt: skip

@@ -1,9 +1,11 @@
 """Every file under conf/ composes, validates and builds."""
 
+import contextlib
 import copy
 import functools
 import importlib.util
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -61,7 +64,24 @@ NO_IMAGES = [
     for choice in EXPERIMENTS
     if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table")) or "/plane" in choice
 ]
+FILES: dict[str, Any] = {}  # of conf/, as Hydra has read them; it forgets them after each config
 A_TABLE = f"dataset.path={Path(__file__).with_name('table.csv')}"
+
+
+@contextlib.contextmanager
+def conf() -> Iterator[None]:
+    """Within it Hydra's ``compose`` reads ``conf/``, each file once in this process."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        begin = loader._parse_overrides_and_create_caching_repo
+
+        def remembering(*given: Any) -> Any:
+            parsed, repository = begin(*given)
+            repository.cache = FILES
+            return parsed, repository
+
+        loader._parse_overrides_and_create_caching_repo = remembering
+        yield
 
 
 def composed(*overrides: str, whole: bool = True) -> dict:
@@ -72,7 +92,7 @@ def composed(*overrides: str, whole: bool = True) -> dict:
 
 @functools.cache
 def _composed(overrides: tuple[str, ...], whole: bool) -> dict:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with conf():
         config = compose("train", overrides=list(overrides))
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=whole)
     assert isinstance(container, dict)
@@ -134,7 +154,7 @@ def fewer_components(node: Any) -> None:
         fewer_components(value)
 
 
-def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
+def run_two_steps(config: dict, tmp_path: Path, classifiers: Path, metric_typed: bool = True) -> None:
     fewer_components(config)
     if "root" in config["dataset"]:
         config["dataset"]["root"] = str(tmp_path)
@@ -143,8 +163,10 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
             node["cache_dir"] = str(classifiers)
     if "grid" in config["evaluator"]:
         config["evaluator"]["grid"]["n"] = 60
+    if "ais" in config["evaluator"]:
+        config["evaluator"]["ais"] |= {"n_betas": 10, "n_equilibrate": 4}
     validate(config)
-    parts, experiment = build(config)
+    parts, experiment = build(config, metric_typed=metric_typed)
     run = RunDirectory(tmp_path / "run")
     run.create()
     Session(parts["trainer"], experiment, run, parts["logger"]).run()
@@ -153,20 +175,28 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     assert all(name.startswith("eval/") for name in rows[-1].keys() - {"step"})
     assert summary["state"] == "finished"
     assert set(summary["protocol"]) == set(config["evaluator"])
-    assert math.isfinite(rows[-1][config["optimized_metric"]])
+    assert math.isfinite(rows[-1][experiment.config["optimized_metric"]])
     assert (tmp_path / "run" / "samples" / "step_00000002.png").is_file()
 
 
 def shrunk(experiment: str, *more: str) -> dict:
-    """With debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there.
+    """With debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there."""
+    return smaller(composed(experiment, *more, "debug=smoke"))
 
-    Networks of convolutions have a sixteenth of their widths, faces half the side; the slow test has the whole ones.
+
+def smaller(config: dict) -> dict:
+    """Networks of convolutions have a sixteenth of their widths and one block where others follow that are like it,
+    faces half the side, buffers and annealing are small; the slow test has all of them whole.
     """
-    config = composed(experiment, *more, "debug=smoke")
     if "channels" in config["energy"]:
         config["energy"]["channels"] = [max(width // 16, 8) for width in config["energy"]["channels"]]
+    if "blocks" in config["energy"]:
+        config["energy"]["blocks"] = 1
     if "size" in config["dataset"]:
         config["dataset"]["stand_in"]["shape"][1:] = [min(config["dataset"]["size"], 64)] * 2
+    config["buffer"]["size"] = min(config["buffer"]["size"], 1100)  # entropy waits for 1,000
+    for node in config["evaluator"].values():
+        node |= {"n_chains": 16} if "n_chains" in node else {}
     return config
 
 
@@ -282,7 +312,7 @@ def test_every_data_set_works_at_another_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_composes_and_builds(mode: str) -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with conf():
         path = ["mode.path=x.csv"] if mode in ("mode=impute", "mode=score") else []
         config = OmegaConf.to_container(compose("sample", overrides=[mode, "run=x", "output_dir=x", *path]))
     node = OmegaConf.to_container(OmegaConf.create(config), resolve=True)["mode"]

@@ -127,6 +127,14 @@ def test_the_only_evaluator_brings_its_own_metric_unless_one_was_typed(caplog: p
         choose_metric("eval/x", [GRID, Says(mmd2="lower")], typed=False)  # of two, neither is the one
 
 
+def test_the_density_of_a_table_in_the_plane_is_unknown_so_nll_stands_for_kl() -> None:
+    grid = Says(nll="lower")
+    grid.instead = {"kl": "nll"}
+    assert choose_metric("eval/kl", [grid, Says(mmd2="lower")], typed=False) == "eval/nll"
+    with pytest.raises(UserError, match="optimized_metric: eval/kl is no score"):
+        choose_metric("eval/kl", [grid, Says(mmd2="lower")], typed=True)
+
+
 def test_agreement_of_classes_needs_an_energy_of_classes() -> None:
     config = composed(*SMALL, *IMAGES, "evaluator=classifier") | {"optimized_metric": "eval/class_agreement"}
     with pytest.raises(UserError, match="optimized_metric: eval/class_agreement is no score"):
