@@ -3,9 +3,9 @@
 box      f_β(x) = q(x)^(1−β) exp(−β E(x)/T) on the domain, q a start of known density.
 levels   On all of space, T = 1: from the Gaussian of all noise to exp(−Ẽ(x, t)) of one level after another, as far as
          the density nearest to the data, t*. At each level points are seen in units of what is known of it beforehand,
-         u = (x − mean)/deviation of exp(−Ẽ) for E = 0, so that only what E tells has to be walked, f_β(u) du =
-         exp(−Ẽ) dx. At points x of the data, which are given clean, −log p(x) = Ẽ(share x, t*) + log Z − d log share:
-         the density is that of data with the noise of t*, over its share.
+         u = (x − mean)/deviation (``NoiseProcess.gaussian``): from a noise that is wide to one that is narrow only what
+         E tells has to be walked; f_β(u) du = exp(−Ẽ) dx. At points x of the data, which are given clean, −log p(x) =
+         Ẽ(share x, t*) + log Z − d log share: the density is that of data with the noise of t*, over its share.
 """
 
 import math
@@ -97,7 +97,8 @@ class Levels(ToData):
     def __init__(self, energy: Energy, noise: NoiseProcess, n: int, dataset: Dataset) -> None:
         self.energy, self.noise, self.event_shape = noise.densities(energy), noise, dataset.event_shape
         self.times = torch.tensor(noise.levels(n), dtype=torch.float64, device=dataset.device)
-        self.target = self.at(self.times.new_ones(()))
+        last = self.at(self.times.new_ones(()))
+        self.target = lambda u: last(u).to(u.dtype)
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
         return torch.randn((n, *self.event_shape), generator=generator, device=self.times.device)

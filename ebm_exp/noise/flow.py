@@ -75,7 +75,7 @@ class Flow(NoiseProcess):
         return Course([min(i * dt, t_end) for i in range(n + 1)], [dt] * n)
 
     def gaussian(self, t: Time) -> tuple[Tensor, Time]:
-        return torch.zeros(()), (1 - t) ** 0.5
+        return torch.zeros(()), ((1 - t) ** 2 + t**2) ** 0.5
 
     def width(self, t: Time) -> Time:
         return 1 - t
