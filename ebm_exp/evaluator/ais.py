@@ -39,8 +39,8 @@ KEPT = 200  # steps of the long chains whose energies are kept
 
 class AIS(Evaluator):
     """``ais_log_z``, ``ais_nll`` and, for dequantized levels, ``ais_bpd``, from forward weights; ``…_reverse`` likewise
-    from reverse ones. ``ais_gap``: reverse less forward log Z. Nats per point as the network sees the data, or bits per
-    dimension.
+    from reverse ones; ``ais_levels_log_z`` of ``path=levels``. ``ais_gap``: reverse less forward log Z. Nats per point
+    as the network sees the data, or bits per dimension.
     ``ais_nll_independent`` and ``ais_nll_gaussian`` (``ais_bpd_…``) are those of ``baselines`` of the same points;
     ``ais_gain_independent`` and ``ais_gain_gaussian``, by how much less the model's is, as the mean of paired
     differences; ``ais_nll_own_units``, the model's in units of the data's own, where these are others. Both are by the
@@ -197,7 +197,8 @@ class AIS(Evaluator):
 
     def _scores(self, way: str, log_z: Score, surprise: Tensor) -> dict[str, Score]:
         nll = _nll(surprise, log_z, "nats per point")._replace(better="lower")
-        scores = {f"ais_log_z{way}": log_z._replace(unit="nats"), f"ais_nll{way}": nll}
+        name = "ais_levels_log_z" if self.path == "levels" else "ais_log_z"  # on the domain
+        scores = {f"{name}{way}": log_z._replace(unit="nats"), f"ais_nll{way}": nll}
         if self.dataset.dequantize:
             domain, d = self.dataset.domain, math.prod(self.dataset.event_shape)
             width, bits = (domain.high - domain.low) / self.dataset.n_levels, d * math.log(2)
@@ -221,7 +222,8 @@ class AIS(Evaluator):
             if step % every == 0:
                 trace.append(energy(state.x).double() / self.temperature)
 
-        control = start_control(self.kernel, self.temperature, device)
+        longer = path.reach(torch.ones((), dtype=torch.float64, device=device))
+        control = start_control(self.kernel, self.temperature, device, longer)
         chain = run_chain(self.kernel, path.target, x, g, control, self.n_equilibrate, watch, n_adapt=half // 2)
         kept = torch.stack(trace)  # [steps, chains]
         quarter = len(kept) // 4

@@ -46,7 +46,7 @@ class Path(ABC):
 
     @abstractmethod
     def reach(self, betas: Tensor) -> Tensor:
-        """How long the steps of a kernel are at each β, as multiples of those at the last, in float32."""
+        """How long the steps of a kernel are at each β, as multiples of its own, in float32."""
 
 
 class Schedule(NamedTuple):

@@ -1,10 +1,11 @@
 """The paths of ``evaluator=ais``: to a density on the domain, or through the levels of a noise process.
 
 box      f_β(x) = q(x)^(1−β) exp(−β E(x)/T) on the domain, q a start of known density.
-levels   On all of space, T = 1: from the Gaussian of all noise, which is Ẽ of E = 0 at the first time, to
-         exp(−Ẽ(x, t)) of one level after another, as far as the density nearest to the data, t*. There
-         −log p(x) = Ẽ(share x, t*) + log Z − d log share at points x of the data, which are given clean: the model's
-         density is that of data with the noise of t*, over its share.
+levels   On all of space, T = 1: from the Gaussian of all noise to exp(−Ẽ(x, t)) of one level after another, as far as
+         the density nearest to the data, t*. At each level points are seen in units of what is known of it beforehand,
+         u = (x − mean)/deviation (``NoiseProcess.gaussian``): from a noise that is wide to one that is narrow only what
+         E tells has to be walked; f_β(u) du = exp(−Ẽ) dx. At points x of the data, which are given clean, −log p(x) =
+         Ẽ(share x, t*) + log Z − d log share: the density is that of data with the noise of t*, over its share.
 """
 
 import math
@@ -28,7 +29,7 @@ class ToData(Path):
     """A path to the density exp(−E/T)/Z of data.
 
     Attributes:
-        target: E, of the last density.
+        target: E, of the last density in the path's coordinates.
     """
 
     target: EnergyFn
@@ -39,7 +40,7 @@ class ToData(Path):
 
     @abstractmethod
     def begin_at(self, x: Batch, generator: torch.Generator) -> Batch:
-        """Where chains on the target begin that begin at points of the data."""
+        """Points of the path's coordinates where chains on the target begin: at points x of the data."""
 
 
 class Box(ToData):
@@ -94,22 +95,23 @@ class Levels(ToData):
     """
 
     def __init__(self, energy: Energy, noise: NoiseProcess, n: int, dataset: Dataset) -> None:
-        self.energy = noise.densities(energy)
-        self.target = noise.of_data(energy)
-        self.gaussian = noise.energy_at(_Nothing(), noise.span[0])
-        self.noise = noise
-        self.event_shape = dataset.event_shape
+        self.energy, self.noise, self.event_shape = noise.densities(energy), noise, dataset.event_shape
         self.times = torch.tensor(noise.levels(n), dtype=torch.float64, device=dataset.device)
+        last = self.at(self.times.new_ones(()))
+        self.target = lambda u: last(u).to(u.dtype)
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
-        return self.noise.begin(torch.randn((n, *self.event_shape), generator=generator, device=self.times.device))
+        return torch.randn((n, *self.event_shape), generator=generator, device=self.times.device)
 
     def at(self, beta: Tensor) -> EnergyFn:
         before, time = self._place(beta)
 
-        def energy(x: Batch) -> PerSample:
-            e = self.energy(x, t=time.to(x.dtype).expand(len(x))).double()
-            return (1 - before) * e + before * self.gaussian(x).double()
+        def energy(u: Batch) -> PerSample:
+            d, squares = u[0].numel(), u.double().square().flatten(1).sum(1)
+            mean, deviation = self.noise.gaussian(time)
+            x = mean.to(u) + deviation.to(u.dtype) * u
+            e = self.energy(x, t=time.to(u.dtype).expand(len(u))).double() - d * deviation.log()
+            return (1 - before) * e + before * 0.5 * (squares + d * math.log(2 * math.pi))
 
         return energy
 
@@ -121,16 +123,20 @@ class Levels(ToData):
         return torch.arange(n + 1, dtype=torch.float64, device=device) / n
 
     def reach(self, betas: Tensor) -> Tensor:
-        """As the noise is wide."""
-        return (self.noise.width(self._place(betas)[1]) / self.noise.width(self.times[-1])).float()
+        """As the noise is wide, of which the kernel's own steps are those at the last level."""
+        time = self._place(betas)[1]
+        return (self.noise.width(time) / self.noise.width(self.times[-1]) / self.noise.gaussian(time)[1]).float()
 
     def surprise(self, x: Batch) -> PerSample:
-        share = self.noise.share(self.noise.t_density)
-        return self.target(share * x).double() - x[0].numel() * math.log(share)
+        t = self.noise.t_density
+        share = self.noise.share(t)
+        e = self.energy(share * x, t=torch.full((len(x),), t, dtype=x.dtype, device=x.device))
+        return e.double() - x[0].numel() * math.log(share)
 
     def begin_at(self, x: Batch, generator: torch.Generator) -> Batch:
         t = torch.full((len(x),), self.noise.t_density, dtype=x.dtype, device=x.device)
-        return self.noise.perturb(x, t, normal_like(x, generator))
+        mean, deviation = self.noise.gaussian(self.noise.t_density)
+        return (self.noise.perturb(x, t, normal_like(x, generator)) - mean.to(x)) / deviation
 
     def _place(self, betas: Tensor) -> tuple[Tensor, Tensor]:
         """How much of the Gaussian there is in f(β), and the time of the level."""
@@ -139,12 +145,3 @@ class Levels(ToData):
         i = place.clamp(0, n - 1).floor().long()
         between = torch.lerp(self.times.take(i), self.times.take((i + 1).clamp(max=n - 1)), (place - i).clamp(0, 1))
         return (-place).clamp(0, 1), between
-
-
-class _Nothing(Energy):
-    """E = 0 at all times."""
-
-    context = ("t",)
-
-    def forward(self, x: Batch, **context: Tensor) -> PerSample:
-        return torch.zeros_like(context["t"])

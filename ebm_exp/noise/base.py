@@ -98,8 +98,14 @@ class NoiseProcess(Part, ABC):
         """
 
     @abstractmethod
+    def gaussian(self, t: Time) -> tuple[Tensor, Time]:
+        """Mean ``[*event]`` or ``[]`` and deviation of points of time t, of data that have those which the process knows,
+        or else of standard normal data."""
+
     def begin(self, z: Batch) -> Batch:
         """Points of the first time, of standard normal noise ``[batch, *event]``."""
+        mean, deviation = self.gaussian(self.span[0])
+        return mean.to(z.device) + deviation * z
 
     @abstractmethod
     def share(self, t: Time) -> Time:

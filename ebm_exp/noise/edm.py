@@ -94,7 +94,7 @@ class EDM(NoiseProcess):
         mean = state["mean"].to(self.dataset.device)
         if mean.shape != self.dataset.event_shape:
             raise ValueError(f"mean: must be of shape {list(self.dataset.event_shape)}, got {list(mean.shape)}")
-        most, least = state["bounds"]
+        most, least = state.get("bounds", self._trained_in)
         if not least <= self.sigma_min < self.sigma_max <= most:
             raise ValueError(f"sigma_min, sigma_max: must be within those of training, {least:g} and {most:g}")
         self._known, self._trained_in = (mean, float(state["scale"])), (most, least)
@@ -132,8 +132,8 @@ class EDM(NoiseProcess):
         times = [(begin + i / n * (end - begin)) ** RHO for i in range(n + 1)]
         return Course(times, [later - t for t, later in pairwise(times)])
 
-    def begin(self, z: Batch) -> Batch:
-        return self.mean + math.hypot(self.span[0], self.scale) * z
+    def gaussian(self, t: Time) -> tuple[Tensor, Time]:
+        return self.mean, (t**2 + self.scale**2) ** 0.5
 
     def share(self, t: Time) -> Time:
         return t * 0 + 1

@@ -74,8 +74,8 @@ class Flow(NoiseProcess):
         dt = t_end / n
         return Course([min(i * dt, t_end) for i in range(n + 1)], [dt] * n)
 
-    def begin(self, z: Batch) -> Batch:
-        return z
+    def gaussian(self, t: Time) -> tuple[Tensor, Time]:
+        return torch.zeros(()), ((1 - t) ** 2 + t**2) ** 0.5
 
     def width(self, t: Time) -> Time:
         return 1 - t

@@ -72,7 +72,8 @@ def find_log_z(run: "LoadedRun", seed: int, **settings: Any) -> Score:
     in_plane = run.parts["dataset"].event_shape == (2,)
     node = _node(run, "Grid", {}) if in_plane else _node(run, "AIS", {"kernel": _KERNEL, "start": _START})
     try:
-        evaluator: Evaluator = run.parts.construct("log_z", node | settings)
+        on_box = {} if in_plane else {"path": "box"}  # where its density is
+        evaluator: Evaluator = run.parts.construct("log_z", node | on_box | settings)
         scores = evaluator(Model(run.energy, run.parts["sampling"], Stream(seed)))
     except (ValueError, TypeError, UserError) as error:
         said = str(error).removeprefix("log_z: ")

@@ -123,8 +123,8 @@ def assert_equal(a: Any, b: Any) -> None:
 
 RECORDED = {  # replays in three updates: of the two steps of chains, of the loss, of Muon's step
     "flow/digits": [3, 3],
-    "flow/digits noise=edm objective=dsm normaliser=time_score normaliser.after=0.5": [1, 3, 2],  # without it, with it
-    "flow/digits normaliser=levels": [3, 3],
+    "dsm/digits normaliser.after=0.5": [1, 3, 2],  # without the normaliser, with it
+    "levels/digits normaliser=levels": [3, 3],
     "flow/digits_static": [3],  # pairs of noise and data are found on the host
     "plane/nce": [3],
     "plane/energy_discrepancy": [3],

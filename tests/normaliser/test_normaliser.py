@@ -1,5 +1,6 @@
 """Normalisers: the exact densities have the least loss, and a constant that changes with time costs what it must."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -7,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ebm_exp.config.errors import UserError
-from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.energy import MLP, Energy
 from ebm_exp.energy.base import slopes
 from ebm_exp.engine import Eager
@@ -19,51 +19,23 @@ from ebm_exp.random import generator
 from ebm_exp.trainer.build import build
 from ebm_exp.types import Points
 from tests.config.test_conf import composed
-from tests.noise.test_edm import ExactResidual, points
-from tests.noise.test_flow import MEANS, STD, WEIGHTS, Exact
+from tests.noise.exact import CPU, Exact, mixture, processes
 
-CPU = torch.device("cpu")
-DATA = Dataset(name="two modes", domain=Domain(-3, 3, (2,)), train=points(4000), test=points(100))
+DATA = mixture()
 
 
-class Shifted(Energy):
-    """An energy that Ẽ grows by δ τ(t) with, τ = t of ``noise=flow`` and log σ of ``noise=edm``."""
-
-    context = ("t",)
-
-    def __init__(self, energy: Energy, noise: NoiseProcess, delta: float) -> None:
-        super().__init__()
-        self.energy, self.noise, self.delta = energy, noise, delta
-
-    def forward(self, x: Tensor, **context: Tensor) -> Tensor:
-        e, t = self.energy(x, **context), context["t"]
-        if isinstance(self.noise, Flow):
-            return e + self.delta * (1 - t)
-        assert isinstance(self.noise, EDM)
-        most, least = self.noise.span
-        sigma = least * (most / least) ** t
-        return e + self.delta * sigma / self.noise.scale * sigma.log()
+def shifted(noise: NoiseProcess, delta: float) -> Exact:
+    """The truth times exp(−δ τ(t)), τ = t of ``noise=flow`` and log σ of ``noise=edm``."""
+    return Exact(noise, DATA, lambda t: delta * (t if isinstance(noise, Flow) else t.log()))
 
 
-class ExactFlow(Exact):
-    """The potential of the exact velocity whose Ẽ is −log p at all times."""
-
-    def forward(self, x: Tensor, **context: Tensor) -> Tensor:
-        t = context["t"]
-        constant = x.shape[1] / 2 * (2 * torch.pi * (1 - t)).log()
-        return super().forward(x, t=t) - (1 - t) / t * constant
-
-
-def exact(process: str) -> tuple[NoiseProcess, Energy]:
-    if process == "flow":
-        return Flow(), ExactFlow(WEIGHTS, MEANS, STD)
-    noise = EDM(DATA)
-    return noise, ExactResidual(noise)
+def points(n: int) -> Tensor:
+    return DATA.sample(n, generator("cpu", "points")).double()
 
 
 def loss_of(normaliser: Normaliser, noise: NoiseProcess, energy: Energy, n: int = 20000) -> Tensor:
     """Of each point ``[n]``, at its own times."""
-    data, g = points(n).double(), torch.Generator().manual_seed(0)
+    data, g = points(n), torch.Generator().manual_seed(0)
     z, t = torch.randn(data.shape, generator=g).double(), normaliser.sample_t(noise, data, g)
     fit = noise.fit(data, t, z)
     seen = Seen(noise.perturb(data, t, z), t, data, z, slopes(energy, fit.x, fit.t))
@@ -73,8 +45,8 @@ def loss_of(normaliser: Normaliser, noise: NoiseProcess, energy: Energy, n: int 
 @pytest.mark.parametrize("process", ["flow", "edm"])
 @pytest.mark.parametrize("make", [TimeScore, Levels])
 def test_the_exact_densities_have_the_least_loss(make: Callable[[], Normaliser], process: str) -> None:
-    noise, energy = exact(process)
-    low, at, high = (loss_of(make(), noise, Shifted(energy, noise, delta)) for delta in (-0.5, 0.0, 0.5))
+    noise = processes(DATA)[process]
+    low, at, high = (loss_of(make(), noise, shifted(noise, delta)) for delta in (-0.5, 0.0, 0.5))
     for other in (low, high):
         rise = other - at
         assert float(rise.mean()) > 3 * float(rise.std()) / len(rise) ** 0.5
@@ -84,9 +56,9 @@ def test_the_exact_densities_have_the_least_loss(make: Callable[[], Normaliser],
 
 @pytest.mark.parametrize("process", ["flow", "edm"])
 def test_a_constant_that_changes_costs_its_square(process: str) -> None:
-    noise, energy = exact(process)
-    low, at, high = (loss_of(TimeScore(), noise, Shifted(energy, noise, delta)) for delta in (-0.5, 0.0, 0.5))
-    t = TimeScore().sample_t(noise, points(20000).double(), _after_z())
+    noise = processes(DATA)[process]
+    low, at, high = (loss_of(TimeScore(), noise, shifted(noise, delta)) for delta in (-0.5, 0.0, 0.5))
+    t = TimeScore().sample_t(noise, points(20000), _after_z())
     rate = noise.pace(t) if process == "flow" else torch.ones_like(t)  # pace · dτ/dt
     torch.testing.assert_close((low + high) / 2 - at, (0.5 * rate / 2).square(), atol=1e-4, rtol=1e-3)
 
@@ -99,19 +71,18 @@ def _after_z() -> torch.Generator:
 
 def test_levels_without_an_idea_are_guessed() -> None:
     """Where all densities are the same, each of k times is as likely."""
-    noise = EDM(DATA)
-    same = Shifted(ExactResidual(noise), noise, 0.0)
-    same.forward = lambda x, **context: _nothing(noise, x, context["t"])  # type: ignore[method-assign]
-    found = loss_of(Levels(k=5), noise, same, 200)
-    torch.testing.assert_close(found, torch.full_like(found, torch.log(torch.tensor(5.0)).item()))
+    found = loss_of(Levels(k=5), EDM(DATA), Same(EDM(DATA), DATA), 200)
+    torch.testing.assert_close(found, torch.full_like(found, math.log(5)))
 
 
-def _nothing(noise: EDM, x: Tensor, c: Tensor) -> Tensor:
-    """The E(u, c) with Ẽ = 0."""
-    most, least = noise.span
-    sigma = least * (most / least) ** c
-    gaussian = 0.5 * x.square().sum(1) + x.shape[1] / 2 * (2 * torch.pi * (sigma**2 + noise.scale**2)).log()
-    return -sigma / noise.scale * gaussian
+class Same(Exact):
+    """With Ẽ = 0."""
+
+    def forward(self, x: Tensor, **context: Tensor) -> Tensor:
+        most, least = self.noise.span
+        sigma = least * (most / least) ** context["t"]
+        normal = 0.5 * x.square().sum(1) + 0.5 * x.shape[1] * (2 * math.pi * (sigma**2 + self.noise.scale**2)).log()
+        return -sigma / self.noise.scale * normal
 
 
 def test_half_of_its_times_are_its_own() -> None:
@@ -129,7 +100,7 @@ def test_it_is_at_work_after_a_share_of_the_steps(make: Callable[..., Normaliser
     normaliser = make(weight=2.0, after=0.25, n_steps=8)
     objective = FlowMatching(Eager(CPU), Flow(), {}, normaliser)
     torch.manual_seed(0)
-    energy, batch = MLP((2,), (8,), timed=True), Points(points(64))
+    energy, batch = MLP((2,), (8,), timed=True), Points(points(64).float())
     g = torch.Generator().manual_seed(0)
     assert [isinstance(objective.gather(energy, batch, step, g)[0], Normalised) for step in (0, 1, 2, 7)] == [
         *(False, False, True, True)

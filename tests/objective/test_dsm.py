@@ -15,9 +15,8 @@ from ebm_exp.regularization import GradientPenalty
 from ebm_exp.trainer.build import build
 from ebm_exp.types import Points
 from tests.config.test_conf import composed
-from tests.noise.test_edm import ExactResidual, points
+from tests.noise.exact import CPU, Exact, mixture
 
-CPU = torch.device("cpu")
 SIGMA = 0.3  # of the forms of one level
 STDS = torch.tensor([0.9, 0.2])  # of a normal distribution in the plane
 
@@ -47,10 +46,10 @@ class Scaled(Energy):
 
 @pytest.mark.parametrize("form", ["levels", "single", "sliced"])
 def test_the_exact_energy_has_the_least_loss(form: str) -> None:
-    x = points(20000) if form == "levels" else normal(40000)
-    made = objective(data_of(x), form)
-    of_noisy = tuple((STDS**2 + SIGMA**2).sqrt().tolist())
-    exact = ExactResidual(made.noise) if form == "levels" else Gaussian((2,), 0.0, of_noisy)
+    truth, of_noisy = mixture(), tuple((STDS**2 + SIGMA**2).sqrt().tolist())
+    x = truth.sample(20000, torch.Generator().manual_seed(0)) if form == "levels" else normal(40000)
+    made = objective(data_of(x) if form != "levels" else truth, form)
+    exact: Energy = Exact(made.noise, truth) if form == "levels" else Gaussian((2,), 0.0, of_noisy)
     losses = [
         float(made(Scaled(exact, factor), Points(x), 0, torch.Generator().manual_seed(1)).total().detach())
         for factor in (0.0, 1.0, 2.0)
