@@ -5,6 +5,7 @@ BIN := .venv/bin
 
 train: .venv/installed
 	$(BIN)/python train.py
+	@echo "next, in this terminal: source $(BIN)/activate"
 
 test: .venv/installed  # two workers of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal

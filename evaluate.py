@@ -1,6 +1,6 @@
 """Evaluate a trained run: ``python evaluate.py run=<run directory> [evaluator=[…]] [key=value …]``; see README.md."""
 
-from ebm_exp.cli.commands import evaluate
+from ebm_exp.cli.script import run
 
 if __name__ == "__main__":
-    evaluate()
+    run("evaluate")

@@ -1,6 +1,6 @@
 """Train an energy-based model: ``python train.py [group=choice …] [key=value …]``; see README.md."""
 
-from ebm_exp.cli.commands import train
+from ebm_exp.cli.script import run
 
 if __name__ == "__main__":
-    train()
+    run("train")

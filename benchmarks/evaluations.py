@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ _HERE = re.compile(
     r"(hydra\.run\.dir|output_dir|logger\.\w+|[\w.]*cache_dir)=.*"
 )  # where it ran, and how it was looked at
 _PLACES = {"run": "<run>", "against": "<another run>", "dataset.root": "<files>", "init_from": "<run>"}
+HOW = (
+    "Trained by the first command, evaluated by the second, written by `python -m benchmarks.evaluations` from what "
+    "`evaluate.py` left in the run. On a CPU one thread each, two runs side by side. `frechet_classifier` and "
+    "`kid_classifier` are in the features of a small classifier of the same data, no FID."
+)
 _SEED = re.compile(r" seed=(\d+)")
 _BETTER = {"lower": "↓", "higher": "↑"}
 _OOD = re.compile(r"ood_(auroc|aupr|fpr95)_(.+)_(energy|gradient|confidence|ratio)")
@@ -79,17 +85,25 @@ def _minutes(run: Path) -> float | None:
     return round(rows[-1], 2) if rows else None
 
 
-def told(title: str, entries: list[dict[str, Any]]) -> str:
+def told(rows: Mapping[str, list[dict[str, Any]]]) -> str:
+    """The block of RESULTS.md."""
+    return "\n\n".join([HOW, *(section(title, entries).rstrip() for title, entries in rows.items())])
+
+
+def section(title: str, entries: list[dict[str, Any]]) -> str:
     """The section of one run, or of one training by several seeds: how it was made, and its numbers by evaluator."""
     first, trainings = entries[0], [entry["training"] for entry in entries]
     training, calls = first["training"], first["calls"]
     minutes = [f"{each:.3g}" for each in sorted({each["minutes"] for each in trainings})]
     how = f"{training['step']:,} updates in {'–'.join(dict.fromkeys((minutes[0], minutes[-1])))} minutes"
     how += f", {training['device']}, {training['n_parameters']:,} parameters, T = {training['temperature']:.3g}"
+    how += _commits(trainings)
     lines = [f"### {title}", "", f"`{training['command']}`: {how}.", ""]
     for name in dict.fromkeys(score["call"] for score in first["scores"].values()):
         call = calls[name]
+        others = [each for entry in entries[1:] for each in entry["calls"].values()]
         how = f"{call['samples']}; {call['weights']} weights, seed {call['seed']}, {call['precision']}"
+        how += f", torch {call['versions']['torch']}" + _commits([call, *others])
         how += f"; {', '.join(call['failed'])} failed" if "failed" in call else ""
         lines += [f"`{call['command']}`: {how}.", ""]
     protocols = {score["evaluator"]: score["protocol"] for score in first["scores"].values()}
@@ -99,6 +113,12 @@ def told(title: str, entries: list[dict[str, Any]]) -> str:
     lines += [_rows(scores, seeds), ""] if any(not _OOD.fullmatch(name) for name in scores[0]) else []
     lines += [_matrix(scores), ""] if any(_OOD.fullmatch(name) for name in scores[0]) else []
     return "\n".join(lines)
+
+
+def _commits(made: Sequence[Mapping[str, Any]]) -> str:
+    """The commits that made something, in order, nothing where none is known."""
+    known = [f"`{each['commit'][:7]}`" for each in made if each["commit"]]
+    return f", commit {', '.join(dict.fromkeys(known))}" if known else ""
 
 
 def _rows(scores: list[dict[str, Any]], seeds: list[str]) -> str:
@@ -142,7 +162,7 @@ def main(arguments: list[str]) -> None:
     named = {title: runs.split(",") for title, given, runs in (each.partition("=") for each in arguments) if given}
     new = {title: [taken(Path(run)) for run in runs] for title, runs in named.items()}
     entries = add("evaluations", new) if new else read("evaluations")
-    write_block("evaluations", "\n".join(told(title, each) for title, each in entries.items()).rstrip())
+    write_block("evaluations", told(entries))
 
 
 if __name__ == "__main__":

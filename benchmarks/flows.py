@@ -9,6 +9,7 @@ import argparse
 import multiprocessing
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,7 +98,7 @@ def measure(method: str, seed: int, root: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def report(rows: dict[str, Any]) -> None:
+def told(rows: Mapping[str, Any]) -> str:
     """The block of RESULTS.md."""
     lines = []
     for method in METHODS:
@@ -115,11 +116,11 @@ def report(rows: dict[str, Any]) -> None:
     protocol = (
         f"Fashion-MNIST, 5 minutes of training ({min(minutes):.1f} to {max(minutes):.1f}) on one thread, two runs at a "
         f"time; mean ± standard error over seeds. Judged: {N_SAMPLES:,} fresh samples from normal noise as the "
-        f"experiment draws them, and the first {N_AS_PAPERS} of them, as many as the table below takes of chains; "
-        "averaged weights; classifier, features and words as there. `python -m benchmarks.flows`, "
+        f"experiment draws them, and the first {N_AS_PAPERS} of them, as many as the table of the two papers takes of "
+        "chains; averaged weights; classifier, features and words as there. `python -m benchmarks.flows`, "
         + "; ".join(sorted({r["machine"] for r in rows.values()}))
     )
-    write_block("flows", f"{protocol}.\n\n{table(header, lines)}")
+    return f"{protocol}.\n\n{table(header, lines)}"
 
 
 def main() -> None:
@@ -139,7 +140,8 @@ def main() -> None:
         for key, job in jobs.items():
             rows[key] = job.result()
             print(key, rows[key], flush=True)
-    report(add("flows", {key: {k: v for k, v in row.items() if k != "run_dir"} for key, row in rows.items()}))
+    kept = {key: {k: v for k, v in row.items() if k != "run_dir"} for key, row in rows.items()}
+    write_block("flows", told(add("flows", kept)))
     panels = {}
     for method in MATTER:
         run = load_run(rows[f"{method}/{asked.seeds[0]}"]["run_dir"])

@@ -13,6 +13,7 @@ import re
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ def mean(values: list[float]) -> str:
     return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values) / math.sqrt(len(values)):.2f}"
 
 
-def report(rows: dict[str, Any]) -> None:
+def told(rows: Mapping[str, Any]) -> str:
     """The block of RESULTS.md."""
     lines = []
     for method in METHODS:
@@ -156,7 +157,7 @@ def report(rows: dict[str, Any]) -> None:
         "checkpoint within the fewest of a seed's methods. `python -m benchmarks.papers`, "
         + "; ".join(sorted({r["machine"] for r in rows.values()}))
     )
-    write_block("papers", f"{protocol}.\n\n{table(header, lines)}")
+    return f"{protocol}.\n\n{table(header, lines)}"
 
 
 def images(rows: dict[str, Any], seed: int) -> None:
@@ -195,7 +196,8 @@ def main() -> None:
         }
         for key, job in equal.items():
             rows[key]["equal"] = job.result()
-    report(add("papers", {key: {k: v for k, v in row.items() if k != "run_dir"} for key, row in rows.items()}))
+    kept = {key: {k: v for k, v in row.items() if k != "run_dir"} for key, row in rows.items()}
+    write_block("papers", told(add("papers", kept)))
     images(rows, asked.seeds[0])
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def measure(name: str, seed: int, run_dir: Path, *overrides: str) -> dict[str, A
     }
 
 
-def report(rows: dict[str, Any]) -> None:
+def told(rows: Mapping[str, Any]) -> str:
     """The block of RESULTS.md."""
     lines = []
     for key in sorted(rows, key=lambda key: (SETS.index(key.split("/")[0]), key)):
@@ -72,7 +73,7 @@ def report(rows: dict[str, Any]) -> None:
         "chains; largest |gap| of a logged mean after step 500. `python -m benchmarks.plane`, "
         + "; ".join(sorted({r["machine"] for r in rows.values()}))
     )
-    write_block("plane", f"{protocol}.\n\n{table(header, lines)}")
+    return f"{protocol}.\n\n{table(header, lines)}"
 
 
 if __name__ == "__main__":
@@ -85,4 +86,4 @@ if __name__ == "__main__":
             with tempfile.TemporaryDirectory() as folder:
                 row = measure(name, seed, Path(folder) / "run")
             print(name, seed, row, flush=True)
-            report(add("plane", {f"{name}/{seed}": row}))
+            write_block("plane", told(add("plane", {f"{name}/{seed}": row})))

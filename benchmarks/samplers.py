@@ -2,17 +2,16 @@
 
 4,096 chains from uniform points of the box ±3, 1,000 gradients each, of which the first half is burn-in. Every kernel
 begins with the step size that ours of its kind adapted to in a run before; ours go on adapting in burn-in, the others
-have
-no such thing. Bias: the largest of six moments' distances from the exact ones at the last step, in standard errors of
-4,096 independent points: below 5 is none; "diverged" is a point that left the floating-point numbers. Effective sample
-size: of x₁, bulk, of 512 chains together (chains that do not agree count little). Seconds: median of three, kernels
-taking turns; these energies cost next to nothing, so it is the kernels' own arithmetic that is timed.
+have no such thing. Bias: the largest of six moments' distances from the exact ones at the last step, in standard errors
+of 4,096 independent points: below 5 is none; "diverged" is a point that left the floating-point numbers. Effective
+sample size: of x₁, bulk, of 512 chains together (chains that do not agree count little). Seconds: median of three,
+kernels taking turns; these energies cost next to nothing, so it is the kernels' own arithmetic that is timed.
 """
 
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -195,10 +194,10 @@ def main() -> None:
                 "machine": machine(),
             }
             print(name, kernel, rows[f"{name}/{kernel}"], flush=True)
-    report(add("samplers", rows))
+    write_block("samplers", told(add("samplers", rows)))
 
 
-def report(rows: dict[str, Any]) -> None:
+def told(rows: Mapping[str, Any]) -> str:
     """The block of RESULTS.md."""
     order = list(TARGETS)
     lines = []
@@ -214,7 +213,7 @@ def report(rows: dict[str, Any]) -> None:
     header = ["target", "kernel", "bias (s.e.)", "acceptance", "ESS per chain and 1,000 gradients", "ESS per second"]
     text = " ".join((__doc__ or "").split("``.", 1)[1].split())
     machines = "; ".join(sorted({r["machine"] for r in rows.values()}))
-    write_block("samplers", f"{text} `python -m benchmarks.samplers`, {machines}.\n\n{table(header, lines)}")
+    return f"{text} `python -m benchmarks.samplers`, {machines}.\n\n{table(header, lines)}"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # ebm_exp of this checkout
 sys.path.insert(0, str(ROOT / "docs"))
 
+import recipes  # noqa: E402
 import reference  # noqa: E402
 import symptoms  # noqa: E402
 from mkdocs.structure.files import File, Files  # noqa: E402
@@ -21,11 +22,11 @@ LINK = re.compile(r"\]\(((?:\.\./)*)([^)#:]+)")
 def on_files(files: Files, config: Any) -> Files:
     """Add pages and files that lie outside of docs/, and the pages of the config groups."""
     pages = {path: (ROOT / name).read_text(encoding="utf-8") for name, path in PAGES.items()}
-    pages |= reference.pages()
+    written = {file.src_uri: file.content_string for file in files.documentation_pages() if file.abs_src_path}
+    pages |= reference.pages() | {"reference/experiment.md": recipes.overview(written)}
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
-    texts = [*pages.values(), *(file.content_string for file in files.documentation_pages() if file.abs_src_path)]
-    named = {path for text in texts for _, path in LINK.findall(text)} - set(PAGES)
+    named = {path for text in (*pages.values(), *written.values()) for _, path in LINK.findall(text)} - set(PAGES)
     for path in sorted(named):
         if (ROOT / path).is_file() and not path.startswith("docs/"):  # examples, the licence
             files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
@@ -37,6 +38,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     path = page.file.src_uri
     if path == "choices.md":
         markdown = reference.SECTION.sub(r"## [\1](reference/\1.md): \2\n\3", markdown)
+    markdown = recipes.filled(markdown)
     markdown = LINK.sub(lambda link: f"]({_on_site(path, *link.groups())}", markdown)
     return markdown.replace("<!-- symptoms -->", symptoms.page()) if "<!-- symptoms -->" in markdown else markdown
 

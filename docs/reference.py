@@ -1,4 +1,4 @@
-"""Pages of the site that are made when it is built: one for each config group, one for each folder of experiments.
+"""Pages of the site that are made when it is built: one for each config group but experiments (docs/recipes.py).
 
 Nothing of it is written by hand: choices and defaults are those of conf/, what is allowed and what it means those of
 the constructors that conf/ names.
@@ -22,44 +22,20 @@ from ebm_exp.config.validate import locate
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 SECTION = re.compile(r"<details>\n<summary><code>(\w+)</code>: (.*?)</summary>\n(.*?)</details>", re.DOTALL)
-ELSEWHERE = {"mode": "what else is drawn", "hparams_search": "ready searches", "experiment": "whole recipes"}
-RECIPES = {  # folders of conf/experiment: title, and picture with what it shows
-    "du2019": (
-        "Du & Mordatch 2019: IGEBM",
-        "papers_methods.png",
-        "chains of the buffers of PCD, IGEBM and improved CD",
-    ),
-    "du2021": ("Du et al. 2021: improved contrastive divergence", "papers_ablations.png", "ablations of improved CD"),
-    "jem": ("Grathwohl et al. 2020: JEM", "jem_fashion_mnist.png", "data, buffer and fresh chains of the joint model"),
-    "anatomy": ("Nijkamp et al. 2020: anatomy of MCMC-based learning", "", ""),
-    "uva": ("UvA deep learning course, tutorial 8", "", ""),
-    "pcd": ("Plain persistent contrastive divergence, as a measure", "", ""),
-    "conv": ("Small convolutional networks", "fashion_mnist.png", "data, buffer and fresh chains of garments"),
-    "flow": ("Flow matching with an energy", "flow_cifar10.png", "data and fresh samples on CIFAR-10"),
-    "plane": ("Densities in the plane", "rings.png", "the density of a run, and that of its data"),
-}
-NOTE = re.compile(r"^#   ([A-Z][a-z]+) +(.*(?:\n#    .*)*)", re.MULTILINE)  # of a recipe: Values, Ours, Cost, Expected
+ELSEWHERE = {"mode": "what else is drawn", "hparams_search": "ready searches"}
 BOUNDS = ((Gt, ">", "gt"), (Ge, "≥", "ge"), (Lt, "<", "lt"), (Le, "≤", "le"))
 KINDS = {bool: "true, false", int: "whole number", float: "number", str: "text", types.NoneType: "null"}
 
 
 def pages() -> dict[str, str]:
-    """All pages, by path.
-
-    Raises:
-        ValueError: when a folder of experiments has no title.
-    """
-    untitled = {file.parent.name for file in tables.files(CONF, "experiment")} - set(RECIPES) - {"experiment"}
-    if untitled:
-        raise ValueError(f"docs/reference.py, RECIPES: needs a title for conf/experiment/{min(untitled)}")
-    return {f"reference/{group}.md": of_group(group) for group in groups()} | {
-        f"recipes/{folder}.md": of_recipe(folder) for folder in RECIPES
-    }
+    """All pages, by path."""
+    return {f"reference/{group}.md": of_group(group) for group in groups()}
 
 
 def groups() -> list[str]:
     """The groups of conf/ that a user chooses from."""
-    return sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in tables.UNLISTED)
+    unlisted = tables.UNLISTED | {"experiment"}
+    return sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in unlisted)
 
 
 def sections() -> dict[str, tuple[str, str]]:
@@ -74,36 +50,21 @@ def of_group(group: str) -> str:
     text = re.sub(r"\]\((?!http)", "](../", text)
     page = [f"# {group}: {title}", "", text, "", tables.table(CONF, group), ""]
     for file in tables.files(CONF, group):
-        if group != "experiment" or file.parent.name == group:  # those in folders have a page of their own
-            page += _of_choice(group, file)
-    return "\n".join(page)
-
-
-def of_recipe(folder: str) -> str:
-    """The page of a folder of experiments: what each says of its values, cost and numbers, and the file itself."""
-    title, picture, shows = RECIPES[folder]
-    page = [f"# {title}", "", *([f"![{shows}](../{picture})", ""] if picture else [])]
-    page += ["Numbers with their protocol are in [RESULTS.md](../results.md).", ""]
-    for file in tables.files(CONF / "experiment", folder):
-        page += [f"## {folder}/{file.stem}", "", _plain(tables.header(file)) + ".", ""]
-        page += ["```", f"python train.py experiment={folder}/{file.stem}", "```", ""]
-        for name, text in NOTE.findall(file.read_text(encoding="utf-8")):
-            page.append(f"- **{name}**: {_plain(' '.join(text.replace('#', ' ').split()))}")
-        page += ["", *_quoted(file)]
+        page += _of_choice(group, file)
     return "\n".join(page)
 
 
 def _of_choice(group: str, file: Path) -> Iterator[str]:
     name = file.relative_to(CONF / group).with_suffix("").as_posix()
-    yield from (f"## {name}", "", _plain(tables.header(file)) + ".", "")
+    yield from (f"## {name}", "", plain(tables.header(file)) + ".", "")
     node = read(file)
     parts = {"": node} if "_target_" in node else {key: part for key, part in node.items() if _is_part(part)}
     for key, part in parts.items():
         yield from _of_part(".".join(filter(None, (group, key))), part)
-    yield from _quoted(file)
+    yield from quoted(file)
 
 
-def _quoted(file: Path) -> Iterator[str]:
+def quoted(file: Path) -> Iterator[str]:
     """A file of conf/, folded."""
     yield from (f'??? quote "{file.relative_to(ROOT).as_posix()}"', "", "    ```yaml")
     yield from (f"    {line}".rstrip() for line in file.read_text(encoding="utf-8").splitlines())
@@ -139,7 +100,7 @@ def _of_part(key: str, node: dict[str, Any]) -> Iterator[str]:
     said = inspect.getdoc(target) or ""
     yield from (f"`{node['_target_']}`{_source(target)}", "")
     if target.__module__.startswith("ebm_exp"):
-        yield from (_plain(re.split(r"\n\s*\n(?:Args|Attributes|Raises|Returns):", said)[0]), "")
+        yield from (plain(re.split(r"\n\s*\n(?:Args|Attributes|Raises|Returns):", said)[0]), "")
     meanings = meaning_of_arguments(target)
     rows = []
     for name, parameter in signature.arguments(target).items():
@@ -233,11 +194,11 @@ def _default(value: Any) -> str:
     return f"`{shown}`" if len(shown) < 80 else f"`{shown[:76]} …`"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text of a docstring as Markdown: < begins no tag, stars no emphasis, and ``x`` is code already."""
     pieces = re.split(r"(``.*?``|`[^`]+`)", text, flags=re.DOTALL)
     return "".join(re.sub(r"([<*_\[])", r"\\\1", piece) if n % 2 == 0 else piece for n, piece in enumerate(pieces))
 
 
 def _cell(text: str) -> str:
-    return _plain(text).replace("|", r"\|").replace("\n", " ")
+    return plain(text).replace("|", r"\|").replace("\n", " ")

@@ -18,6 +18,12 @@ LARGEST = 2**24  # bytes of a record that is read whole
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
+def show_path(path: Path) -> Path:
+    """A path as it is typed from here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
+
+
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Let an error of the disk name the file that is written: of itself it names none, a number, or one beside it."""

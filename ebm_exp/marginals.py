@@ -17,6 +17,7 @@ from ebm_exp.types import Batch
 
 MOST = 5  # columns of an image
 _POINTS = 500  # of a set in a pair
+_AREA, _FEW = 5, 50  # of a point, in square points of type; of so few points each is larger
 _BINS = 30
 _NAMES, _LETTERS, _TITLE = 8, 14, 26  # categories that are named; letters of their names, and of a column's
 _CELL = 1.55  # inches
@@ -196,16 +197,17 @@ def _edges(v: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 
 def _scatter(axes: Any, across: Column, up: Column, colors: Sequence[str], rng: np.random.Generator) -> None:
-    """The first set and the last, their points in turn, so that neither hides the other."""
-    points, shades = [], []
+    """The first set and the last, their points in turn, so that neither hides the other; a set of few stands out."""
+    points, shades, sizes = [], [], []
     for k in sorted({0, len(colors) - 1}):
         both = across.kept[k] & up.kept[k]
         x, y = (_jittered(each.values[k][both[each.kept[k]]][:_POINTS], each, rng) for each in (across, up))
         points.append(np.stack([x, y], axis=1))
         shades += [colors[k]] * len(x)
+        sizes += [_AREA if len(x) > _FEW else 4 * _AREA] * len(x)
     together = np.concatenate(points)
     order = rng.permutation(len(together))
-    axes.scatter(*together[order].T, s=5, c=np.array(shades)[order], alpha=0.55, linewidths=0)
+    axes.scatter(*together[order].T, s=np.array(sizes)[order], c=np.array(shades)[order], alpha=0.55, linewidths=0)
 
 
 def _jittered(v: np.ndarray, column: Column, rng: np.random.Generator) -> np.ndarray:

@@ -110,7 +110,7 @@ def energy_histogram(path: Path, energies: dict[str, PerSample], title: str) -> 
     for i, (name, e) in enumerate(shown.items()):
         color = (DATA, MODEL, *MORE)[i % (2 + len(MORE))]
         axes.hist(e, edges, histtype="stepfilled", alpha=0.6, color=color, label=f"{name}, mean {e.mean():.3g}")
-    axes.set(xlabel="energy E(x)", ylabel="samples of the batch", title=title)
+    axes.set(xlabel="energy E(x)", ylabel="points", title=title)
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     save(render(figure), path)

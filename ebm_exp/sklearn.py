@@ -17,8 +17,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ebm_exp.cli.fit import fit
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.override import key_of
+from ebm_exp.run.handed import take
 from ebm_exp.run.load import load_run
 from ebm_exp.run.loaded import LoadedRun
+from ebm_exp.run.normaliser import log_density
 
 _OURS = ("dataset=table", "dataset.test_share=0", "logger.mode=disabled")  # unless the overrides say otherwise
 _BATCH = 64  # of experiment=table
@@ -95,7 +97,7 @@ class EBM(DensityMixin, BaseEstimator):
         rows = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         units = run.parts["dataset"].units
         x = units.encode(rows)
-        return -run.energies(x).double().numpy() / run.temperature - self.log_z_ + units.log_scale(x).numpy()
+        return log_density(run, take(run, x), self.log_z_).cpu().numpy() + units.log_scale(x).numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of ``score_samples``: more is better."""

@@ -56,6 +56,7 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
     """Load what was trained, let the mode draw, and say and log what it left."""
     from ebm_exp import memory
     from ebm_exp.config.errors import UserError
+    from ebm_exp.files import show_path
     from ebm_exp.logger.console import count_steps
     from ebm_exp.mode import Request, log_drawn
     from ebm_exp.mode.draw import draw
@@ -82,7 +83,7 @@ def _sample(config: dict[str, Any], launch: Launch) -> None:
     print(f"{how}, " * mode.draws + f"{config['weights']} weights of step {run.step:,}")
     print("  ".join(f"{name} {value:.4g}" for name, value in drawn.metrics.items()))
     for name, path in drawn.files.items():
-        print(f"{name:<12}{path}")
+        print(f"{name:<12}{show_path(path)}")
     for line in log_drawn(run, launch.run_dir, drawn):
         print(f"dashboard   {line}")
 

@@ -143,7 +143,11 @@ def notes_on(found: RunConfig, line: CommandLine) -> list[str]:
     told = {name: value for name, value in found.not_taken.items() if not line.has(name)}
     where = {f"dataset.{name}": look_up(found.values, f"dataset.{name}") for name in ("root", "path")}
     own = [str(found.directory / name) for name in ARRAYS]
-    read = [f"{name}: the run's, {at!r}" for name, at in where.items() if at and at not in own and not line.has(name)]
+    read = [
+        f"{name}: data are read from {at!r}, as the run says"
+        for name, at in where.items()
+        if at and at not in own and not line.has(name)
+    ]
     return read + [
         f"{name}: not taken from the run, which has {value!r}; {override(name, value)} takes it"
         for name, value in told.items()

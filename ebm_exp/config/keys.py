@@ -8,8 +8,8 @@ from ebm_exp.config.trust import CONF
 
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
 PARTS = {  # one part each
-    *("dataset", "energy", "sampler", "buffer", "sampling", "augmentation", "data_augmentation", "noise", "objective"),
-    *("optimizer", "schedule", "engine", "trainer", "guard", "logger", "mode"),
+    *("dataset", "energy", "sampler", "buffer", "sampling", "augmentation", "data_augmentation", "noise", "normaliser"),
+    *("objective", "optimizer", "schedule", "engine", "trainer", "guard", "logger", "mode"),
 }
 COLLECTIONS = ("regularization", "evaluator")  # mappings of parts
 SUGGESTED = {"suggest", "stand_in"}  # of a data set alone: values for other nodes, and what stands in for it
@@ -21,6 +21,7 @@ NESTED = {  # choices inside of others, by where they stand
     "sampler.kernel": "sampler",
 }
 _KINDS = (  # the first pattern that matches a whole key says its kind
+    (r"evaluator\.\w+\.path", "mathematics"),  # of densities
     (r"hydra\.(run|sweep)\.dir|output_dir|([\w.]+\.)?(root|path|cache_dir|dir|download)", "place"),
     (r"resume|init_from|run|against", "run"),  # another run that is gone on with, or read
     (r"hydra([./].*)?|sweep|retry_failed|attempt|device|trust", "command"),  # how it is carried out
@@ -38,7 +39,7 @@ _WITH_NEXT_ATTEMPT = re.compile(  # recorded; buffer and optimizer go on
     r"|regularization\.\w+\.weight|buffer\.reinit_probability"
 )
 CHANGEABLE = (  # what a message says of may_change_on_resume
-    *("trainer.max_steps", "trainer.max_epochs", "trainer.max_minutes", "*_every_steps", "*.root", "*.path"),
+    *("trainer.max_steps", "trainer.max_epochs", "trainer.max_minutes", "*_every_steps", "*.root", "dataset.path"),
     *("logger.*", "guard.*", "notes", "device"),
 )
 

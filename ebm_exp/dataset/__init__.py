@@ -6,6 +6,7 @@ from ebm_exp.dataset.digits import Digits
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.image_array import ImageArray
 from ebm_exp.dataset.image_folder import ImageFolder
+from ebm_exp.dataset.mixture import Mixture
 from ebm_exp.dataset.synthetic import Synthetic
 from ebm_exp.dataset.table import Table
 from ebm_exp.dataset.toy2d import (
@@ -30,6 +31,7 @@ __all__ = [
     "Gaussian",
     "ImageArray",
     "ImageFolder",
+    "Mixture",
     "Pinwheel",
     "Rings",
     "SwissRoll",

@@ -77,8 +77,9 @@ class ImageFolder(Dataset):
         first, second = _splits(folder)
         files, labels, names = _list_images(first)
         if left_out := others_below(folder):
-            n, which, read = f"{sum(left_out.values()):,}", _list_endings(left_out), ", ".join(EXTENSIONS)
-            _LOG.warning("root: %s: %s files are left out (%s), read are %s", shown(folder), n, which, read)
+            n, which, read = sum(left_out.values()), _list_endings(left_out), ", ".join(EXTENSIONS)
+            how_many = "1 file is" if n == 1 else f"{n:,} files are"
+            _LOG.warning("root: %s: %s left out (%s), read are %s", shown(folder), how_many, which, read)
         n_first = len(files)
         if second is not None:
             more, more_labels, more_names = _list_images(second)

@@ -107,12 +107,13 @@ class Table(Dataset):
             gaussian = fit_gaussian(x[train], gaps[train])
             x = gaussian.fill(x, gaps, torch.randn(x.shape, generator=g))
             self._gaussian = Gaussian(*(each.to(device, x.dtype) for each in gaussian))
-            whole = ~gaps[test].any(1)
+            whole, with_gaps = ~gaps[test].any(1), int(gaps[train].any(1).sum())
+            said = f"{with_gaps:,} of {len(train):,} training rows have gaps, which are drawn anew for each batch"
             if held_out and whole.sum() >= 2:
-                _LOG.info(
-                    "%s: %d of %d held-out rows have no gaps, and are held out", shown(file), whole.sum(), len(whole)
-                )
+                left = int((~whole).sum())
+                said += f"; {left:,} of {len(whole):,} held-out rows have gaps, and are not scored" if left else ""
                 test, test_y = test[whole], None if test_y is None else test_y[whole]
+            _LOG.info("%s: %s", shown(file), said)
         self._gaps = gaps[train].to(device)
         half_width = math.ceil(10 * max(_LEAST, _ROOM * float(x.abs().max()))) / 10
         domain = Domain(-half_width, half_width, (len(chosen),))

@@ -1,5 +1,6 @@
 """Rows of a table as points: names and types of columns, and what each is made of (see ``columns.py``)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,10 @@ class TableUnits(Units):
                 )
         u = torch.rand(v.shape, generator=generator("cpu", "dataset", "table", "encode"), dtype=torch.float64)
         return self.maps.encode(torch.from_numpy(v), u)
+
+    def knows(self, raw: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Which cells ``[n, d]`` have a point: not what is missing, no new category, nothing beyond quantiles."""
+        return np.stack([_knows(raw[column.name], column) for column in self.columns], axis=1)
 
     def to_numbers(self, raw: Any) -> np.ndarray:
         """Values ``[n, d]``, float64: numbers as they are, categories by their position; NaN is missing."""
@@ -124,6 +129,15 @@ def _as_columns(raw: Any, names: Sequence[str]) -> Mapping[str, Any]:
     if lacking:
         raise ValueError(f"rows have no column {listed(lacking)}; there are {listed(list(have))}")
     return {name: raw[have[name]] for name in names}
+
+
+def _knows(cells: np.ndarray, column: Column) -> np.ndarray:
+    if column.values is not None:
+        values = {*column.values}
+        return np.array([cell in values or str(cell) in values for cell in cells.tolist()], dtype=bool)
+    v = np.array([float(cell) if cell is not None and _is_number(cell) else math.nan for cell in cells.tolist()])
+    known: np.ndarray = (v >= column.v[0]) & (v <= column.v[-1]) if column.normal else ~np.isnan(v)
+    return known
 
 
 def _numbers(cells: Any, column: Column) -> np.ndarray:

@@ -9,6 +9,7 @@ from ebm_exp.energy.joint import Joint
 from ebm_exp.energy.mlp import MLP
 from ebm_exp.energy.multiscale import MultiScale
 from ebm_exp.energy.quadrature import DoubleWell, Ring
+from ebm_exp.energy.radial import Radial
 from ebm_exp.energy.tilted import Tilted
 from ebm_exp.energy.unet import UNet
 from ebm_exp.energy.whitened import Whitened
@@ -27,6 +28,7 @@ __all__ = [
     "Joint",
     "Mixture",
     "MultiScale",
+    "Radial",
     "Ring",
     "Tilted",
     "UNet",

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -168,6 +168,35 @@ def energy_gradient(energy: EnergyFn, x: Batch) -> tuple[PerSample, Batch]:
         e = energy(x)
         (gradient,) = torch.autograd.grad(e, x, torch.ones_like(e), create_graph=differentiable)  # of the sum
     return (e if differentiable else e.detach()), gradient
+
+
+class Slopes(NamedTuple):
+    """An energy of time and its derivatives, where and as it sees points and times."""
+
+    e: PerSample
+    x: Batch  # ∇ₓE
+    t: PerSample  # ∂E/∂t
+
+
+class Standard(NamedTuple):
+    """What a noise process makes of standard normal data at times ``[batch]``, where and as an energy sees the points.
+
+    E = d height + ½ curvature ‖x‖² is that of their density: Ẽ is −log N(x; 0, variance I).
+    """
+
+    scale: PerSample  # what 1 of Ẽ is in E
+    height: PerSample
+    curvature: PerSample
+    variance: PerSample
+
+
+def slopes(energy: Energy, x: Batch, t: PerSample) -> Slopes:
+    """E(x, t), ∇ₓE and ∂E/∂t at points ``[batch, *event]`` and times ``[batch]``, all with a graph."""
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no double backward pass
+        x, t = x.detach().requires_grad_(), t.detach().requires_grad_()
+        e = energy(x, t=t)
+        along_x, along_t = torch.autograd.grad(e, (x, t), torch.ones_like(e), create_graph=True)
+    return Slopes(e, along_x, along_t)
 
 
 def edges(energy: nn.Module) -> list[str]:

@@ -29,7 +29,8 @@ class Fourier(nn.Module):
 def small(linear: nn.Linear) -> nn.Linear:
     """The layer, with outputs near 0 at first; not 0, because a spectral norm divides by the weight's norm."""
     nn.init.normal_(linear.weight, std=_SMALL)
-    nn.init.zeros_(linear.bias)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
     return linear
 
 

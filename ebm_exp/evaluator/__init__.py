@@ -5,6 +5,7 @@ from ebm_exp.evaluator.base import Against, Direction, Evaluator, Kind, Model, S
 from ebm_exp.evaluator.chain_health import ChainHealth
 from ebm_exp.evaluator.classes import Classes
 from ebm_exp.evaluator.classifier import ClassShare
+from ebm_exp.evaluator.density import Density
 from ebm_exp.evaluator.drift import Drift
 from ebm_exp.evaluator.frechet import Frechet
 from ebm_exp.evaluator.grid import Grid
@@ -25,6 +26,7 @@ __all__ = [
     "ChainHealth",
     "ClassShare",
     "Classes",
+    "Density",
     "Direction",
     "Drift",
     "Evaluator",

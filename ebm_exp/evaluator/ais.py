@@ -1,45 +1,46 @@
-"""Likelihood on a domain of any dimension, with log Z by annealed importance sampling, from below and from above.
+"""Likelihood in any dimension, with log Z by annealed importance sampling, from below and from above.
 
-NLL = mean E(x)/T + log Z over held-out points. Forward weights bound log Z from below, so their NLL is optimistic;
-reverse ones bound it from above where they begin at exact samples (Burda et al. 2015; Grosse et al. 2015). A trained
-model has none: there they begin at the ends of long Metropolis chains, and the bound holds as far as these have
-reached their target. For levels that are dequantized, log P(level) ≥ mean log p(x) + d log(width of a level), so
+NLL = mean E(x)/T + log Z over held-out points, of a density on the domain, or on all of space (``paths.py``). Forward
+weights bound log Z from below, so their NLL is optimistic; reverse ones bound it from above where they begin at exact
+samples (Burda et al. 2015; Grosse et al. 2015). A trained model has none: there they begin at the ends of long
+Metropolis chains, and the bound holds as far as these have reached their target. For levels that are dequantized,
+log P(level) ≥ mean log p(x) + d log(width of a level), so
 
     bits per dimension = (NLL − d log width)/(d log 2)                                 (Theis et al. 2016, section 3.1).
 """
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from ebm_exp.dataset.base import Dataset
+from ebm_exp.energy import Energy
 from ebm_exp.energy.analytic import Analytic
 from ebm_exp.engine import Engine
-from ebm_exp.evaluator.annealing import Path, anneal, effective_size, log_mean, pilot, reverse
+from ebm_exp.evaluator.annealing import anneal, effective_size, log_mean, pilot, reverse
 from ebm_exp.evaluator.base import LOWER, Evaluator, Kind, Model, Score
 from ebm_exp.evaluator.baselines import fit_baselines
 from ebm_exp.evaluator.baselines import surprise as find_surprise
+from ebm_exp.evaluator.evidence import judge
+from ebm_exp.evaluator.paths import Box, Levels, ToData
+from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.random import generator
 from ebm_exp.sampler.base import Info, Sampler, State
 from ebm_exp.sampler.chain import run_chain, start_control
 from ebm_exp.sampler.diagnostics import mixing
 from ebm_exp.start import Start
-from ebm_exp.text import with_error
 from ebm_exp.types import Batch, Conditional, EnergyFn, From, NonNegative, NonNegativeInt, PositiveInt, Provided
 
 BLOCK = 2**12  # points whose energies are computed at once
 KEPT = 200  # steps of the long chains whose energies are kept
-SURE = 4.0  # standard errors, beyond which a gap or a drift is none of chance
-MATTERS = 0.1  # nats, and
-MIXED = 1.1  # R̂ up to which chains agree well enough for a likelihood
 
 
 class AIS(Evaluator):
     """``ais_log_z``, ``ais_nll`` and, for dequantized levels, ``ais_bpd``, from forward weights; ``…_reverse`` likewise
-    from reverse ones. ``ais_gap``: reverse less forward log Z. Nats per point of the box, but for bits per dimension.
+    from reverse ones. ``ais_gap``: reverse less forward log Z. Nats per point as the network sees the data, or bits per
+    dimension.
     ``ais_nll_independent`` and ``ais_nll_gaussian`` (``ais_bpd_…``) are those of ``baselines`` of the same points;
     ``ais_gain_independent`` and ``ais_gain_gaussian``, by how much less the model's is, as the mean of paired
     differences; ``ais_nll_own_units``, the model's in units of the data's own, where these are others. Both are by the
@@ -55,19 +56,22 @@ class AIS(Evaluator):
         engine: gives the energy at rest.
         kernel: moves chains, and leaves a density exactly as it is (``hmc``, ``mala``, ``jump`` around one of them);
             the pilot finds its step size. Its ``n_steps`` are those at each β.
-        start: q, where the path begins, of known density.
+        start: q, where the path on the box begins, of known density.
         temperature: T of the density exp(−E/T)/Z.
         n_chains: in each direction.
         n_betas: steps of the path.
         n_equilibrate: steps of the chains that reverse weights begin at, from held-in data; 0: no reverse weights. An
             energy with exact samples takes those.
+        path: ``box``; ``levels``, through those of the noise process, on all of space, see ``paths``.
         conditional: whether the energy takes labels, so that it is no function of the point alone.
         clamped: whether T is an effective temperature only.
         data_are_continuous: whether the data have more than two levels.
+        noise: the noise process.
+        context: what the energy takes beside points.
 
     Raises:
         ValueError: when the start has no density, the kernel a temperature of its own, the energy takes labels, T is 0,
-            a clamp acts in training, or the data have two levels.
+            a clamp acts in training, the data have two levels, or there are no levels, or T is not theirs.
     """
 
     n_samples = 0
@@ -82,9 +86,12 @@ class AIS(Evaluator):
         n_chains: PositiveInt = 256,
         n_betas: PositiveInt = 1000,
         n_equilibrate: NonNegativeInt = 1000,
+        path: Literal["box", "levels"] = "box",
         conditional: Conditional = False,
         clamped: Annotated[bool, From("objective.clamped")] = False,
         data_are_continuous: Annotated[bool, From("dataset.continuous")] = True,
+        noise: Annotated[NoiseProcess | None, From("noise")] = None,
+        context: Annotated[tuple[str, ...], From("energy.context")] = (),
     ) -> None:
         remove = "; remove it with ~evaluator.ais"
         if conditional:
@@ -103,12 +110,15 @@ class AIS(Evaluator):
             raise ValueError(f"kernel: must leave a continuous density as it is (hmc, mala, jump), {name} does not")
         if kernel.temperature is not None:
             raise ValueError(f"kernel.temperature: must be null, the path says it, got {kernel.temperature:g}")
-        if not start.has_density:
+        if path == "levels" and (noise is None or "t" not in context or temperature != 1):
+            raise ValueError("path: levels needs an energy of time (energy.timed=true), whose densities are at T = 1")
+        if path == "box" and not start.has_density:
             raise ValueError(f"start: needs a known density, {start.name} has none; try independent or uniform")
         self.dataset = dataset
         self.engine = engine
-        self.kernel = kernel
+        self.kernel = kernel.unbounded() if path == "levels" else kernel
         self.start = start
+        self.path, self.noise = path, noise
         self.temperature = temperature
         self.n_chains = n_chains
         self.n_betas = n_betas
@@ -128,11 +138,16 @@ class AIS(Evaluator):
         domain = self.dataset.domain
         upper = f"reverse from {self.n_equilibrate:,} steps from data (an upper bound only if equilibrated)"
         bound = "; own units: values of categories have probabilities, of which theirs is a lower bound"
+        path = f"β × {self.kernel.n_steps} {kernel} from {self.start.name}"
+        where = f"[{domain.low:g}, {domain.high:g}]^{math.prod(domain.event_shape)}, as the network sees the data"
+        if self.noise is not None and self.path == "levels":
+            std = self.noise.width(self.noise.t_density) / self.noise.share(self.noise.t_density)
+            path = f"noise levels × {self.kernel.n_steps} {kernel} from normal noise"
+            where = f"all of space, of data with noise of {std:.3g}, at points without"
         return (
-            f"{self.n_chains:,} chains, {self.n_betas:,} β × {self.kernel.n_steps} {kernel} from {self.start.name}, "
+            f"{self.n_chains:,} chains, {self.n_betas:,} {path}, "
             f"{upper if self.n_equilibrate else 'forward only'}, {self.dataset.n_test:,} points of the {split}"
-            f"{', levels dequantized' if self.dataset.dequantize else ''}, T = {self.temperature:g}; density on "
-            f"[{domain.low:g}, {domain.high:g}]^{math.prod(domain.event_shape)}, as the network sees the data"
+            f"{', levels dequantized' if self.dataset.dequantize else ''}, T = {self.temperature:g}; density on {where}"
             f"{bound if self.dataset.units.discrete else ''}"
         )
 
@@ -140,19 +155,18 @@ class AIS(Evaluator):
     def __call__(self, model: Model) -> dict[str, Score]:
         """The scores of the energy; the same seed gives the same."""
         device, seed = self.engine.device, model.stream.seed
-        energy = self.engine.target(model.energy).energy.density()
-        path = Path(energy, self.temperature, self.start)
-        begin = self.start.draw(self.n_chains, generator(device, "ais", "pilot", seed)).x
+        path = self._lay(self.engine.target(model.energy).energy)
+        begin = path.draw(self.n_chains, generator(device, "ais", "pilot", seed))
         schedule = pilot(self.kernel, path, begin, self.n_betas, generator(device, "ais", "pilot chains", seed))
         g = generator(device, "ais", "forward", seed)
-        log_w = anneal(self.kernel, path, schedule, self.start.draw(self.n_chains, g).x, g).log_w
+        log_w = anneal(self.kernel, path, schedule, path.draw(self.n_chains, g), g).log_w
         x_test = self.dataset.held_out(generator(self.dataset.device, "ais", "held out", seed))
-        surprise = torch.cat([energy(block).double() for block in x_test.split(BLOCK)]) / self.temperature
+        surprise = torch.cat([path.surprise(block) for block in x_test.split(BLOCK)])
         cautious = lower = log_mean(log_w)
         scores = self._scores("", lower, surprise)
         evidence: dict[str, Score] = {}
         if self.n_equilibrate:
-            x, evidence = self._equilibrate(model, energy, seed)
+            x, evidence = self._equilibrate(model, path, seed)
             g = generator(device, "ais", "reverse", seed)
             log_inverse = log_mean(anneal(self.kernel, path, reverse(schedule), x, g).log_w)
             upper = log_inverse._replace(value=-log_inverse.value)
@@ -176,6 +190,11 @@ class AIS(Evaluator):
             scores |= {key: score._replace(better=None) for key, score in found.items() if "log_z" not in key}
         return scores | {"ais_ess": Score(effective_size(log_w), better=None)} | evidence
 
+    def _lay(self, energy: Energy) -> ToData:
+        if self.noise is not None and self.path == "levels":
+            return Levels(energy, self.noise, self.n_betas, self.dataset)
+        return Box(energy.density(), self.temperature, self.start)
+
     def _scores(self, way: str, log_z: Score, surprise: Tensor) -> dict[str, Score]:
         nll = _nll(surprise, log_z, "nats per point")._replace(better="lower")
         scores = {f"ais_log_z{way}": log_z._replace(unit="nats"), f"ais_nll{way}": nll}
@@ -186,14 +205,14 @@ class AIS(Evaluator):
             scores[f"ais_bpd{way}"] = nll._replace(value=value, se=se, unit="bits per dimension")
         return scores
 
-    def _equilibrate(self, model: Model, energy: EnergyFn, seed: int) -> tuple[Batch, dict[str, Score]]:
+    def _equilibrate(self, model: Model, path: ToData, seed: int) -> tuple[Batch, dict[str, Score]]:
         """Points near the model's density, and what tells how near."""
         device = self.engine.device
         exact = model.energy
         if isinstance(exact, Analytic) and self.temperature == 1:
             return exact.sample(self.n_chains, generator(device, "ais", "exact", seed)), {}
         g = generator(device, "ais", "equilibrate", seed)
-        x = self.dataset.noisy(self.n_chains, g).x
+        x = path.begin_at(self.dataset.noisy(self.n_chains, g).x, g)
         trace: list[Tensor] = []
         half = self.n_equilibrate // 2
         every = max(1, self.n_equilibrate // KEPT)
@@ -203,7 +222,7 @@ class AIS(Evaluator):
                 trace.append(energy(state.x).double() / self.temperature)
 
         control = start_control(self.kernel, self.temperature, device)
-        chain = run_chain(self.kernel, energy, x, g, control, self.n_equilibrate, watch, n_adapt=half // 2)
+        chain = run_chain(self.kernel, path.target, x, g, control, self.n_equilibrate, watch, n_adapt=half // 2)
         kept = torch.stack(trace)  # [steps, chains]
         quarter = len(kept) // 4
         moved = kept[3 * quarter :].mean(0) - kept[quarter : 2 * quarter].mean(0)
@@ -217,29 +236,3 @@ def _nll(surprise: Tensor, log_z: Score, unit: str) -> Score:
     """The mean of E/T ``[n]``, or of what it is more than other surprises of the same points, and log Z."""
     mean = Score.mean(surprise, None)
     return mean._replace(value=mean.value + log_z.value, se=math.hypot(mean.se or 0, log_z.se or 0), unit=unit)
-
-
-def judge(evidence: Mapping[str, Score]) -> tuple[Score, dict[str, Any]]:
-    """Whether the chains that reverse weights begin at had reached their target, and what that says of the scores.
-
-    They had not where the upper bound lies below the lower one, where chains do not agree, or where they still moved.
-
-    Returns:
-        ``ais_equilibrated``, and ``verdict`` and ``refuted`` of the scores.
-    """
-    gap, r_hat, drift = (evidence.get(f"ais_{name}") for name in ("gap", "r_hat", "drift"))
-    found: list[tuple[str, bool]] = []  # what is told, and whether it speaks against them
-    if gap is not None:
-        found.append((f"gap {with_error(gap.value, gap.se or 0.0)}", _is_large(-gap.value, gap.se)))
-    if r_hat is not None:
-        found.append((f"R̂ {r_hat.value:.2f}", not r_hat.value <= MIXED))
-    if drift is not None:
-        found.append((f"drift {with_error(drift.value, drift.se or 0.0)}", _is_large(abs(drift.value), drift.se)))
-    against = [told for told, is_against in found if is_against]
-    verdict = f"equilibrated: {'no' if against else 'yes'} ({', '.join(against or [told for told, _ in found])})"
-    return Score(float(not against), better=None, verdict=verdict), {"verdict": verdict, "refuted": bool(against)}
-
-
-def _is_large(nats: float, se: float | None) -> bool:
-    """Whether so many are more than chance, and matter; NaN is."""
-    return not nats <= max(MATTERS, SURE * (se or 0.0))

@@ -1,16 +1,16 @@
 """Annealed importance sampling of a ratio of normalisers (Neal 2001).
 
-    f_k(x) = q(x)^(1−β_k) exp(−β_k E(x)/T),   0 = β_0 < β_1 < … < β_n = 1,   Z_0 = 1 (q is a density),  Z_n = Z,
+    f_k = f(β_k),   0 = β_0 < β_1 < … < β_n = 1,   Z_0 = 1 (f_0 is a density),  Z_n = Z,        f: a path, ``paths.py``
 
-    x_0 ~ q,   log w = Σ_k log f_k(x_{k−1}) − log f_{k−1}(x_{k−1}),   x_k from x_{k−1} by a kernel that preserves f_k.
+    x_0 ~ f_0,   log w = Σ_k log f_k(x_{k−1}) − log f_{k−1}(x_{k−1}),   x_k from x_{k−1} by a kernel that preserves f_k.
 
 E w = Z whatever the kernels, so the log of a mean of w is a stochastic lower bound of log Z (Grosse et al. 2015,
-section 2); the same path walked backwards from x ~ exp(−E/T)/Z has E w = 1/Z, and gives an upper bound. A pilot chooses
-the β_k and the step sizes; the weights are unbiased because it shares no random number with the chains that are
-weighed.
+section 2); the same path walked backwards from x ~ f_n/Z has E w = 1/Z, and gives an upper bound. A pilot chooses the
+β_k and the step sizes; the weights are unbiased because it shares no random number with the chains that are weighed.
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -19,39 +19,34 @@ from torch import Tensor
 from ebm_exp import metrics
 from ebm_exp.evaluator.base import Score
 from ebm_exp.sampler.base import Control, Info, Sampler
-from ebm_exp.start import Start
 from ebm_exp.types import Batch, EnergyFn, PerSample
 
-STEEPNESS = 4.0  # of the pilot's β: a sigmoid, dense at both ends (Grosse et al. 2015, section 5)
 ACCEPTANCE = 0.65  # that the pilot looks for: best for Hamiltonian kernels in many dimensions (Beskos et al. 2013)
 GAIN = 0.3  # of the pilot's step size: change of its logarithm per unit of acceptance
 
 
-class Path:
-    """−log f as a function of β, in float64.
+class Path(ABC):
+    """Densities f(β) from one that is known, at β = 0, to that of data, at β = 1."""
 
-    Args:
-        energy: E, context bound, at rest.
-        temperature: T.
-        base: q, a density on the domain.
-    """
+    @abstractmethod
+    def draw(self, n: int, generator: torch.Generator) -> Batch:
+        """n points ``[n, *event]`` of f(0)."""
 
-    def __init__(self, energy: EnergyFn, temperature: float, base: Start) -> None:
-        self.energy = energy
-        self.temperature = temperature
-        self.base = base
-
+    @abstractmethod
     def at(self, beta: Tensor) -> EnergyFn:
-        """−log f at one β, a scalar on the device."""
+        """−log f in float64 at one β, a scalar on the device."""
 
-        def energy(x: Batch) -> PerSample:
-            return beta * self.energy(x).double() / self.temperature - (1 - beta) * self.base.log_prob(x).double()
+    @abstractmethod
+    def slope(self, x: Batch, before: Tensor, after: Tensor) -> PerSample:
+        """What a change from one β to another adds to log f ``[batch]``, per unit, in float64."""
 
-        return energy
+    @abstractmethod
+    def grid(self, n: int, device: torch.device) -> Tensor:
+        """n + 1 β from 0 to 1 in float64, the steps of a pilot."""
 
-    def slope(self, x: Batch) -> PerSample:
-        """d log f/dβ = −E/T − log q ``[batch]``: what a change of β adds to log w, per unit."""
-        return -self.energy(x).double() / self.temperature - self.base.log_prob(x).double()
+    @abstractmethod
+    def reach(self, betas: Tensor) -> Tensor:
+        """How long the steps of a kernel are at each β, as multiples of those at the last, in float32."""
 
 
 class Schedule(NamedTuple):
@@ -80,10 +75,11 @@ def anneal(kernel: Sampler, path: Path, schedule: Schedule, x: Batch, generator:
     one, acceptance = torch.ones((), device=x.device), torch.zeros((), device=x.device)
     n = len(schedule.betas) - 1
     for k in range(1, n + 1):
-        log_w += (schedule.betas[k] - schedule.betas[k - 1]) * path.slope(state.x)
+        before, after = schedule.betas[k - 1], schedule.betas[k]
+        log_w += (after - before) * path.slope(state.x, before, after)
         if k == n:
             break
-        target = path.at(schedule.betas[k])
+        target = path.at(after)
         state = kernel.relocate(target, state, state.x)
         for _ in range(kernel.n_steps):
             state, info = kernel.step(target, state, kernel.draw(generator, state.x), Control(one, schedule.scales[k]))
@@ -93,23 +89,22 @@ def anneal(kernel: Sampler, path: Path, schedule: Schedule, x: Batch, generator:
 
 @torch.no_grad()
 def pilot(kernel: Sampler, path: Path, x: Batch, n: int, generator: torch.Generator) -> Schedule:
-    """The schedule of n steps that a walk from x ~ q suggests.
+    """The schedule of n steps that a walk from x ~ f_0 suggests.
 
-    Step sizes follow the acceptance of all chains. Half of the β are as the sigmoid has them, half such that each step
-    adds the same spread to the weights: std of log w grows by dβ · std(E/T + log q), the length of the path in the
-    Fisher metric (Gelman & Meng 1998).
+    Step sizes follow the acceptance of all chains. Half of the β are as the path's grid has them, half such that
+    each step adds the same spread to the weights: std of log w grows by dβ · std(d log f/dβ), the length of the path in
+    the Fisher metric (Gelman & Meng 1998).
     """
-    grid = torch.linspace(-1, 1, n + 1, dtype=torch.float64, device=x.device)
-    betas = torch.sigmoid(STEEPNESS * grid)
-    betas = (betas - betas[0]) / (betas[-1] - betas[0])
+    betas = path.grid(n, x.device)
     one, log_scale = torch.ones((), device=x.device), torch.zeros((), device=x.device)
     state = kernel.init(path.at(betas[0]), x)
     lengths, log_scales = [], [log_scale]
     for k in range(1, n + 1):
         target = path.at(betas[k])
-        lengths.append((betas[k] - betas[k - 1]) * path.slope(state.x).std())
+        lengths.append((betas[k] - betas[k - 1]) * path.slope(state.x, betas[k - 1], betas[k]).std())
         moved = kernel.relocate(target, state, state.x)
-        state, info = kernel.step(target, moved, kernel.draw(generator, x), Control(one, log_scale.exp()))
+        scale = log_scale.exp() * path.reach(betas[k])
+        state, info = kernel.step(target, moved, kernel.draw(generator, x), Control(one, scale))
         log_scale = log_scale + GAIN * (_mean_acceptance(info) - ACCEPTANCE)
         log_scales.append(log_scale)
     walked = torch.cat([torch.zeros_like(betas[:1]), torch.stack(lengths).cumsum(0)])
@@ -118,7 +113,8 @@ def pilot(kernel: Sampler, path: Path, x: Batch, n: int, generator: torch.Genera
     position = (walked / total + even) / 2
     spaced = _interpolate(even, position, betas)
     spaced[0], spaced[-1] = 0.0, 1.0
-    return Schedule(spaced, _interpolate(spaced, betas, torch.stack(log_scales).double()).exp().float())
+    found = _interpolate(spaced, betas, torch.stack(log_scales).double()).exp().float()
+    return Schedule(spaced, found * path.reach(spaced))
 
 
 def reverse(schedule: Schedule) -> Schedule:

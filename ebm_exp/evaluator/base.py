@@ -126,12 +126,14 @@ class Evaluator(Part, ABC):
 
     Attributes:
         produces: what ``gives`` says, for an evaluator whose settings change nothing of it, and without distances.
+        instead: what ranks models as a score does that it cannot give on these data, by that score's name.
         n_samples: how many samples it wants, 0: none. Distances of samples depend on it, so numbers compare at the
             same one.
     """
 
     n_samples: int
     produces: Mapping[str, Direction] = {}
+    instead: Mapping[str, str] = {}
 
     def gives(self) -> dict[str, Kind]:
         """The scores that have a direction, by name, as its settings alone say.

@@ -82,7 +82,9 @@ def load_or_train(dataset: Dataset, folder: Path) -> tuple[Network, float]:
         ValueError: for a data set without labels.
     """
     if dataset.n_classes < 2 or dataset.train_labels is None or dataset.test_labels is None:
-        raise ValueError(f"features: classifier needs labels, {dataset.name} has none; use features=pixels")
+        raise ValueError(
+            f"features: classifier needs labels, {dataset.name} has none; use features=pixels, or evaluator=frechet"
+        )
     name = re.sub(r"[^\w-]+", "-", dataset.name)
     path = folder / f"classifier-{name}-{_digest(dataset)}.pt"
     with seed_global("classifier", 0):

@@ -126,7 +126,9 @@ class FeatureSpace:
         self, name: FeatureName, dataset: Dataset, cache_dir: str = "outputs/cache", weights: str | None = None
     ) -> None:
         if name == "classifier" and dataset.n_classes < 2:
-            raise ValueError(f"features: classifier needs labels, {dataset.name} has none; use features=pixels")
+            raise ValueError(
+                f"features: classifier needs labels, {dataset.name} has none; use features=pixels, or evaluator=frechet"
+            )
         if name == "inception":
             _check_inception(dataset.event_shape, weights)
         elif weights is not None:

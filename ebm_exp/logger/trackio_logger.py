@@ -7,9 +7,9 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from ebm_exp.files import show_path
 from ebm_exp.logger.base import About, Files, LibraryLogger, Mode, Value, convert
 from ebm_exp.logger.patience import attempt
 
@@ -108,7 +108,7 @@ class Trackio(LibraryLogger):
             return []
         from trackio.utils import TRACKIO_DIR
 
-        here = TRACKIO_DIR.relative_to(Path.cwd()) if TRACKIO_DIR.is_relative_to(Path.cwd()) else TRACKIO_DIR
+        here = show_path(TRACKIO_DIR)
         return [f"TRACKIO_DIR={shlex.quote(str(here))} trackio show --project {shlex.quote(self.project)}"]
 
     def _choose_folder(self) -> str:

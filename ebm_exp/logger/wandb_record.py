@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ebm_exp.files import read_mapping, write_json
+from ebm_exp.files import read_mapping, show_path, write_json
 
 _NAME = "wandb.json"
 
@@ -50,4 +50,4 @@ def commands(folders: Iterable[Path], online: bool) -> list[str]:
 
 
 def _quote(path: Path) -> str:
-    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+    return shlex.quote(str(show_path(path)))

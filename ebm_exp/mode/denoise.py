@@ -39,8 +39,8 @@ class Denoise(Mode):
         start = noisy.clamp(dataset.domain.low, dataset.domain.high)
         if isinstance(sampling, Levels):  # from the level that has nearly as much noise
             first = noise.time_of(BEGIN * self.noise_std)
-            if first >= noise.t_density:
-                least = noise.width(noise.t_density) / noise.share(noise.t_density) / BEGIN
+            least = noise.width(noise.t_density) / noise.share(noise.t_density) / BEGIN
+            if self.noise_std <= least:
                 raise UserError(f"mode.noise_std: must be > {least:.3g} with sampling=levels, got {self.noise_std:g}")
             sampling, start = sampling.replace(t_first=first), noise.share(first) * noisy
 

@@ -57,7 +57,7 @@ class Impute(Mode):
         if len(open_rows) == 0:
             raise UserError(f"mode.path: nothing is missing in {rows.cells.file}; mode=score tells what rows are like")
         of_row = torch.arange(rows.n).repeat_interleave(request.n)  # the row of each draw
-        x = _take(rows, of_row.numpy()).encode(dataset.units, missing=True)
+        x = rows.take(of_row.numpy()).encode(dataset.units, missing=True)
         is_open = gaps[of_row].any(1)
         y, names = find_labels(run, rows.n, request.label, rows), dataset.class_names
         label = None if y is None else tuple(names[y[i]] for i in of_row[is_open].tolist())
@@ -109,7 +109,7 @@ class Impute(Mode):
             written = {"row": repeated} | ({} if summarize else {"draw": np.tile(np.arange(n_draws), rows.n)})
         for name, k in order:
             if k is None:
-                written[name] = rows.cells.columns[rows.cells.names.index(name)][repeated]
+                written[name] = rows.written(rows.cells.names.index(name))[repeated]
                 continue
             given, open_ = rows.column(k).astype(object), gaps[:, k].numpy()
             if not summarize:
@@ -122,14 +122,6 @@ class Impute(Mode):
             if open_.any():
                 written[f"{name}_{suffix}"] = [a if o else None for o, a in zip(open_, spread, strict=True)]
         return written
-
-
-def _take(rows: Rows, index: np.ndarray) -> Rows:
-    """Some rows, each as often as it is named."""
-    cells = rows.cells._replace(
-        columns=[column[index] for column in rows.cells.columns], where=lambda i: rows.cells.where(int(index[i]))
-    )
-    return rows._replace(cells=cells)
 
 
 def _typed(given: np.ndarray, like: np.ndarray) -> np.ndarray:

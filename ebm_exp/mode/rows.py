@@ -12,6 +12,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.cells import Cells, read_cells
 from ebm_exp.dataset.files import given_file
 from ebm_exp.dataset.names import find_classes
+from ebm_exp.dataset.table_units import TableUnits
 from ebm_exp.dataset.units import Units
 from ebm_exp.files import replacing
 from ebm_exp.run.loaded import LoadedRun
@@ -49,6 +50,32 @@ class Rows(NamedTuple):
         """Component k of each row as it is written, missing where the file has no such column."""
         at = self.columns[k]
         return np.full(self.n, np.nan) if at is None else self.cells.columns[at]
+
+    def written(self, at: int) -> np.ndarray:
+        """A column of the file for another file: whole numbers are such."""
+        column = self.cells.columns[at]
+        if column.dtype.kind != "f":
+            return column
+        there = column[~np.isnan(column)]
+        if not ((np.abs(there) < 2**53) & (there == np.round(there))).all():
+            return column
+        return np.array([None if each != each else int(each) for each in column], dtype=object)
+
+    def take(self, index: np.ndarray) -> "Rows":
+        """Some rows, each as often as it is named."""
+        columns, where = [column[index] for column in self.cells.columns], self.cells.where
+        return self._replace(cells=self.cells._replace(columns=columns, where=lambda i: where(int(index[i]))))
+
+    def scorable(self, units: Units) -> np.ndarray:
+        """Which rows ``[n]`` have a point: nothing is missing, and each value is one that the data can have."""
+        if isinstance(units, TableUnits):
+            known: np.ndarray = units.knows({name: self.column(k) for k, name in enumerate(units.names)})
+        else:
+            try:
+                known = ~np.isnan(np.stack([_number(self, k) for k in range(len(self.columns))], axis=1))
+            except ValueError as error:
+                raise UserError(f"mode.path: {error}") from None
+        return np.asarray(known.all(1))
 
     def encode(self, units: Units, missing: bool) -> Tensor:
         """Points ``[n, d]``, NaN where something is missing.

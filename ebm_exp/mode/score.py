@@ -15,13 +15,15 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.decode import Channels, decoded
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.files import given_path, images_below, shown
+from ebm_exp.dataset.units import Units
 from ebm_exp.energy.analytic import Analytic
 from ebm_exp.evaluator.grid import log_z
 from ebm_exp.mode.base import Drawn, Mode, Request
-from ebm_exp.mode.rows import TableOptions, find_labels, read_rows, rounded, write_csv
+from ebm_exp.mode.rows import Rows, TableOptions, find_labels, read_rows, rounded, write_csv
 from ebm_exp.plots import energy_histogram, sample_panels
+from ebm_exp.run.handed import take
 from ebm_exp.run.loaded import LoadedRun
-from ebm_exp.run.normaliser import read_log_z
+from ebm_exp.run.normaliser import levels_of, log_density, read_log_z
 from ebm_exp.shell import override
 from ebm_exp.types import Points, Probability
 
@@ -34,27 +36,32 @@ SHOWN = 64
 class Score(Mode):
     """``scores.csv``: rows of a file, or images, the most anomalous first: number, energy, and what they are.
 
-    ``log_density`` is −E/T − log Z in nats per point, where ``evaluate.py`` has found log Z of these weights (by
-    ``evaluator=ais``, in the plane ``grid``), or the energy knows it. ``scores.png`` has the energies beside those of
-    the data, ``extremes.png``, of images, those of the highest and lowest energy.
+    ``log_density`` is log p in nats per point, where ``evaluate.py`` has found log Z of these weights (by
+    ``evaluator=ais``, with a normaliser ``density``), or the energy knows it. ``scores.png`` has the energies beside
+    those of the data, ``extremes.png``, of images, those of the highest and lowest energy.
 
     ``beyond``: the share of them whose energy is above that of the given share of the data.
 
     Args:
         path: a table; for images a folder, or an array (.npy) of levels.
         share: of the data, held-out points where there are such.
+        skip: rows without a point (something is missing, or a category or value is none of the data's) get no score and
+            stand last, in place of being refused.
         options: how a table is read.
     """
 
     draws = False
 
-    def __init__(self, path: str, share: Probability = 0.99, **options: Unpack[TableOptions]) -> None:
-        self.path, self.share, self.options = path, share, options
+    def __init__(
+        self, path: str, share: Probability = 0.99, skip: bool = False, **options: Unpack[TableOptions]
+    ) -> None:
+        self.path, self.share, self.skip, self.options = path, share, skip, options
 
     def __call__(self, run: LoadedRun, request: Request) -> Drawn:
         """Compute, and write files to the request's folder."""
         dataset: Dataset = run.parts["dataset"]
         are_images, rows = len(dataset.event_shape) == 3, None
+        number, skipped = None, np.array([], dtype=int)
         if are_images:
             x, columns = _read_images(self.path, dataset, run.config["dataset"])
         else:
@@ -62,22 +69,32 @@ class Score(Mode):
                 shape = [*dataset.event_shape]
                 raise UserError(f"mode: score needs rows or images, {dataset.name} has points of shape {shape}")
             rows = read_rows(self.path, dataset, True, self.options)
-            x = rows.encode(dataset.units, missing=False)
-            columns = dict(zip(rows.cells.names, rows.cells.columns, strict=True))
+            columns = {name: rows.written(at) for at, name in enumerate(rows.cells.names)}
+            if self.skip:
+                rows, number, skipped = _scorable(rows, dataset.units)
+            try:
+                x = rows.encode(dataset.units, missing=False)
+            except UserError as error:
+                raise UserError(f"{error}; mode.skip=true scores the other rows") from None
         x, y = x.to(dataset.device), find_labels(run, len(x), request.label, rows)
         labels = None if y is None else torch.tensor(y, device=x.device)
-        _tell_outside(x, dataset.domain)
-        energy = run.energies(Points(x, labels)).double().cpu()
+        if levels_of(run) is None:
+            _tell_outside(x, dataset.domain)
+        points = Points(x, labels)
+        energy = run.energies(points).double().cpu()
         worst = energy.argsort(descending=True, stable=True)
         constant = _find_log_z(run)
-        table: dict[str, Any] = {"row": worst.numpy(), "energy": rounded(energy[worst])}
-        if constant is not None:
-            table["log_density"] = rounded(-energy[worst] / run.temperature - constant)
+        log_p = None if constant is None else log_density(run, take(run, points), constant).cpu()
+        order, blank = worst.numpy(), [None] * len(skipped)
+        order = np.concatenate([order if number is None else number[order], skipped])
+        table: dict[str, Any] = {"row": order, "energy": [*rounded(energy[worst]), *blank]}
+        if log_p is not None:
+            table["log_density"] = [*rounded(log_p[worst]), *blank]
         file, image = request.folder / "scores.csv", request.folder / "scores.png"
-        write_csv(file, table | {_free(name, table): column[worst.numpy()] for name, column in columns.items()})
+        write_csv(file, table | {_free(name, table): column[order] for name, column in columns.items()})
         metrics = {"rows": float(len(x)), "energy": float(energy.mean())}
-        if constant is not None:
-            metrics["log_density"] = float((-energy / run.temperature - constant).mean())
+        if log_p is not None:
+            metrics["log_density"] = float(log_p.mean())
         energies = {Path(self.path).name: energy}
         if not isinstance(dataset, Absent):
             data = _energies_of_data(run, dataset)
@@ -92,19 +109,36 @@ class Score(Mode):
         return Drawn(files, metrics)
 
 
+def _scorable(rows: Rows, units: Units) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """The rows that have a point, their numbers, and the numbers of the others, which a line tells."""
+    has_point = rows.scorable(units)
+    number, skipped = np.flatnonzero(has_point), np.flatnonzero(~has_point)
+    if not len(number):
+        raise UserError(f"mode.path: no row of {rows.cells.file} can be scored; mode=impute draws what is missing")
+    if len(skipped):
+        _LOG.warning(
+            "%s of %s rows have no score: something is missing, or a value is none that the training rows have",
+            f"{len(skipped):,}",
+            f"{rows.n:,}",
+        )
+    return rows.take(number), number, skipped
+
+
 def _find_log_z(run: LoadedRun) -> float | None:
-    """log Z of exp(−E/T) on the box, where it is known or a matter of a moment; a line says what there is to say."""
+    """log Z for ``log_density``, where it is known or a matter of a moment; a line says what there is to say."""
     dataset, energy = run.parts["dataset"], run.energy
     if run.temperature <= 0 or energy.conditional:
         return None
     if isinstance(energy, Analytic) and run.temperature == 1:
         return float(energy.log_z)
-    if dataset.event_shape == (2,):
+    has_levels = levels_of(run) is not None
+    if dataset.event_shape == (2,) and not has_levels:
         return float(log_z(energy.of_data(), dataset, run.temperature, CELLS))
     found = read_log_z(run)
     if found is None:
         where = override("run", run.path)
-        _LOG.info("log Z of these weights is not known: evaluate.py %s evaluator=ais finds it", where)
+        evaluator = "density" if has_levels else "ais"
+        _LOG.info("log Z of these weights is not known: evaluate.py %s evaluator=%s finds it", where, evaluator)
         return None
     if found.refuted:
         _LOG.warning("log Z is refuted by its own evidence: %s", found.verdict)

@@ -4,6 +4,7 @@ from ebm_exp.objective.base import Loss, Objective
 from ebm_exp.objective.classification import Classification
 from ebm_exp.objective.contrastive_divergence import CD
 from ebm_exp.objective.cross_entropy import CrossEntropy
+from ebm_exp.objective.dsm import DSM
 from ebm_exp.objective.energy_discrepancy import BinaryEnergyDiscrepancy, EnergyDiscrepancy
 from ebm_exp.objective.entropy import Entropy
 from ebm_exp.objective.flow_matching import FlowMatching
@@ -16,6 +17,7 @@ from ebm_exp.objective.short_run import ShortRun
 
 __all__ = [
     "CD",
+    "DSM",
     "KL",
     "NCE",
     "PCD",

@@ -68,6 +68,7 @@ class Objective(nn.Module, Part, ABC):
             engine may record it.
         couples: its loss depends on a batch otherwise than by means over it, so processes cannot share one.
         drops_labels: it shows points without their label too, to an energy that takes ``no_label``.
+        normalises: a normaliser may stand beside its loss.
         rules: what its signals are in a healthy training.
     """
 
@@ -78,6 +79,7 @@ class Objective(nn.Module, Part, ABC):
     pure: bool = False
     couples: bool = False
     drops_labels: bool = False
+    normalises: bool = False
     rules: tuple[Rule, ...] = ()
 
     def forward(self, energy: Energy, batch: Points, step: int, generator: torch.Generator) -> Loss:

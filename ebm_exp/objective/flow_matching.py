@@ -7,22 +7,17 @@ every noised time. One without time (Balcerak et al. 2025, "Energy Matching", ar
 density at T = ε a second stage of contrastive divergence makes true.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-import torch
-from torch import Tensor
-
-from ebm_exp.energy import Energy
-from ebm_exp.energy.base import edges
 from ebm_exp.engine.base import Engine
 from ebm_exp.guard.rule import Rule
-from ebm_exp.metrics import ERROR_EARLY, ERROR_LATE
-from ebm_exp.noise.base import NoiseProcess
+from ebm_exp.noise.base import Fit, NoiseProcess
 from ebm_exp.noise.pairs import Pairs, draw_pairs
-from ebm_exp.objective.base import Loss, Objective
-from ebm_exp.random import Source, draw_rows, uniform
-from ebm_exp.regularization.base import Phase, Step, Term, Terms
-from ebm_exp.types import PerSample, Points, Positive, Probability, Provided, per_point
+from ebm_exp.normaliser.base import Normaliser
+from ebm_exp.objective.matching import Matching
+from ebm_exp.random import Source
+from ebm_exp.regularization.base import Term
+from ebm_exp.types import Batch, From, PerSample, Positive, Probability, Provided, per_point
 
 RULES = (
     Rule(
@@ -51,13 +46,14 @@ _FADES_FROM = 0.8  # time from which the equilibrium's target falls
 _FACTOR = 4.0  # before it
 
 
-class FlowMatching(Objective):
+class FlowMatching(Matching):
     """Regression of −∇E on velocities.
 
     Args:
         engine: differentiates the energy.
-        noise: the noise process.
+        noise: the noise process, ``flow``.
         regularization: terms beside the loss; of data alone, no samples are drawn.
+        normaliser: of the densities of all times.
         pairs: of noise and data, see ``noise.pairs``: Ẽ of the noise process is exact for random ones.
         target: ``flow``: x − z; ``equilibrium``: x − z times 4 min(1, (1 − t)/.2), 0 at the data, for an energy without
             time (Wang & Du 2025, "Equilibrium Matching", arXiv 2510.02300).
@@ -65,11 +61,10 @@ class FlowMatching(Objective):
         label_dropping: share of the points that are shown without their label (Ho & Salimans 2022, arXiv 2207.12598).
 
     Raises:
-        ValueError: when a term of the regularization needs samples.
+        ValueError: when a term of the regularization needs samples, the noise process has no velocity, or there is a
+            normaliser for what is no density.
     """
 
-    gives = frozenset({"labels"})
-    binds = frozenset({"y", "t"})
     rules = RULES
 
     def __init__(
@@ -77,58 +72,30 @@ class FlowMatching(Objective):
         engine: Provided[Engine],
         noise: Provided[NoiseProcess],
         regularization: Provided[dict[str, Term]],
+        normaliser: Annotated[Normaliser | None, From("normaliser")] = None,
         pairs: Pairs = "random",
         target: Literal["flow", "equilibrium"] = "flow",
         temperature: Positive = 1.0,
         label_dropping: Probability = 0.0,
     ) -> None:
-        super().__init__()
-        self.engine = engine
-        self.noise = noise
-        self.terms = Terms("flow_matching", self.gives, regularization)
+        super().__init__("flow_matching", engine, noise, regularization, normaliser, label_dropping)
+        if noise.potential != "velocity":
+            raise ValueError("noise: must be flow for flow_matching; noise=edm goes with objective=dsm")
+        if self.normaliser.active and pairs != "random":
+            raise ValueError(f"pairs: must be random with a normaliser, got {pairs}")
+        if self.normaliser.active and target != "flow":
+            raise ValueError(f"target: must be flow with a normaliser, got {target}")
         self.pure = pairs == "random" and self.terms.pure  # other pairs are found on the host
         self.pairs = pairs
         self.target = target
         self.temperature = temperature
-        self.label_dropping = label_dropping
-        self.drops_labels = label_dropping > 0
 
-    def describe(self) -> dict[str, str]:
-        return self.terms.describe("flow_matching")
+    def _draw_noise(self, x: Batch, source: Source) -> Batch:
+        return draw_pairs(x, source, self.pairs)
 
-    def warnings(self, energy: Energy) -> list[str]:
-        named = ", ".join(edges(energy))
-        told = f"{named} is not smooth: a loss on ∇E gives biases no gradient; energy.activation"
-        return [told] if named else []
-
-    def loss(self, energy: Energy, batch: Points, source: Source) -> Loss:
-        x, y = batch.x, self._labels(energy, batch, source)
-        z = draw_pairs(x, source, self.pairs)
-        t = draw_rows(len(x), source, lambda n, g: self.noise.sample_t(n, g, x.device)).to(x.dtype)
-        point = self.noise.perturb(x, t, z)
-        velocity = -self.engine.gradient(energy.bind(t=t, y=y), point, create_graph=True)
-        aim = x - z if self.target == "flow" else (x - z) * per_point(_fading(t), x)
-        error = (velocity - aim).square().flatten(1).mean(1)
-        values: dict[str, Tensor] = {"flow_matching": error}
-        if self.terms:
-            at_data = energy.bind(t=torch.ones_like(t), y=y)
-            now = Step(Phase(x, at_data(x), at_data, y), self.engine, source)
-            values |= self.terms(now)
-        late = t > 0.5
-        apart = {ERROR_EARLY: ~late, ERROR_LATE: late}
-        metrics = {k: (error.detach() * m).sum() / m.sum().clamp(min=1) for k, m in apart.items()}
-        return Loss(values, metrics, {}, {"aim": aim})
-
-    def signals(self, loss: Loss) -> dict[str, Tensor]:
-        return {"unexplained": loss.terms["flow_matching"].detach().mean() / loss.points["aim"].square().mean()}
-
-    def _labels(self, energy: Energy, batch: Points, source: Source) -> Tensor | None:
-        if not self.label_dropping:
-            return batch.y
-        assert energy.no_label is not None  # else refused before training
-        assert batch.y is not None
-        dropped = uniform((len(batch.y),), source, batch.y.device) < self.label_dropping
-        return batch.y.masked_fill(dropped, energy.no_label)
+    def _fit(self, x: Batch, t: PerSample, z: Batch) -> Fit:
+        fit = self.noise.fit(x, t, z)
+        return fit if self.target == "flow" else fit._replace(aim=fit.aim * per_point(_fading(t), x))
 
 
 def _fading(t: PerSample) -> PerSample:

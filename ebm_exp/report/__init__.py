@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.run_config import refuse_links
-from ebm_exp.files import disk_problem, replace_text
+from ebm_exp.files import disk_problem, replace_text, show_path
 from ebm_exp.terminal import complain
 
 
@@ -49,6 +49,6 @@ def tell_report(path: Path, label: str) -> None:
     """
     try:
         file = write_report(path, trust=True)  # what was there was looked at when the command began
-        print(f"{label}{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}", flush=True)
+        print(f"{label}{show_path(file)}", flush=True)
     except Exception as error:
         complain(f"{label}could not be written ({disk_problem(error) or f'{type(error).__name__}: {error}'})")

@@ -14,6 +14,7 @@ from ebm_exp.config.keys import belongs_to_experiment, belongs_to_sweep
 from ebm_exp.config.override import Override, key_of, pairs, value_in
 from ebm_exp.config.tree import leaves, look_up, set_at
 from ebm_exp.config.trust import CONF
+from ebm_exp.files import show_path
 from ebm_exp.run import attempt
 from ebm_exp.shell import config_dirs, override, value_text
 from ebm_exp.sweep.directory import Job
@@ -81,12 +82,6 @@ def program(record: Mapping[str, Any], name: str) -> list[str]:
     """``python train.py`` or ``ebm-train``, as the sweep was started; the same for ``sample``."""
     first = next(iter(record["command"]), "python")
     return [f"ebm-{name}"] if Path(first).name.startswith("ebm-") else ["python", f"{name}.py"]
-
-
-def show_path(path: Path) -> Path:
-    """A path as it is typed from here."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
 
 
 def best_job(results: Results, setting: Setting) -> Job:

@@ -9,10 +9,10 @@ from typing import Any
 from ebm_exp import metrics
 from ebm_exp.config import plain
 from ebm_exp.config.override import pairs
-from ebm_exp.files import read_mapping
+from ebm_exp.files import read_mapping, show_path
 from ebm_exp.report import read
 from ebm_exp.report.behaviour import end
-from ebm_exp.report.best import seeds_after, show_path
+from ebm_exp.report.best import seeds_after
 from ebm_exp.report.images import Gallery
 from ebm_exp.report.jobs import facts
 from ebm_exp.report.page import Html, chip, code, figure, folded, join, link, multiples, note, page, section, table, tag

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ebm_exp.files import replace_text
+from ebm_exp.files import replace_text, show_path
 from ebm_exp.report.behaviour import behaviour, samples
-from ebm_exp.report.best import experiment, show_path
+from ebm_exp.report.best import experiment
 from ebm_exp.report.jobs import jobs, origin, settings
 from ebm_exp.report.matters import matters
 from ebm_exp.report.page import join, note, page, tag

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ebm_exp.report.best import best_job, experiment, program, sample_from, show_path, train_again
+from ebm_exp.files import show_path
+from ebm_exp.report.best import best_job, experiment, program, sample_from, train_again
 from ebm_exp.report.difference import compare, doubt_length
 from ebm_exp.report.page import Html, code, folded, join, note, section, table, tag
 from ebm_exp.report.story import Story

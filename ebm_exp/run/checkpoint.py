@@ -146,6 +146,19 @@ def choose_weights(state: Mapping[str, Any], weights: Literal["ema", "online"]) 
     return kept
 
 
+def without_replaced(kept: dict[str, Any], trained: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The states of parts but for a sampler that is chosen now, which has learned nothing.
+
+    Raises:
+        UserError: when a noise process is, to which the energy is not fitted.
+    """
+    own, now = ((each.get("noise") or {}).get("_target_") for each in (trained, config))
+    if own is not None and own != now:
+        raise UserError(f"noise: must be the run's own, {own}, to which its energy is fitted, got {now}")
+    same = trained.get("sampler") == config["sampler"]
+    return {name: state for name, state in kept.items() if same or name != "sampler"}
+
+
 def _for_ranks(path: Path, state: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
     """What one of the ranks goes on with."""
     n = count_ranks(state)

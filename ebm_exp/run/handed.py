@@ -56,7 +56,7 @@ def take(run: "LoadedRun", x: Any, y: Any = None, raw: bool = False, anywhere: b
     back = give_back(x)
     points = encode(run, x) if raw else _as_points(run, x)
     if not anywhere:
-        run.watch.tell(points)
+        run.watch.tell(points, own_units=raw)
     device = run.parts["device"]
     labels = None if y is None else _labels(run, y, len(points)).to(device)
     return Handed(_differentiable(points.to(device)), None if labels is None else _differentiable(labels), back)
@@ -150,8 +150,8 @@ class DirectCalls:
         if not (self.has_told or x.requires_grad) and _calls_itself(sys._getframe()):
             self.tell(x)
 
-    def tell(self, x: Tensor) -> None:
-        """Say that points lie where no density is meant: they are in other units, as a rule."""
+    def tell(self, x: Tensor, own_units: bool = False) -> None:
+        """Say that points lie where no density is meant: they are in other units, as a rule, or far from all data."""
         low, high = self.domain.low, self.domain.high
         beyond = (x - self.domain.centre).abs() > self.domain.half_width * (1 + 2 * _ROUNDING)
         n = int(beyond.flatten(1).any(1).sum()) if x.dim() > 1 else 0
@@ -162,9 +162,10 @@ class DirectCalls:
         while frame.f_back is not None and _is_ours(frame):
             frame, level = frame.f_back, level + 1
         ends = [float(end) for end in x.aminmax()]
+        cure = "" if own_units else "; run.encode(…), or raw=True, takes the data's own units"
         warnings.warn(
             f"{n:,} of {len(x):,} points are outside of [{low:g}, {high:g}], the domain of the density: values from "
-            f"{ends[0]:g} to {ends[1]:g}; run.encode(…), or raw=True, takes the data's own units (told once)",
+            f"{ends[0]:g} to {ends[1]:g}{cure} (told once)",
             stacklevel=level,
         )
 

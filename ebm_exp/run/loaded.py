@@ -23,10 +23,10 @@ from ebm_exp.energy import Energy
 from ebm_exp.energy.base import energy_gradient
 from ebm_exp.evaluator import Score
 from ebm_exp.random import Stream
-from ebm_exp.run.checkpoint import choose_weights, read_state
+from ebm_exp.run.checkpoint import choose_weights, read_state, without_replaced
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.handed import DirectCalls, encode, give_back, in_blocks, take
-from ebm_exp.run.normaliser import find_log_z, read_log_z
+from ebm_exp.run.normaliser import find_log_z, levels_of, log_density, read_log_z
 from ebm_exp.run.shown import as_html, describe
 from ebm_exp.sampler.chain import Watch
 from ebm_exp.sampling import Sampling
@@ -73,9 +73,7 @@ class LoadedRun:
         state, summary = read_state(self.directory, checkpoint, key), self.directory.summary()
         self.config = config = keep_precision(config, summary)
         self.weights = weights
-        kept = choose_weights(state, weights)
-        if trained_by is not None and trained_by.get("sampler") != config["sampler"]:
-            kept.pop("sampler", None)  # one that is chosen now has learned nothing; all else must fit what it became
+        kept = without_replaced(choose_weights(state, weights), trained_by or config, config)
         self.temperature: float = summary.get("temperature", 1.0)
         absent = None if needs_data else summary.get("data")
         self.parts = Parts(config, state=kept, absent=absent, allowed=allowed, temperature=self.temperature, **given)
@@ -197,12 +195,11 @@ class LoadedRun:
         return handed.back(-gradient / self.temperature)
 
     @torch.inference_mode(False)
-    @torch.no_grad()
     def log_prob(self, x: Any, y: Any = None, *, raw: bool = False) -> Any:
         """log p ``[n]`` = −E/T − log Z, in nats per point of the box; with ``raw`` in nats per point in own units.
 
-        log Z is what ``known_log_z`` says.
-        See ``energies`` for x and y.
+        log Z is what ``known_log_z`` says. A run with a ``normaliser`` knows log p of data with the least noise, on all
+        of space. See ``energies`` for x and y.
 
         Raises:
             UserError: also where log Z is not known.
@@ -212,14 +209,13 @@ class LoadedRun:
                 "log_prob: log Z of this run is not known; run.log_z() finds it. Without it −run.energies(x) / "
                 "run.temperature is log p but for a constant"
             )
-        handed = take(self, x, y, raw)
-        energies = in_blocks(self.energy, handed, lambda energy, block: energy(block)).double()
-        found = -energies / self.temperature - log_z.value
+        handed = take(self, x, y, raw, anywhere=levels_of(self) is not None)
+        found = log_density(self, handed, log_z.value)
         return handed.back(found + self.parts["dataset"].units.log_scale(handed.x) if raw else found)
 
     def known_log_z(self) -> Score | None:
-        """log Z of these weights as ``log_z`` found it, or the evaluators ``ais`` or ``grid``, in training or by
-        ``evaluate.py``; None: it is not known.
+        """log Z of these weights as ``log_z`` found it, or the evaluators ``ais``, ``grid`` or ``density``, in training
+        or by ``evaluate.py``; None: it is not known.
         """
         self._log_z = self._log_z or read_log_z(self)
         return self._log_z
@@ -228,8 +224,9 @@ class LoadedRun:
     def log_z(self, seed: int = 0, **settings: Any) -> Score:
         """log Z of exp(−E/T) on the box, with its standard error and verdict; ``log_prob`` goes by it from then on.
 
-        In the plane by quadrature, else by annealed importance sampling, a matter of a minute: a lower bound, and near
-        it where the verdict says that chains are equilibrated.
+        With a ``normaliser`` the constant of its noise levels, a matter of a moment. Else in the plane by quadrature,
+        or by annealed importance sampling, a matter of a minute: a lower bound, and near it where the verdict says that
+        chains are equilibrated.
 
         Args:
             seed: of the chains.

@@ -1,26 +1,56 @@
-"""log Z of a trained run: where it is known, and how it is found."""
+"""log p of a trained run, and its log Z: where it is known, and how it is found."""
 
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from ebm_exp.config.errors import UserError
 from ebm_exp.energy.analytic import Analytic
 from ebm_exp.evaluator.base import Evaluator, Model, Score
 from ebm_exp.metrics import SCORE, SCORE_ERROR
-from ebm_exp.random import Stream
+from ebm_exp.noise import NoiseProcess
+from ebm_exp.random import Stream, generator
+from ebm_exp.run.handed import Handed, in_blocks
 from ebm_exp.text import finite
 
 if TYPE_CHECKING:
     from ebm_exp.run.loaded import LoadedRun
 
 _NAMES = (("log_z", "log_z_error"), ("ais_log_z", "ais_log_z_se"))  # of scores, and of their errors
+_OF_LEVELS = (("log_p_constant", "log_p_constant_se"),)  # of a run with a normaliser
 _KERNEL = {"_target_": "ebm_exp.sampler.HMC", "n_steps": 1, "step_size": None}  # as conf/evaluator/ais.yaml has them
 _START = {"_target_": "ebm_exp.start.Independent"}
 
 
+def levels_of(run: "LoadedRun") -> NoiseProcess | None:
+    """The noise process of a run that was trained with a normaliser, and knows log p in one pass; None: of others."""
+    if "normaliser" not in run.config or "t" not in run.energy.context or run.temperature != 1:
+        return None
+    return run.parts["noise"] if run.parts["normaliser"].active else None
+
+
+@torch.no_grad()
+def log_density(run: "LoadedRun", handed: Handed, log_z: float) -> Tensor:
+    """log p ``[n]`` in nats, float64: −E/T − log Z on the box, of a run with a normaliser that of the data with the
+    least noise, on all of space.
+
+    Raises:
+        UserError: when the energy needs labels and there are none.
+    """
+    noise = levels_of(run)
+    if noise is not None:
+        return noise.log_density(run.energy, handed.x, noise.t_density, log_z)
+    energies = in_blocks(run.energy, handed, lambda energy, block: energy(block)).double()
+    return -energies / run.temperature - log_z
+
+
 def find_log_z(run: "LoadedRun", seed: int, **settings: Any) -> Score:
     """log Z of exp(−E/T) on the domain: by quadrature in the plane, else by annealed importance sampling.
+
+    Of a run with a normaliser it is the constant of all noise levels, on all of space.
 
     Args:
         run: loaded with its data.
@@ -28,8 +58,17 @@ def find_log_z(run: "LoadedRun", seed: int, **settings: Any) -> Score:
         settings: of the evaluator, ``n`` of ``Grid``, ``n_chains``, ``n_betas`` and ``n_equilibrate`` of ``AIS``.
 
     Raises:
-        UserError: when the energy has no log Z of its own, since it takes labels, T is 0, or a clamp acts in training.
+        UserError: when the energy has no log Z of its own, since it takes labels, T is 0, or a clamp acts in training;
+            when there are settings for a run that needs none.
     """
+    noise = levels_of(run)
+    if noise is not None:
+        if settings:
+            raise UserError(f"log_z: takes no {', '.join(settings)} for a run with a normaliser: it needs no chains")
+        dataset = run.parts["dataset"]
+        value, se = noise.log_constant(run.energy, dataset, generator(dataset.device, "log_z", seed))
+        how = "known" if noise.known_constant is not None else "measured where noise is most"
+        return Score(value, se, better=None, unit="nats", verdict=how)
     in_plane = run.parts["dataset"].event_shape == (2,)
     node = _node(run, "Grid", {}) if in_plane else _node(run, "AIS", {"kernel": _KERNEL, "start": _START})
     try:
@@ -59,13 +98,17 @@ def read_log_z(run: "LoadedRun") -> Score | None:
     """
     if isinstance(run.energy, Analytic) and run.temperature == 1:
         return Score(float(run.energy.log_z), 0.0, better=None, unit="nats", verdict="known")
-    return _of_evaluation(run) or _of_training(run)
+    noise = levels_of(run)
+    if noise is not None and noise.known_constant is not None:
+        return Score(noise.known_constant, 0.0, better=None, unit="nats", verdict="known")
+    names = _NAMES if noise is None else _OF_LEVELS
+    return _of_evaluation(run, names) or _of_training(run, names)
 
 
-def _of_evaluation(run: "LoadedRun") -> Score | None:
+def _of_evaluation(run: "LoadedRun", names: Iterable[tuple[str, str]]) -> Score | None:
     try:
         kept = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
-        for name, error in _NAMES:
+        for name, error in names:
             if (found := kept["scores"].get(name)) is None:
                 continue
             made = kept["calls"][found["call"]]
@@ -78,17 +121,18 @@ def _of_evaluation(run: "LoadedRun") -> Score | None:
     return None
 
 
-def _of_training(run: "LoadedRun") -> Score | None:
+def _of_training(run: "LoadedRun", names: Iterable[tuple[str, str]]) -> Score | None:
     if run.weights != "ema":
         return None
     row: dict[str, Any] = {}
     for each in run.metrics():
         row |= each if each.get("step") == run.step else {}
-    for name, error in _NAMES:
+    for name, error in names:
         if (value := finite(row.get(SCORE(name)))) is None:
             continue
         se = finite(row.get(SCORE_ERROR(name), row.get(SCORE(error))))
-        holds = row.get(SCORE("ais_equilibrated"), 1.0) != 0.0
-        verdict = None if name == "log_z" else f"equilibrated: {'yes' if holds else 'no'}"
+        of_chains = name == "ais_log_z"
+        holds = not of_chains or row.get(SCORE("ais_equilibrated"), 1.0) != 0.0
+        verdict = None if not of_chains else f"equilibrated: {'yes' if holds else 'no'}"
         return Score(value, se, better=None, unit="nats", verdict=verdict, refuted=not holds)
     return None

@@ -2,11 +2,10 @@
 
 import base64
 import html
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebm_exp.energy.base import count_parameters
-from ebm_exp.files import LARGEST, opened
+from ebm_exp.files import LARGEST, opened, show_path
 
 if TYPE_CHECKING:
     from ebm_exp.run.loaded import LoadedRun
@@ -17,9 +16,8 @@ def describe(run: "LoadedRun") -> dict[str, str]:
     summary, data = run.directory.summary(), run.parts["dataset"]
     shape, best = "×".join(map(str, data.event_shape)), summary.get("best")
     n = sum(p.numel() for p in run.energy.parameters()) or count_parameters(run.energy)
-    here = run.path.relative_to(Path.cwd()) if run.path.is_relative_to(Path.cwd()) else run.path
     said = {
-        "run": str(here),
+        "run": str(show_path(run.path)),
         "state": f"{summary.get('state', 'unknown')}, step {run.step:,}, {run.weights} weights",
         "energy": f"{type(run.energy).__name__} of {n:,} parameters, T = {run.temperature:g}",
         "data": f"{data.name}: {shape} in [{data.domain.low:g}, {data.domain.high:g}]",

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from ebm_exp.files import show_path
 from ebm_exp.run.comparison import SEED, Comparison, Entry, mean_over
 from ebm_exp.run.evaluation import NAME, Evaluation
 from ebm_exp.terminal import console
@@ -36,8 +37,8 @@ def tell_evaluation(evaluation: Evaluation) -> None:
     for name, reason in evaluation.failed.items():
         print(f"{name} failed: {reason}")
     for name, path in evaluation.pictures.items():
-        print(f"{name:<20} {path}")
-    print(f"{'kept':<20} {Path(evaluation.made['run']) / NAME}, {evaluation.folder / NAME}")
+        print(f"{name:<20} {show_path(path)}")
+    print(f"{'kept':<20} {show_path(Path(evaluation.made['run']) / NAME)}, {show_path(evaluation.folder / NAME)}")
     for line in evaluation.dashboard:
         print(f"dashboard   {line}")
 
@@ -74,7 +75,7 @@ def tell_comparison(comparison: Comparison) -> None:
         failed = {} if entry.evaluation is None else entry.evaluation.failed
         for name, reason in ({"": entry.reason} if entry.reason else failed).items():
             print(f"{' '.join(filter(None, (label, name)))} failed: {reason}")
-    print(f"kept        {comparison.file}, and in each run")
+    print(f"kept        {show_path(comparison.file)}, and in each run")
     hints = [hint for entry in entries if entry.evaluation is not None for hint in entry.evaluation.dashboard]
     for hint in dict.fromkeys(hints):
         print(f"dashboard   {hint}")

@@ -54,7 +54,7 @@ class Jump(Sampler):
         kernel: the local kernel.
         n_steps: blocks of jumps and local steps per chain in training.
         proposal: q.
-        domain: the box; no chain jumps out of it.
+        domain: the box; no chain jumps out of it. Without walls a chain beyond it makes no jumps.
         n_jumps: proposals per block.
         n_local: local steps per block.
 
@@ -80,6 +80,7 @@ class Jump(Sampler):
         self.n_steps = n_steps
         self.proposal = proposal
         self.domain = domain
+        self.log_beyond = math.inf  # log q outside the box, which no chain enters and every chain leaves
         self.n_jumps, self.n_local = n_jumps, n_local
         self.temperature = kernel.temperature
         self.clamped = kernel.clamped
@@ -97,6 +98,7 @@ class Jump(Sampler):
         free = super().unbounded()
         free.kernel = self.kernel.unbounded()
         free.clamped = free.kernel.clamped
+        free.log_beyond = -math.inf  # where q never is: nothing jumps there, or from there
         return free
 
     def draw(self, generator: torch.Generator, x: Batch) -> JumpNoise:
@@ -127,9 +129,9 @@ class Jump(Sampler):
         return state._replace(x=local.x, local=local), JumpInfo(torch.cat(jumped, 1), info)
 
     def _log_proposal(self, x: Batch) -> PerSample:
-        """log q ``[batch]``; +inf outside the box, which no chain enters and every chain leaves."""
+        """log q ``[batch]``."""
         inside = ((x >= self.domain.low) & (x <= self.domain.high)).flatten(1).all(1)
-        return torch.where(inside, self.proposal.log_prob(x), math.inf)
+        return torch.where(inside, self.proposal.log_prob(x), self.log_beyond)
 
     def learn(self, info: JumpInfo) -> None:
         self.kernel.learn(info.local)

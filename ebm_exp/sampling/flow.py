@@ -1,5 +1,6 @@
-"""Sampling along a flow: dx/dt = −∇E(x, t), from normal noise to data."""
+"""Sampling along a flow: dx/dt = −∇V(x, t) of a noise process, from its noise to data."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -13,7 +14,7 @@ from ebm_exp.engine.base import Engine
 from ebm_exp.engine.target import Target
 from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.sampler.chain import Watch
-from ebm_exp.sampling.fresh import Fresh, normal_chunks, normal_start
+from ebm_exp.sampling.fresh import Fresh, first_points, normal_chunks
 from ebm_exp.types import Batch, NonNegative, Points, Positive, PositiveInt, Provided
 
 
@@ -34,21 +35,26 @@ class Info(NamedTuple):
 
 
 class Flow(Fresh):
-    """Integrates the velocity u = −∇E in equal steps; the ends are clamped to the domain.
+    """Integrates the velocity u = −∇V along the course of a noise process; the ends are clamped to the domain.
+
+    V is E of ``noise=flow``, in equal steps of time, and −σẼ of ``noise=edm``, in steps that crowd at the data.
 
     ``stochastic_heun`` adds noise that the score takes out again, so that errors of earlier steps fade:
-    dx = (u + η w s) dt + √(2 η w) dW with score s and width w of the noise (Song et al. 2021, arXiv 2011.13456, Eq. 13
-    with another diffusion; for interpolants Albergo et al. 2023, arXiv 2303.08797, Eq. 2.31).
+    dx = u dt + η w s |dt| + √(2 η w |dt|) z with score s and width w of the noise (Song et al. 2021, arXiv 2011.13456,
+    Eq. 13 with another diffusion; for interpolants Albergo et al. 2023, arXiv 2303.08797, Eq. 2.31).
 
     Args:
         engine: differentiates the energy.
         dataset: gives shape, domain and labels.
         noise: the noise process.
-        n_steps: from noise to ``t_end``.
+        n_steps: of the course.
         method: ``euler``: one gradient a step; ``heun``: two, of second order; ``stochastic_heun``.
         t_end: where it stops; beyond 1 for an energy without time only.
         diffusion: η.
         guidance: how much a label acts, 1: as it does; for an energy fitted with and without labels.
+
+    Raises:
+        ValueError: when the process does not go to ``t_end``.
     """
 
     def __init__(
@@ -62,6 +68,8 @@ class Flow(Fresh):
         diffusion: Positive = 1.0,
         guidance: NonNegative = 1.0,
     ) -> None:
+        if t_end != 1:
+            noise.course(1, t_end)  # which refuses what it has none for
         self.engine = engine
         self.dataset = dataset
         self.noise = noise
@@ -76,10 +84,10 @@ class Flow(Fresh):
                 raise ValueError(f"t_end: must be at most 1 for an energy of time, got {self.t_end}")
         elif self.method == "stochastic_heun":
             raise ValueError("method: stochastic_heun needs an energy of time; of one without, sampling=chains")
-        return energy if self.guidance == 1 else Guided(energy, self.guidance)
+        return self.noise.carrier(energy if self.guidance == 1 else Guided(energy, self.guidance))
 
     def _begin(self, n: int, generators: Sequence[Generator], conditional: bool) -> Points:
-        return normal_start(self.dataset, n, generators, conditional)
+        return first_points(self.noise, self.dataset, n, generators, conditional)
 
     @torch.no_grad()
     def _move(
@@ -90,11 +98,11 @@ class Flow(Fresh):
         watch: Watch | None,
         context: dict[str, Tensor | None],
     ) -> Batch:
-        dt, domain = self.t_end / self.n_steps, self.dataset.domain
+        (times, lengths), domain = self.noise.course(self.n_steps, self.t_end), self.dataset.domain
         noisy = self.method == "stochastic_heun"
 
         def at(step: int) -> dict[str, Tensor | None]:
-            return {"t": torch.full((len(x),), min(step * dt, self.t_end), device=x.device), **context}
+            return {"t": torch.full((len(x),), times[step], device=x.device), **context}
 
         def slope(given: tuple[Batch, dict[str, Tensor | None]]) -> Batch:
             return self.engine.gradient(target.bind(**given[1]), given[0])
@@ -102,14 +110,16 @@ class Flow(Fresh):
         def drift(x: Batch, step: int) -> Batch:
             with self.engine.autocast():
                 velocity = -self.engine.compute("a velocity", target, slope, (x, at(step)))
-            score = self.noise.scaled_score(x, velocity, step * dt) if noisy else None
-            return velocity if score is None else velocity + self.diffusion * score
+            if not noisy:
+                return velocity
+            score = self.noise.scaled_score(x, velocity, times[step])
+            return velocity + math.copysign(self.diffusion, lengths[0]) * score
 
-        for step in range(self.n_steps):
+        for step, dt in enumerate(lengths):
             v, kick = drift(x, step), 0.0
             if noisy:
-                width = self.noise.width((step + 0.5) * dt)
-                kick = (2 * self.diffusion * width * dt) ** 0.5 * normal_chunks(x, generators)
+                width = self.noise.width(times[step] + dt / 2)
+                kick = (2 * self.diffusion * width * abs(dt)) ** 0.5 * normal_chunks(x, generators)
             if self.method != "euler":
                 v = (v + drift(x + dt * v + kick, step + 1)) / 2
             x = x + dt * v + kick

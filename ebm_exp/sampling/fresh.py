@@ -13,6 +13,7 @@ from ebm_exp.energy.base import Energy
 from ebm_exp.energy.joint import Labelled
 from ebm_exp.engine.base import Engine
 from ebm_exp.engine.target import Target
+from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.random import CHUNK, Stream
 from ebm_exp.ranks import ALONE
 from ebm_exp.sampler.chain import Watch
@@ -95,9 +96,11 @@ class Fresh(Sampling):
         """Where points end that begin at x ``[batch, *event]``, with the generators of their chunks."""
 
 
-def normal_start(dataset: Dataset, n: int, generators: Sequence[Generator], conditional: bool) -> Points:
-    """Standard normal noise ``[n, *event]``, each chunk of 64 from a generator of its own; labels if conditional."""
-    x = normal_chunks(torch.empty(n, *dataset.event_shape, device=dataset.device), generators)
+def first_points(
+    noise: NoiseProcess, dataset: Dataset, n: int, generators: Sequence[Generator], conditional: bool
+) -> Points:
+    """Noise ``[n, *event]`` of a process, each chunk of 64 from a generator of its own; labels if conditional."""
+    x = noise.begin(normal_chunks(torch.empty(n, *dataset.event_shape, device=dataset.device), generators))
     if not conditional:
         return Points(x)
     return Points(x, torch.cat([dataset.random_labels(CHUNK, g) for g in generators])[:n])

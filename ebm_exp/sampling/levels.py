@@ -17,8 +17,8 @@ from ebm_exp.engine.target import Target
 from ebm_exp.noise.base import NoiseProcess
 from ebm_exp.sampler.base import Info, Sampler, State, describe_temperature
 from ebm_exp.sampler.chain import Watch
-from ebm_exp.sampling.fresh import Fresh, normal_start
-from ebm_exp.types import Batch, EnergyFn, NonNegativeInt, Points, PositiveInt, Probability, Provided
+from ebm_exp.sampling.fresh import Fresh, first_points
+from ebm_exp.types import Batch, EnergyFn, NonNegativeInt, Points, Positive, PositiveInt, Provided
 
 
 class Levels(Fresh):
@@ -51,12 +51,13 @@ class Levels(Fresh):
         n_levels: PositiveInt = 20,
         n_steps: PositiveInt = 200,
         n_adapt: NonNegativeInt | None = None,
-        t_first: Probability | None = None,
+        t_first: Positive | None = None,
     ) -> None:
         if sampler.binary:
             raise ValueError(f"sampler: {type(sampler).__name__} moves points of two levels, noised points have more")
-        if t_first is not None and not 0 < t_first < noise.t_density:
-            raise ValueError(f"t_first: must be in (0, {noise.t_density:g}), before noise.t_density, got {t_first:g}")
+        low, high = sorted(noise.span)
+        if t_first is not None and not low < t_first < high:
+            raise ValueError(f"t_first: must be in ({low:g}, {high:g}), before the last level, got {t_first:g}")
         self.sampler = sampler.unbounded()
         self.engine = engine
         self.dataset = dataset
@@ -72,7 +73,7 @@ class Levels(Fresh):
         return energy if energy.noised is None else energy.noised.densities(energy)
 
     def _begin(self, n: int, generators: Sequence[Generator], conditional: bool) -> Points:
-        return normal_start(self.dataset, n, generators, conditional)
+        return first_points(self.noise, self.dataset, n, generators, conditional)
 
     def _move(
         self,

@@ -42,7 +42,8 @@ def check_data(dataset: Dataset, began_with: Mapping[str, Any]) -> None:
 def choose_metric(metric: str | None, evaluators: Collection[Evaluator], typed: bool = True) -> str | None:
     """The metric that is optimized: the one of the config, if an evaluator says which end of it is better.
 
-    Where that is gone, since another evaluator was chosen alone, its first score is taken instead, which a line says.
+    Where that is gone, since the data do not let an evaluator give it, the score that ranks models as it does is taken
+    instead; since another evaluator was chosen alone, the first score of that one. A line says so.
     Where one says nothing of its scores before it runs, nothing is refused.
 
     Args:
@@ -56,6 +57,11 @@ def choose_metric(metric: str | None, evaluators: Collection[Evaluator], typed: 
     known = [SCORE(name) for each in evaluators for name in each.gives()]
     if metric is None or not known or not all(each.gives() for each in evaluators) or metric in known:
         return metric
+    name = metric.removeprefix(SCORE(""))
+    for each in evaluators:
+        if not typed and name in each.instead:
+            log.info("optimized_metric: %s, for these data give no %s", SCORE(each.instead[name]), metric)
+            return SCORE(each.instead[name])
     if typed or len(evaluators) > 1:
         meant = nearest(metric if "/" in metric else SCORE(metric), known)
         raise UserError(f"optimized_metric: {metric} is no score that can be optimized; {meant}")
@@ -126,6 +132,17 @@ def refuse_unseen(experiment: Experiment) -> None:
         )
 
 
+def refuse_idle_normaliser(parts: Parts, experiment: Experiment) -> None:
+    """Refuse a normaliser that the objective has no use for.
+
+    Raises:
+        ValueError: naming both.
+    """
+    if "normaliser" in parts.config and parts["normaliser"].active and not experiment.objective.normalises:
+        name = type(experiment.objective).__name__
+        raise ValueError(f"normaliser: goes with objective=dsm or flow_matching, {name} fits no noised data")
+
+
 def build(
     config: Mapping[str, Any],
     state: Mapping[str, Any] | None = None,
@@ -161,6 +178,7 @@ def build(
     try:
         refuse_coupled(experiment)
         refuse_unseen(experiment)
+        refuse_idle_normaliser(parts, experiment)
         experiment.objective.check(experiment)
     except ValueError as error:
         raise UserError(str(error)) from error

@@ -1,13 +1,14 @@
 """What a run says of itself on the screen: at its start, and at its end."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ebm_exp.config.device import describe_machine
 from ebm_exp.energy.base import count_parameters
+from ebm_exp.files import show_path
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.shell import to_draw, to_train
+from ebm_exp.text import listed
 from ebm_exp.trainer.experiment import Experiment
 from ebm_exp.trainer.outcome import Outcome
 from ebm_exp.trainer.settings import Trainer
@@ -42,6 +43,7 @@ def outline(
         f"data      {data.name}: {data.n_train:,} train, {data.n_test:,} test, "
         f"{shape} in [{data.domain.low:g}, {data.domain.high:g}]",
         *([f"columns   {said}"] if (said := data.units.describe()) else []),
+        *([f"classes   {listed(data.class_names)}"] if any(not name.isdecimal() for name in data.class_names) else []),
         f"energy    {type(ex.energy).__name__}: {facts['n_parameters']:,} parameters",
         *(f"{title:<10}{text}" for title, text in ex.objective.describe().items()),
     ]
@@ -79,7 +81,7 @@ def tell_where(
         hints: how to see what a logger has.
     """
     state, best, run_dir = outcome.state, outcome.best, directory.path
-    here = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
+    here = show_path(run_dir)
     why = f"; {outcome.reason}" if state == "stopped" and outcome.reason else ""
     print(f"\n{state} at step {step:,} after {seconds:.0f} s{why}")
     for label, at in (({"best image": best["step"]} if best else {}) | {"last image": step}).items():

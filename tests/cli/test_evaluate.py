@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.evaluations import taken, told
+from benchmarks.evaluations import section, taken
 from tests.cli.test_several import JOBS, make_sweep
 from tests.warm import SMALL
 
@@ -113,12 +113,13 @@ def test_tables_of_results_are_written_from_runs(cli: Cli, run: Path) -> None:
     done = cli("evaluate.py", f"run={run}", "evaluator=[mmd,ood]", *QUICK)
     assert done.returncode == 0, done.stderr
     entry = taken(run)
-    page, both = told("One", [entry]), told("Two seeds", [entry, entry | {"training": entry["training"] | {"seed": 1}}])
+    second = entry | {"training": entry["training"] | {"seed": 1}}
+    page, both = section("One", [entry]), section("Two seeds", [entry, second])
     value = kept(run)["scores"]["mmd2"]["value"]
     assert f"\n| mmd2 | {value:.4g} | 64 | ↓ |\n" in page
     assert str(run) not in page
     calls = {name: call | {"failed": ["kid"]} for name, call in entry["calls"].items()}
-    assert "; kid failed.\n" in told("One", [entry | {"calls": calls}])
+    assert "; kid failed.\n" in section("One", [entry | {"calls": calls}])
     assert "failed" not in page
     assert "`python evaluate.py run=<run> evaluator=[mmd,ood] dataset.suggest.n_samples=64`" in page
     assert f"| mmd2 | {value:.4g} | {value:.4g} | 64 | ↓ |" in both

@@ -35,14 +35,16 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of docs/extending.md, as it stands there."""
     folder = tmp_path / "my_code"
     (folder / "conf" / "energy").mkdir(parents=True)
-    (folder / "my_pkg.py").write_text(block("python", "# my_pkg.py"), encoding="utf-8")
-    (folder / "conf" / "energy" / "mine.yaml").write_text(block("yaml", "# conf/energy/mine.yaml"), encoding="utf-8")
+    (folder / "my_pkg.py").write_text(block("python", "# my_code/my_pkg.py"), encoding="utf-8")
+    (folder / "conf" / "energy" / "mine.yaml").write_text(
+        block("yaml", "# my_code/conf/energy/mine.yaml"), encoding="utf-8"
+    )
     monkeypatch.setenv("PYTHONPATH", str(folder))
     return folder
 
 
 def test_the_guides_commands_as_printed(cli: Cli, example: Path, tmp_path: Path) -> None:
-    commands = block("", "export PYTHONPATH").splitlines()
+    commands = block("bash", "export PYTHONPATH").splitlines()
     assert commands.pop(0) == "export PYTHONPATH=~/my_code"
     run, energies = tmp_path / "run", []
     for command in commands:

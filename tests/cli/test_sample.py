@@ -187,8 +187,8 @@ def test_a_resolver_of_a_run_is_named_with_the_ways_out(cli: Cli, trained: Path,
 
 NAMES = ("README.md", "docs/command_line.md", "docs/drawing.md", "docs/data.md")
 PAGES = "".join((Path(__file__).parents[2] / name).read_text(encoding="utf-8") for name in NAMES)
-PRINTED = re.findall(r"^\*?`?python (sample\.py [^`#\n]*)", PAGES, re.MULTILINE)
-COMMANDS = [command for command in PRINTED if "outputs/table" not in command]  # those are run in tests/mode
+PRINTED = map(str.strip, re.findall(r"^\*?`?python (sample\.py [^`#\n]*)", PAGES, re.MULTILINE))
+COMMANDS = [each for each in dict.fromkeys(PRINTED) if "outputs/table" not in each]  # those are run in tests/mode
 
 
 @pytest.fixture(scope="session")

@@ -223,6 +223,29 @@ def test_a_flow_goes_on_exactly_and_is_drawn_from(cli: Cli, tmp_path: Path) -> N
     )
 
 
+def test_noise_levels_go_on_exactly_and_are_drawn_from_without_the_data(cli: Cli, tmp_path: Path) -> None:
+    whole, broken, table = tmp_path / "whole", tmp_path / "broken", tmp_path / "rows.csv"
+    table.write_text("a,b\n" + "".join(f"{i % 7},{i * i % 11}\n" for i in range(60)))
+    common = ["dataset=table", f"dataset.path={table}", "energy=mlp", "energy.widths=[8]", "energy.timed=true"]
+    common += ["noise=edm", "objective=dsm", "normaliser=time_score", "normaliser.n_steps=8", "sampling=flow"]
+    common += ["regularization=none", "trainer.batch_size=8", "evaluator=none", "optimized_metric=null"]
+    common += ["sampling.n_steps=3", "logger.mode=disabled", "device=cpu", "schedule.decay_steps=8"]
+    assert cli("train.py", *common, "trainer.max_steps=8", f"hydra.run.dir={whole}").returncode == 0
+    assert cli("train.py", *common, "trainer.max_steps=1", f"hydra.run.dir={broken}").returncode == 0
+    assert cli("train.py", f"resume={broken}", "trainer.max_steps=8").returncode == 0
+    a, b = (torch.load(d / "checkpoints" / "step_00000008.pt", weights_only=True) for d in (whole, broken))
+    assert {"mean", "scale", "bounds"} == {*a["parts"]["noise"]}
+    for part in ("parts", "ema"):
+        torch.testing.assert_close(a[part], b[part], rtol=0, atol=0)
+    table.unlink()
+    drawn = cli("sample.py", f"run={whole}", "n_samples=8", f"output_dir={tmp_path}/drawn", "noise.sigma_min=0.1")
+    assert drawn.returncode == 0, drawn.stderr
+    other = cli("sample.py", f"run={whole}", "noise=flow", f"output_dir={tmp_path}/other")
+    said = "noise: must be the run's own, ebm_exp.noise.EDM, to which its energy is fitted, got ebm_exp.noise.Flow\n"
+    assert other.returncode == 2
+    assert other.stderr.endswith(said)
+
+
 def test_a_stop_by_a_signal_leaves_no_trace_in_the_rows(cli: Cli, warm: Warm, tmp_path: Path) -> None:
     common = [*TINY, "logger.mode=disabled", "trainer.checkpoint_every_steps=100", "trainer.log_every_steps=30"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"

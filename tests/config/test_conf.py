@@ -62,7 +62,7 @@ DISTINCT = [experiment for experiment in EXPERIMENTS if experiment not in ALIKE]
 NO_IMAGES = [
     choice
     for choice in EXPERIMENTS
-    if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table"))
+    if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table")) or "/plane" in choice
 ]
 FILES: dict[str, Any] = {}  # of conf/, as Hydra has read them; it forgets them after each config
 A_TABLE = f"dataset.path={Path(__file__).with_name('table.csv')}"
@@ -122,6 +122,10 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"dataset={'celeba' if 'large' in choice else 'cifar10'}", f"dataset.root={tmp_path}", "stand_in=true"]
     if choice in ("sampler=gibbs_with_gradients", *(f"objective={name}" for name in OF_BITS)):
         return ["dataset=binary_digits"]
+    if choice.startswith("normaliser=") and choice != "normaliser=none":
+        return ["energy.timed=true", "objective=flow_matching", "regularization=none"]
+    if choice == "objective=dsm":  # of levels it needs another noise and an energy of time too
+        return ["objective.form=single"]
     if choice in ("energy=mixture", "evaluator=grid"):
         return ["dataset=gaussian"]
     if choice in ("objective=jem", "objective=classification", "evaluator=classes"):
@@ -131,6 +135,7 @@ def fitting(choice: str, tmp_path: Path) -> list[str]:
         return [f"evaluator.fid.weights={tmp_path / 'weights.pth'}", "optimized_metric=eval/fid"]
     if choice.startswith("evaluator="):  # the metric that is optimized must be one of theirs
         own = {"evaluator=memorization": ["dataset.test_share=0.2"], "evaluator=ais": ["sampler=mala"]}
+        own["evaluator=density"] = ["objective=flow_matching", "energy.timed=true", "normaliser=time_score"]
         return [*own.get(choice, []), "optimized_metric=null"]
     return ["dataset.n_train=500", "dataset.n_test=100"] if "half_width" in node else []
 
@@ -149,7 +154,7 @@ def fewer_components(node: Any) -> None:
         fewer_components(value)
 
 
-def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
+def run_two_steps(config: dict, tmp_path: Path, classifiers: Path, metric_typed: bool = True) -> None:
     fewer_components(config)
     if "root" in config["dataset"]:
         config["dataset"]["root"] = str(tmp_path)
@@ -161,7 +166,7 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     if "ais" in config["evaluator"]:
         config["evaluator"]["ais"] |= {"n_betas": 10, "n_equilibrate": 4}
     validate(config)
-    parts, experiment = build(config)
+    parts, experiment = build(config, metric_typed=metric_typed)
     run = RunDirectory(tmp_path / "run")
     run.create()
     Session(parts["trainer"], experiment, run, parts["logger"]).run()
@@ -170,23 +175,28 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path) -> None:
     assert all(name.startswith("eval/") for name in rows[-1].keys() - {"step"})
     assert summary["state"] == "finished"
     assert set(summary["protocol"]) == set(config["evaluator"])
-    assert math.isfinite(rows[-1][config["optimized_metric"]])
+    assert math.isfinite(rows[-1][experiment.config["optimized_metric"]])
     assert (tmp_path / "run" / "samples" / "step_00000002.png").is_file()
 
 
-def shrunk(experiment: str) -> dict:
-    """With debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there.
+def shrunk(experiment: str, *more: str) -> dict:
+    """With debug=smoke: a synthetic data set of the same shape and classes stands in for one that is not there."""
+    return smaller(composed(experiment, *more, "debug=smoke"))
 
-    Networks of convolutions have a sixteenth of their widths and one block where others follow that are like it, faces
-    half the side; the slow test has the whole ones.
+
+def smaller(config: dict) -> dict:
+    """Networks of convolutions have a sixteenth of their widths and one block where others follow that are like it,
+    faces half the side, buffers and annealing are small; the slow test has all of them whole.
     """
-    config = composed(experiment, "debug=smoke")
     if "channels" in config["energy"]:
         config["energy"]["channels"] = [max(width // 16, 8) for width in config["energy"]["channels"]]
     if "blocks" in config["energy"]:
         config["energy"]["blocks"] = 1
     if "size" in config["dataset"]:
         config["dataset"]["stand_in"]["shape"][1:] = [min(config["dataset"]["size"], 64)] * 2
+    config["buffer"]["size"] = min(config["buffer"]["size"], 1100)  # entropy waits for 1,000
+    for node in config["evaluator"].values():
+        node |= {"n_chains": 16} if "n_chains" in node else {}
     return config
 
 
@@ -322,7 +332,7 @@ def test_every_choice_composes_and_builds(choice: str, tmp_path: Path) -> None:
     assert parts["trainer"].max_steps == config["trainer"]["max_steps"]
     x = parts["dataset"].train(5)
     assert x.shape == (5, *experiment.dataset.event_shape)
-    assert experiment.energy(x).shape == (5,)
+    assert experiment.energy.density()(x).shape == (5,)
 
 
 @pytest.mark.parametrize(

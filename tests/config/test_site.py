@@ -40,3 +40,26 @@ def test_a_site_without_pages_and_a_large_one(tmp_path: Path) -> None:
     with (tmp_path / "x.png").open("wb") as file:
         file.truncate(9_000_000)
     assert site.check(tmp_path) == [f"{tmp_path}: 9.0 MB, at most 8 are meant"]
+
+
+def test_pages_of_recipes_take_in_what_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import recipes
+
+    pages = {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "docs" / "recipes").glob("*.md")}
+    assert recipes.places(pages)["du2021/cifar10"] == "du2021.md"
+    with pytest.raises(ValueError, match="no page has <!-- experiments: du2021/"):
+        recipes.places({name: text for name, text in pages.items() if name != "du2021.md"})
+    filled = recipes.filled("<!-- results: papers | PCD -->\n<!-- results: evaluations | Garments, flow -->")
+    assert filled.count("\n| ") == 3 + len(recipes.result("evaluations", ["Garments, flow"]).split("\n| ")) - 1
+    assert "\n| PCD | 3 |" in filled
+    assert "### Garments, flow\n" in filled
+    for wanted, said in {
+        "results: none": "names no block",
+        "results: papers | X": "has no X",
+        "experiments: x/*": "names none",
+    }.items():
+        with pytest.raises(ValueError, match=said):
+            recipes.filled(f"<!-- {wanted} -->")
+    for text in pages.values():
+        recipes.filled(text)

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 CONF = {
     file.stem: yaml.safe_load(file.read_text()) for file in (Path(__file__).parents[2] / "conf/dataset").glob("*.yaml")
 }
-TOYS = {name: node for name, node in sorted(CONF.items()) if "half_width" in node}  # as shipped: the box, the noise
+TOYS = {name: node for name, node in sorted(CONF.items()) if node.get("half_width")}  # as shipped: the box, the noise
 CURVES = {"two_moons": data.TwoMoons, "two_spirals": data.TwoSpirals, "swiss_roll": data.SwissRoll}
 N_CELLS = 150  # per side: cells narrower than the noise, and the checkerboard's edges lie between them
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ebm_exp.energy import MLP, Conv, Encoder, Energy, UNet
+from ebm_exp.energy import MLP, Conv, Encoder, Energy, Radial, UNet
 from ebm_exp.energy.base import count_parameters, energy_gradient
 
 ENERGIES = {
@@ -17,6 +17,7 @@ ENERGIES = {
     "encoder, attention": (lambda: Encoder((1, 8, 8), (32, 64), (1, 2), attention=(1, 2)), (1, 8, 8)),
     "unet, dot": (lambda: UNet((1, 9, 6), "dot", (4, 8), (1, 2)), (1, 9, 6)),
     "unet, norm": (lambda: UNet((3, 8, 8), "norm", (4, 8), (2, 2), 6, 2, 2), (3, 8, 8)),
+    "radial": (lambda: Radial(3), (5,)),
     "conv, no hidden layer": (lambda: Conv((1, 8, 8), (4, 8), None), (1, 8, 8)),
 }
 

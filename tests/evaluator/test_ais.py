@@ -11,8 +11,8 @@ from ebm_exp.energy import MLP, Energy, Tilted, Whitened
 from ebm_exp.energy.analytic import Gaussian
 from ebm_exp.engine import Eager
 from ebm_exp.evaluator import AIS, Grid, Model, Score
-from ebm_exp.evaluator.ais import judge
 from ebm_exp.evaluator.baselines import fit_baselines
+from ebm_exp.evaluator.evidence import judge
 from ebm_exp.random import Stream
 from ebm_exp.sampler import HMC, Jump
 from ebm_exp.sampling import Chains

@@ -8,7 +8,8 @@ import torch
 from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.energy import Energy
 from ebm_exp.energy.analytic import Gaussian, Mixture
-from ebm_exp.evaluator.annealing import Path, anneal, effective_size, log_mean, pilot, reverse
+from ebm_exp.evaluator.annealing import anneal, effective_size, log_mean, pilot, reverse
+from ebm_exp.evaluator.paths import Box
 from ebm_exp.random import generator
 from ebm_exp.sampler import HMC, MALA
 from ebm_exp.start import Independent, Start, Uniform
@@ -62,7 +63,7 @@ def test_intervals_cover_the_truth_and_bounds_hold(name: str) -> None:
     energy, domain, truth = TARGETS[name]
     base: Start = Uniform(data_of(domain))
     kernel = HMC(0.3, 1, domain, n_leapfrog=5)
-    path = Path(energy, 1.0, base)
+    path = Box(energy, 1.0, base)
     schedule = pilot(kernel, path, base.draw(256, generator("cpu", "p")).x, 60, generator("cpu", "pilot"))
     g = generator("cpu", "anneal")
     forward = anneal(kernel, path, schedule, base.draw(N, g).x, g)
@@ -89,7 +90,7 @@ def test_a_base_near_the_target_gives_equal_weights() -> None:
     base = Independent(data)
     kernel = MALA(0.01, 1, domain)
     energy = Gaussian((64,), tuple(base.mean.tolist()), tuple(base.std.tolist()))
-    path, g = Path(energy, 1.0, base), generator("cpu", 1)
+    path, g = Box(energy, 1.0, base), generator("cpu", 1)
     schedule = pilot(kernel, path, base.draw(64, g).x, 10, g)
     log_w = anneal(kernel, path, schedule, base.draw(128, g).x, g).log_w
     assert effective_size(log_w) == pytest.approx(128, rel=1e-4)
@@ -104,7 +105,7 @@ def test_temperature_and_schedule() -> None:
     energy = Gaussian((2,), 0.0, 0.5)
     kernel = HMC(0.3, 1, domain, n_leapfrog=5)
     for t in (0.25, 1.0):
-        path = Path(energy, t, base)
+        path = Box(energy, t, base)
         schedule = pilot(kernel, path, base.draw(256, g).x, 100, g)
         assert float(schedule.betas[0]) == 0
         assert float(schedule.betas[-1]) == 1
@@ -121,7 +122,7 @@ def test_equal_seeds_give_equal_weights() -> None:
     runs = []
     for _ in range(2):
         g = generator("cpu", 3)
-        path = Path(energy, 1.0, base)
+        path = Box(energy, 1.0, base)
         schedule = pilot(kernel, path, base.draw(64, g).x, 20, g)
         runs.append(anneal(kernel, path, schedule, base.draw(64, g).x, g).log_w)
     assert torch.equal(*runs)

@@ -15,12 +15,13 @@ from tests.config.test_conf import CHOICES, composed
 SMALL = ("energy.widths=[8]", "sampler.n_steps=2", "sampling.n_steps=10", "optimized_metric=null", "device=cpu")
 IMAGES, PLANE = ("dataset=digits", "dataset.test_share=0.2"), ("dataset=two_moons", "dataset.n_train=300")
 JOINT = ["energy=joint", "energy.channels=[8,8,8]"]
+OF_CHOICE = {"ais": ["sampler=mala"], "density": ["objective=flow_matching", "energy.timed=true", "normaliser=levels"]}
 RUNS = [
     *(
         [
             choice,
             *(PLANE if choice == "evaluator=grid" else IMAGES),
-            *(["sampler=mala"] if choice[10:] == "ais" else []),
+            *OF_CHOICE.get(choice[10:], []),
         ]
         for choice in CHOICES
         if choice[:9] == "evaluator" and choice != "evaluator=classes"
@@ -29,6 +30,7 @@ RUNS = [
     *([f"evaluator={name}", *IMAGES, "energy.conditional=true"] for name in ("classes", "ood")),
     *([f"evaluator={name}", *IMAGES, *JOINT] for name in ("classes", "ood")),
     ["evaluator=grid", "dataset=table"],  # of no known density
+    ["evaluator=density", *OF_CHOICE["density"], *IMAGES, "dataset.dequantize=true"],
 ]
 
 
@@ -123,6 +125,14 @@ def test_the_only_evaluator_brings_its_own_metric_unless_one_was_typed(caplog: p
     assert caplog.messages == ["optimized_metric: eval/mmd2, for the only evaluator gives no eval/frechet_pixels"]
     with pytest.raises(UserError, match="optimized_metric: eval/x is no score"):
         choose_metric("eval/x", [GRID, Says(mmd2="lower")], typed=False)  # of two, neither is the one
+
+
+def test_the_density_of_a_table_in_the_plane_is_unknown_so_nll_stands_for_kl() -> None:
+    grid = Says(nll="lower")
+    grid.instead = {"kl": "nll"}
+    assert choose_metric("eval/kl", [grid, Says(mmd2="lower")], typed=False) == "eval/nll"
+    with pytest.raises(UserError, match="optimized_metric: eval/kl is no score"):
+        choose_metric("eval/kl", [grid, Says(mmd2="lower")], typed=True)
 
 
 def test_agreement_of_classes_needs_an_energy_of_classes() -> None:

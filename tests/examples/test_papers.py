@@ -33,6 +33,7 @@ SHORTER: dict[str, dict[str, tuple[str, int]]] = {
         "N_THROUGH": ("objective.terms.kl.through_chains", 8),
         "MIN_HELD": ("objective.terms.entropy.min_filled", 200),
     },
+    "score_matching": {"BATCH": ("trainer.batch_size", 8)},
 }
 
 
@@ -83,6 +84,7 @@ def test_its_weights_are_those_of_its_command(
     experiment, ema, names = train(named_overrides(page) + keys)
     assert experiment.config["trainer"]["max_steps"] == page.N_STEPS
     assert ("entropy" in names) == (path.stem == "improved_cd")
+    assert ("time_score" in names) == (path.stem == "score_matching")
     energy, averaged, *_ = page.train(N_STEPS)
     for ours, theirs in ((energy, experiment.energy), (averaged, ema.energy)):
         given, expected = dict(ours.named_parameters()), dict(theirs.named_parameters())

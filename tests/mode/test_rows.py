@@ -92,6 +92,27 @@ def test_rows_are_ordered_by_their_energy(rows: Path, tmp_path: Path, caplog: py
     torch.testing.assert_close(run.energy(x), torch.tensor([by_row[i] for i in range(3)]), rtol=1e-5, atol=1e-5)
 
 
+def test_rows_that_have_no_point_are_left_without_a_score(
+    rows: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gap, a new category, and text for a number; what the file has beside the data stays as it is written."""
+    lines = "height,b,kind,number\n10,,x,7\n10.5,-0.3,x,8\n9,1,w,9\n1.5,8.5,x,10\ntall,1,x,11\n"
+    (tmp_path / "new.csv").write_text(lines)
+    run, given = load_run(rows, device="cpu"), (str(tmp_path / "new.csv"),)
+    with pytest.raises(UserError, match=r"mode.path: column .*; mode.skip=true scores the other rows"):
+        Score(*given)(run, Request(1, 0, tmp_path))
+    drawn = Score(*given, skip=True)(run, Request(1, 0, tmp_path))
+    table = polars.read_csv(drawn.files["scores"])
+    assert (table["row"].to_list(), table["number"].to_list()) == ([3, 1, 0, 2, 4], [10, 8, 7, 9, 11])
+    assert [e is None for e in table["energy"]] == [e is None for e in table["log_density"]] == [False] * 2 + [True] * 3
+    assert (drawn.metrics["rows"], "3 of 5 rows have no score" in caplog.text) == (2, True)
+    x = run.parts["dataset"].units.encode({"height": [10.5, 1.5], "b": [-0.3, 8.5], "kind": ["x", "x"]})
+    assert table["energy"][:2].to_list() == pytest.approx(run.energies(x).flip(0).tolist(), rel=1e-5)
+    (tmp_path / "new.csv").write_text("height,b,kind\n10,,x\n")
+    with pytest.raises(UserError, match=r"mode.path: no row of .*new.csv can be scored"):
+        Score(*given, skip=True)(run, Request(1, 0, tmp_path))
+
+
 @pytest.mark.parametrize(
     ("mode", "text", "said"),
     [

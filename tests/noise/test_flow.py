@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebm_exp.energy import Energy
+from ebm_exp.energy import MLP, Energy
 from ebm_exp.energy.base import energy_gradient
 from ebm_exp.noise import Flow
 
@@ -78,3 +78,12 @@ def test_points_of_a_time_come_from_data_and_noise(times: str) -> None:
     assert float(t.std()) == pytest.approx(0.289 if times == "uniform" else 0.208, abs=0.01)
     x, z = torch.randn(4000, 3, 2), torch.randn(4000, 3, 2)
     torch.testing.assert_close(noise.perturb(x, t, z), (1 - t)[:, None, None] * z + t[:, None, None] * x)
+
+
+def test_nothing_but_the_noise_is_known_beforehand() -> None:
+    """E = 0 is N(0, (1 − t) I), and at t = 0, all noise, so is any E."""
+    x, some = torch.randn(20, 2, dtype=torch.float64), MLP((2,), (4,), timed=True).double()
+    still = type("Still", (MLP,), {"forward": lambda self, x, **context: 0 * x[:, 0]})((2,), (4,), timed=True)
+    for energy, t in ((still, 0.7), (some, 0.0)):
+        normal = torch.distributions.Normal(torch.zeros(2, dtype=torch.float64), (1 - t) ** 0.5)
+        torch.testing.assert_close(Flow().energy_at(energy, t)(x), -normal.log_prob(x).sum(1))

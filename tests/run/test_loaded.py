@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from ebm_exp.config.errors import UserError
+from ebm_exp.mode import Request, Score
 from ebm_exp.run import LoadedRun, load_run
 from ebm_exp.types import Points
 from tests.warm import SMALL, Warm, environment
@@ -21,7 +22,8 @@ from tests.warm import SMALL, Warm, environment
 
 @pytest.fixture(scope="module")
 def folder(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs: of the plane, of three columns without a clamp, of two classes of images."""
+    """Runs: of the plane, of three columns without a clamp, of two classes of images; with a normaliser a flow in the
+    plane, and ``edm`` of the columns with scores of ``evaluator=density``."""
     where = tmp_path_factory.mktemp("loaded")
     rng = np.random.default_rng(0)
     np.save(where / "x.npy", rng.normal(3, 2, (80, 3)))
@@ -33,6 +35,11 @@ import ebm_exp
 T = [*{list(SMALL)!r}, "sampler.clamp=false"]
 ebm_exp.fit(None, *T, "dataset=two_moons", "dataset.n_train=500", "dataset.n_test=100", "hydra.run.dir={where}/plane")
 ebm_exp.fit(np.load("{where}/x.npy"), *T, "hydra.run.dir={where}/rows")
+N = [*T, "energy.timed=true", "normaliser=time_score", "optimized_metric=null"]
+flow = ["objective=flow_matching", "dataset=two_moons", "dataset.n_train=500", "dataset.n_test=100"]
+ebm_exp.fit(None, *N, *flow, "hydra.run.dir={where}/flow")
+edm = ["objective=dsm", "noise=edm", "evaluator=density", "evaluator.density.n=20"]
+ebm_exp.fit(np.load("{where}/x.npy"), *N, *edm, "hydra.run.dir={where}/edm")
 images = np.load("{where}/images.npz")
 ebm_exp.fit(images["x"], images["y"], *T, "energy.conditional=true", "hydra.run.dir={where}/images")
 """)
@@ -198,6 +205,47 @@ def test_log_z_of_an_evaluation_serves(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded.log_prob(x), -loaded.energies(x) - 1.5, rtol=1e-6)
     with pytest.raises(UserError, match="log Z of this run is not known"):
         load_run(run, device="cpu", weights="online").log_prob(x)
+
+
+def test_a_normaliser_gives_log_prob_in_one_pass(folder: Path) -> None:
+    """Of a flow its constant is known; it is of data with the least noise, on all of space."""
+    run = load_run(folder / "flow", device="cpu")
+    x = torch.randn(5, 2) * 9
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = run.log_prob(x)
+    assert found.dtype == torch.float64
+    expected = -run.energies(Points(0.98 * x)).double() + 2 * math.log(0.98)
+    torch.testing.assert_close(found, expected)
+    known = run.log_z()
+    assert (known.value, known.se, known.verdict) == (0.0, 0.0, "known")
+    assert known == run.known_log_z()
+    with pytest.raises(UserError, match="log_z: takes no n_chains for a run with a normaliser: it needs no chains"):
+        run.log_z(n_chains=8)
+
+
+def test_a_measured_constant_is_that_of_the_evaluation(folder: Path, tmp_path: Path) -> None:
+    run = load_run(folder / "edm", device="cpu")
+    row = {name: value for row in run.metrics() for name, value in row.items()}
+    known = run.known_log_z()
+    assert known is not None
+    assert (known.value, known.se) == (row["eval/log_p_constant"], row["eval/log_p_constant_se"])
+    raw = np.load(folder / "x.npy")[:5]
+    x = run.encode(raw)
+    np.testing.assert_allclose(run.log_prob(x), -run.energies(x).astype(float) - known.value)
+    width = run.parts["dataset"].units.log_scale(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(run.log_prob(raw, raw=True), run.log_prob(x) + width)
+    anew = run.log_z(seed=1)
+    assert anew.verdict == "measured where noise is most"
+    assert anew.se is not None
+    assert anew.se > 0
+    assert abs(anew.value - known.value) < 4 * math.hypot(anew.se, known.se or 0)
+    with pytest.raises(UserError, match=r"log Z of this run is not known; run.log_z\(\) finds it"):
+        load_run(folder / "edm", device="cpu", weights="online").log_prob(x)
+    columns = ",".join("abc"), *(",".join(map(str, each)) for each in raw)
+    (tmp_path / "x.csv").write_text("\n".join(columns) + "\n")
+    drawn = Score(str(tmp_path / "x.csv"))(load_run(folder / "edm", device="cpu"), Request(1, 0, tmp_path))
+    assert drawn.metrics["log_density"] == pytest.approx(run.log_prob(x).mean(), abs=0.01)
 
 
 def test_no_density_is_named(trained: Path) -> None:

@@ -145,7 +145,7 @@ def test_what_clamps_no_more_is_not_told_as_clamped(data: Dataset, around: Calla
 
 def test_what_cannot_be_drawn_is_refused(data: Dataset) -> None:
     assert levels(data, n_steps=3).describe() == "3 steps through 3 levels from normal noise"
-    with pytest.raises(ValueError, match=r"t_first: must be in \(0, 0.98\), before noise.t_density, got 1"):
+    with pytest.raises(ValueError, match=r"t_first: must be in \(0, 0.98\), before the last level, got 1"):
         levels(data, t_first=1.0)
     with pytest.raises(ValueError, match="sampling: levels needs an energy of time"):
         levels(data).draw(mixture([[0.0, 0.0]], [1.0]).of_data(), 4, Stream(0))

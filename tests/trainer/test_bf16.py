@@ -37,10 +37,11 @@ from tests.config.test_conf import OF_BITS, composed, run_two_steps
 GROUPS = ("energy", "objective", "sampler", "evaluator", "regularization")
 PLACES = (*GROUPS[:-1], "conditional", GROUPS[-1])
 SIBLINGS = (  # of one class, or one is the other and something more: they stand for each other by turns
-    ("double_well", "funnel", "gaussian", "mixture", "ring"),
+    ("double_well", "funnel", "gaussian", "mixture", "radial", "ring"),
     ("igebm", "igebm_large"),
     ("mlp", "whitened"),
     ("cd", "short_run"),
+    ("dsm", "flow_matching"),
     ("pseudo_likelihood", "ratio_matching"),
     ("du2019", "spectral_norm"),
 )
@@ -52,6 +53,7 @@ TOGETHER = (  # evaluators that do not see each other: fewer runs; the default i
 )
 ENERGIES = sorted(file.stem for file in CONF.glob("energy/*.yaml") if file.stem not in SHRUNK)
 OF_TILTED = "tilt_l2"  # of one energy
+OF_TIME = "density"  # of energies of time
 Run = tuple[str, ...]  # a choice for each place; the last, which fits with everything, may be left out
 Pair = frozenset[tuple[str, str]]
 
@@ -63,6 +65,7 @@ def nodes() -> dict[str, dict[str, dict[str, Any]]]:
     for name in SHRUNK:
         del read["energy"][name]
     del read["evaluator"]["default"]
+    del read["evaluator"][OF_TIME]
     del read["regularization"][OF_TILTED]  # the others fit with everything
     for names in TOGETHER:
         several = [read["evaluator"].pop(name) for name in names]
@@ -228,12 +231,13 @@ def shrink(value: Any) -> None:
             shrink(item)
 
 
-def small(run: Run, cache: Path) -> dict[str, Any]:
+def small(run: Run, cache: Path, *more: str) -> dict[str, Any]:
     chosen = [f"{place}={choice}" for place, choice in zip(PLACES, run, strict=True) if place != "conditional"]
     conditional = ["energy.conditional=true"] if is_conditional(run) and "conditional" in node(run, "energy") else []
-    config = composed(
-        *chosen, *conditional, *data(run), "engine.precision=bf16", "trainer.batch_size=4", "optimized_metric=null"
-    )
+    if "dsm" in run and not more:  # of levels it needs more than a choice
+        more = ("objective.form=single",)
+    few = ("engine.precision=bf16", "trainer.batch_size=4", "optimized_metric=null")
+    config = composed(*chosen, *conditional, *data(run), *few, *more)
     if is_conditional(run):
         config["energy"]["conditional"] = True
     for group in (*GROUPS, "sampling", "buffer"):
@@ -295,6 +299,22 @@ def test_a_term_of_one_energy_trains(cache: Path, tmp_path: Path, quick: None) -
     train_draw_and_evaluate(
         config | {"regularization": composed(f"regularization={OF_TILTED}")["regularization"]}, tmp_path
     )
+
+
+OF_LEVELS = (  # what is fitted to noised data beside, and a normaliser at work
+    ("mlp", "dsm", "noise=edm", "normaliser=time_score", "sampling=flow", "evaluator.ais.path=levels"),
+    ("encoder", "flow_matching", "normaliser=levels", "sampling=levels"),
+)
+
+
+@pytest.mark.parametrize("row", OF_LEVELS, ids=" ".join)
+def test_densities_of_all_levels_train(row: tuple[str, ...], cache: Path, tmp_path: Path, quick: None) -> None:
+    energy, objective, *more = row
+    run = (energy, objective, "mala", "ais", "false", "none")
+    config = small(run, cache, "energy.timed=true", "normaliser.after=0", *more)
+    config["evaluator"] |= composed(f"evaluator={OF_TIME}", "optimized_metric=null")["evaluator"]
+    shrink(config["evaluator"])
+    train_draw_and_evaluate(config, tmp_path)
 
 
 def train_draw_and_evaluate(config: dict[str, Any], folder: Path) -> None:

@@ -21,14 +21,20 @@ META = torch.device("meta")
 LEFT_OUT = ("experiment=du2021/digits", "experiment=du2021/fashion_mnist")
 
 
-@pytest.mark.parametrize("experiment", [experiment for experiment in DISTINCT if experiment not in LEFT_OUT])
+NORMALISED = (
+    "experiment=flow/digits noise=edm objective=dsm normaliser=time_score",
+    "experiment=flow/digits normaliser=levels",
+)
+
+
+@pytest.mark.parametrize("experiment", [*(each for each in DISTINCT if each not in LEFT_OUT), *NORMALISED])
 def test_a_step_and_a_draw_ask_the_device_for_nothing(
     experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unchecked: None
 ) -> None:
     # Pairs of least distance are found on the host. What is fitted to the data before training may read them.
     monkeypatch.setattr("ebm_exp.noise.pairs._assign", lambda z, x: torch.arange(len(z), device=z.device))
     monkeypatch.setattr(Dataset, "train", lambda self, n=None: torch.rand(500, *self.event_shape))
-    config = shrunk(experiment)
+    config = shrunk(*experiment.split())
     if "root" in config["dataset"]:
         config["dataset"]["root"] = str(tmp_path)
     fewer_components(config)

@@ -1,0 +1,48 @@
+"""Classification of the noise level of a fixed point (as in "DiffCLF", arXiv 2601.21025).
+
+A point x of time t₁ is shown with k − 1 other times t₂ … t_k of the same distribution. By Bayes it is of the i-th with
+probability p_{t_i}(x)/Σ_j p_{t_j}(x), and
+
+L = Ẽ(x, t₁) + log Σ_j exp(−Ẽ(x, t_j))
+
+is least where exp(−Ẽ) is p_t at all times but for one constant.
+"""
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+
+from ebm_exp.energy.base import Energy
+from ebm_exp.noise.base import NoiseProcess
+from ebm_exp.normaliser.base import Normaliser, Seen
+from ebm_exp.random import Source
+from ebm_exp.types import NonNegative, PerSample, PositiveInt, Probability
+
+
+class Levels(Normaliser):
+    """The cross-entropy of which of k times a point is of, in nats.
+
+    Args:
+        weight, after, n_steps: see ``Normaliser``.
+        k: times that are told apart at each point: one forward pass for each.
+    """
+
+    name = "levels"
+
+    def __init__(
+        self,
+        weight: NonNegative = 1.0,
+        after: Probability = 0.25,
+        n_steps: PositiveInt | None = None,
+        k: Annotated[int, Ge(2)] = 4,
+    ) -> None:
+        super().__init__(weight, after, n_steps)
+        self.k = k
+
+    def loss(self, energy: Energy, noise: NoiseProcess, seen: Seen, source: Source) -> PerSample:
+        densities = noise.densities(energy)
+        times = [seen.t, *(self.sample_t(noise, seen.x, source) for _ in range(self.k - 1))]
+        x = seen.x.repeat(self.k, *[1] * (seen.x.dim() - 1))
+        logits = -densities(x, t=torch.cat(times)).view(self.k, -1)
+        return logits.logsumexp(0) - logits[0]

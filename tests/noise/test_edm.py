@@ -1,0 +1,153 @@
+"""Noise of growing width: its energies against the truth, its steps, and what it remembers of the data."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from ebm_exp.dataset import Dataset, Domain
+from ebm_exp.dataset.absent import Absent
+from ebm_exp.energy import MLP
+from ebm_exp.engine import Eager
+from ebm_exp.noise import EDM
+from ebm_exp.random import Stream
+from ebm_exp.sampler import MALA, Sampler
+from ebm_exp.sampling import Flow, Levels
+from ebm_exp.types import per_point
+from tests.noise.test_flow import MEANS, STD, WEIGHTS, Exact
+
+CPU = torch.device("cpu")
+BOX = Domain(-3, 3, (2,))
+
+
+def points(n: int) -> Tensor:
+    """Of the two modes."""
+    g = torch.Generator().manual_seed(0)
+    which = torch.multinomial(WEIGHTS, n, replacement=True, generator=g)
+    return (MEANS[which] + STD * torch.randn(n, 2, dtype=torch.float64, generator=g)).float()
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    x = points(4000)
+    return Dataset(name="two modes", domain=BOX, train=x, test=x[:500].clone())
+
+
+class ExactResidual(Exact):
+    """The potential of the exact denoiser of a mixture, from the log-density of its x_σ, in the precision of x."""
+
+    def __init__(self, noise: EDM) -> None:
+        super().__init__(WEIGHTS, MEANS, STD)
+        self.noise = noise
+        self.noised = noise
+
+    def log_p(self, x: Tensor, t: Tensor) -> Tensor:
+        variance = self.std**2 + t**2
+        squares = (x[:, None] - self.means).square().sum(2)
+        parts = self.weights.log() - squares / (2 * variance[:, None])
+        return (parts - x.shape[1] / 2 * (2 * math.pi * variance).log()[:, None]).logsumexp(1)
+
+    def forward(self, x: Tensor, **context: Tensor) -> Tensor:
+        most, least = self.noise.span
+        sigma = least * (most / least) ** context["t"].double()
+        variance = sigma**2 + self.noise.scale**2
+        noised = self.noise.mean + x.double() * per_point(variance.sqrt(), x)
+        gaussian = 0.5 * x.double().square().sum(1) + x.shape[1] / 2 * (2 * math.pi * variance).log()
+        return (sigma / self.noise.scale * (-self.log_p(noised, sigma) - gaussian)).to(x.dtype)
+
+
+def test_the_density_of_each_level_is_that_of_the_noised_data(data: Dataset) -> None:
+    noise = EDM(data)
+    exact = ExactResidual(noise)
+    sigma = noise.sample_wide(300, torch.Generator().manual_seed(1), CPU).double()
+    x = noise.perturb(points(300).double(), sigma, torch.randn(300, 2).double())
+    torch.testing.assert_close(noise.densities(exact)(x, t=sigma), -exact.log_p(x, sigma))
+    least = torch.full((300,), noise.t_density, dtype=torch.float64)
+    torch.testing.assert_close(exact.density()(x), -exact.log_p(x, least))
+
+
+def test_nothing_but_the_gaussian_is_known_beforehand(data: Dataset) -> None:
+    """E = 0 is N(m, σ² + s²), of the data's mean and the mean of their variances; there all noise begins."""
+    noise = EDM(data)
+    nothing = MLP((2,), (4,), timed=True, potential="residual")
+    torch.nn.init.zeros_(nothing.head.weight)
+    torch.nn.init.zeros_(nothing.head.bias)
+    x = data.train()
+    torch.testing.assert_close(noise.mean, x.mean(0))
+    assert noise.scale == pytest.approx(float(x.var(0).mean().sqrt()), rel=1e-3)
+    for sigma in noise.span:
+        normal = torch.distributions.Normal(noise.mean, math.hypot(sigma, noise.scale))
+        found = noise.energy_at(nothing, sigma)(x)
+        torch.testing.assert_close(found, -normal.log_prob(x).sum(1), rtol=1e-4, atol=1e-4)
+    first = noise.begin(torch.randn(20000, 2, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(
+        first.std(0), torch.full((2,), math.hypot(noise.span[0], noise.scale)), rtol=0.02, atol=0
+    )
+
+
+def test_training_looks_where_karras_and_others_look(data: Dataset) -> None:
+    noise, g = EDM(data), torch.Generator().manual_seed(0)
+    log_sigma = (noise.sample_t(20000, g, CPU) / noise.scale).log()
+    assert float(log_sigma.mean()) == pytest.approx(-0.5, abs=0.03)
+    assert float(log_sigma.std()) == pytest.approx(1.2, abs=0.03)
+    wide = EDM(data, times="wide").sample_t(20000, g, CPU)
+    assert noise.span[1] <= float(wide.min())
+    assert float(wide.max()) <= noise.span[0]
+    assert float(noise.position(wide).mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_course_has_the_steps_of_karras_and_others(data: Dataset) -> None:
+    """Eighteen levels from 80 to .002, as their code prints them."""
+    noise = EDM(data, sigma_max=80.0, sigma_min=0.002)
+    noise.load_state_dict(noise.state_dict() | {"scale": 1.0})
+    times, lengths = noise.course(17)
+    assert [times[i] for i in (0, 1, 2, 3, 16, 17)] == pytest.approx([80, 57.586, 40.786, 28.375, 0.0075, 0.002], 5e-3)
+    assert lengths == pytest.approx([b - a for a, b in pairwise(times)])
+    with pytest.raises(ValueError, match=r"t_end: must be 1 with noise=edm"):
+        noise.course(10, t_end=0.5)
+
+
+@pytest.mark.parametrize("way", ["flow", "levels"])
+def test_noise_becomes_data(data: Dataset, way: str) -> None:
+    noise, kernel = EDM(data), MALA(0.1, 1, BOX)
+    if way == "flow":
+        sampling: Flow | Levels = Flow(Eager(CPU), data, noise, n_steps=20)
+    else:
+        sampling = Levels(kernel, Eager(CPU), data, noise, n_levels=10, n_steps=100)
+    x, truth = sampling.draw(ExactResidual(noise), 1500, Stream(0)).x.double(), points(20000).double()
+    shares = [float((torch.cdist(each, MEANS).argmin(1) == 0).double().mean()) for each in (x, truth)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.05)
+    torch.testing.assert_close(x.mean(0), truth.mean(0), atol=0.06, rtol=0)
+    torch.testing.assert_close(x.T.cov(), truth.T.cov(), atol=0.05, rtol=0)
+
+
+def test_what_it_knows_of_the_data_outlives_them(data: Dataset) -> None:
+    noise = EDM(data)
+    state = noise.state_dict()
+    facts = data.facts() | {"class_counts": []}
+    without = Absent(facts, CPU, ValueError("the data are gone"))
+    again = EDM(without, sigma_min=0.05)  # it may be looked at within other bounds, which are no other network's
+    with pytest.raises(ValueError, match="the data are gone"):
+        again.scale  # noqa: B018
+    again.load_state_dict(state)
+    energy = MLP((2,), (8,), timed=True, potential="residual")
+    x, sigma = torch.randn(20, 2), torch.full((20,), 0.3)
+    assert torch.equal(again.densities(energy)(x, t=sigma), noise.densities(energy)(x, t=sigma))
+    assert again.t_density == pytest.approx(0.05 * noise.scale)
+    with pytest.raises(ValueError, match=r"sigma_min, sigma_max: must be within those of training, 0\.02 and 40"):
+        EDM(without, sigma_min=0.01).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"mean: must be of shape \[2\], got \[3\]"):
+        again.load_state_dict(state | {"mean": torch.zeros(3)})
+
+
+def test_what_is_no_process_is_refused(data: Dataset) -> None:
+    with pytest.raises(ValueError, match="sigma_min: must be below sigma_max, 1, got 2"):
+        EDM(data, sigma_min=2.0, sigma_max=1.0)
+    still = Dataset(name="one point", domain=BOX, train=torch.ones(5, 2), test=torch.ones(2, 2))
+    with pytest.raises(ValueError, match="noise=edm needs data that vary"):
+        EDM(still).scale  # noqa: B018
+    sampler: Sampler = MALA(0.1, 1, BOX)
+    with pytest.raises(ValueError, match=r"t_first: must be in \(0\.\d+, \d+\.?\d*\), before the last level"):
+        Levels(sampler, Eager(CPU), data, EDM(data), t_first=0.001)
