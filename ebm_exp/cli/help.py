@@ -58,7 +58,7 @@ EXAMPLES = {  # what a command does, and its words as bash reads them
 }
 _GROUPS = {  # of a line each
     "experiment": "a whole recipe: flow, plane, table, …",
-    "dataset energy noise": "what is learned, by which network",
+    "dataset energy noise normaliser": "what is learned, by which network",
     "objective regularization": "the loss and its terms",
     "sampler start buffer sampling": "how chains move, begin and are kept",
     "engine optimizer schedule": "how it is computed, how weights move",

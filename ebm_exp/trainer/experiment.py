@@ -98,7 +98,7 @@ class Experiment(NamedTuple):
     def setting(self, key: str) -> Any:
         """The value at a dotted key of what the training depends on; ``ABSENT`` where it has no such part."""
         part = key.partition(".")[0]
-        is_used = part not in ("sampler", "buffer", "noise") or hasattr(self.objective, part)
+        is_used = part not in ("sampler", "buffer", "noise", "normaliser") or hasattr(self.objective, part)
         return look_up(self.config, key, ABSENT) if is_used else ABSENT
 
     def state_dict(self) -> dict[str, Any]:
