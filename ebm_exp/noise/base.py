@@ -99,8 +99,8 @@ class NoiseProcess(Part, ABC):
 
     @abstractmethod
     def gaussian(self, t: Time) -> tuple[Tensor, Time]:
-        """Mean ``[*event]`` or ``[]`` and deviation of points of time t, of data with those that the process knows, or
-        else of standard normal data."""
+        """Mean ``[*event]`` or ``[]`` and deviation of points of time t, of data that have those which the process
+        knows, or else of standard normal data."""
 
     def begin(self, z: Batch) -> Batch:
         """Points of the first time, of standard normal noise ``[batch, *event]``."""

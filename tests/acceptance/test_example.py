@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def test_its_outputs_are_small_and_of_no_machine() -> None:
     assert '"error"' not in shown
     assert "/tmp" not in shown
     assert "/home" not in shown
+
+
+def test_its_images_lie_in_no_folder_that_comes_along() -> None:
+    """A folder of images has a class for each folder in it: a run's drawings would be one."""
+    root = re.findall(r"dataset\.root=(\w+)", EXAMPLE.read_text(encoding="utf-8"))
+    assert len(root) == 1
+    assert not any(EXAMPLE.parent.glob(f"{root[0]}/*.json"))
 
 
 @pytest.mark.slow

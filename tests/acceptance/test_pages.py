@@ -27,7 +27,7 @@ from ebm_exp.config.validate import validate
 from tests.config.test_readme import composed
 from tests.warm import ROOT, Warm, environment
 
-COMMANDS = ("python", "torchrun", "make", "pip", "wandb", "trackio", "sbatch", "ray")
+COMMANDS = ("python", "torchrun", "source", "make", "pip", "wandb", "trackio", "sbatch", "ray")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OF_README = {
     "digits": "python train.py",
@@ -225,6 +225,8 @@ def check(words: list[str]) -> None:
         validate(composed(shlex.join(flat[flat.index("train.py") :]).replace("@stamp@", "x")))
     elif name == "make":
         subprocess.run(["make", "-n", *rest], cwd=ROOT, check=True, capture_output=True)
+    elif name == "source":
+        assert f"BIN := {Path(rest[0]).parent}\n" in (ROOT / "Makefile").read_text()
     elif name == "pip":
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         assert set(re.findall(r"\[(\w+)\]", " ".join(rest))) <= set(extras)

@@ -16,6 +16,7 @@ SMALL = (
     "device=cpu",
     "sampler.n_steps=3",
     "trainer.log_every_steps=1",
+    "trainer.image_samples=4",
 )
 BARE = ("evaluator=none", "optimized_metric=null")
 SHORT = ("sampling.n_steps=3",)

@@ -235,6 +235,7 @@ def test_rows_of_a_table_come_in_own_units_under_its_header(cli: Cli, tmp_path: 
     chosen = ("dataset=table", f"dataset.path={file}", "dataset.label_column=where", "energy.conditional=true")
     done = cli("train.py", *chosen, *SMALL, "trainer.image_every_steps=3", f"hydra.run.dir={run}")
     assert done.returncode == 0, done.stderr
+    assert "classes   north, south\n" in done.stdout
     assert Image.open(run / "samples" / "step_00000003.png").width > 500
     for folder in ("with", "other", "without"):
         done = cli("sample.py", f"run={run}", "n_samples=9", "seed=1", "label=[1,0]", f"output_dir={tmp_path}/{folder}")

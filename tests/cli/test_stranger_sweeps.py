@@ -15,7 +15,7 @@ from ebm_exp.run import load_run
 from tests.warm import SMALL, Warm, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-TINY = (*SMALL[:4], "evaluator=mmd", "dataset.suggest.n_samples=16", "logger.mode=disabled", "device=cpu")
+TINY = (*SMALL[:4], SMALL[5], "evaluator=mmd", "dataset.suggest.n_samples=16", "logger.mode=disabled", "device=cpu")
 TINY += ("trainer.max_steps=2", "optimized_metric=eval/mmd2", "evaluator.mmd.bandwidths=[1]")
 COMMANDS = {
     "grid": ("-m", "seed=1,2", *TINY),

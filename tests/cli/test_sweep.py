@@ -19,7 +19,7 @@ from ebm_exp.sweeper.study import NAME, storage
 from tests.warm import SMALL, Child, Warm, begins_beside, environment
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-TINY = (*SMALL[:4], "evaluator=mmd", "dataset.suggest.n_samples=16", "logger.mode=disabled", "device=cpu")
+TINY = (*SMALL[:4], SMALL[5], "evaluator=mmd", "dataset.suggest.n_samples=16", "logger.mode=disabled", "device=cpu")
 EVERY = ("trainer.evaluate_every_steps=10000", "trainer.image_every_steps=10000", "trainer.checkpoint_every_steps=50")
 GRID = (
     "seed=1,2",

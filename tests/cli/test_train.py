@@ -21,6 +21,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 TINY = [
     *("energy.widths=[16]", "sampler.n_steps=3", "sampling.n_steps=5", "trainer.batch_size=16", "buffer.size=64"),
     *("evaluator=none", "trainer.log_every_steps=2", "logger.mode=offline", "device=cpu"),
+    "trainer.image_samples=4",
 ]
 
 

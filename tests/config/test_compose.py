@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from hydra import version
+from hydra import compose, initialize_config_dir, version
 from hydra._internal.utils import create_config_search_path
+from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 
 from ebm_exp.config.compose import Loader
@@ -141,3 +143,14 @@ def test_it_is_told_and_trains(cli: Callable[..., subprocess.CompletedProcess[st
     assert f"sampler.noise_first: left out; {said}" in (tmp_path / "run" / "train.log").read_text()
     again = cli(*command, "resume=auto", "trainer.max_steps=3")
     assert again.returncode == 0, again.stderr
+
+
+def test_a_choice_may_refer_to_another(tmp_path: Path) -> None:
+    """What is composed quickly (``ebm_exp.cli.process.hasten_hydra``) is composed as before."""
+    for name, text in (("a/x", "v: 1"), ("b/x", "w: 2"), ("main", "defaults: [a: x, b: '${a}', _self_]")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(text)
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert compose("main") == {"a": {"v": 1}, "b": {"w": 2}}
+        with pytest.raises(MissingConfigException, match="b/y"):
+            compose("main", ["b=y"])

@@ -264,14 +264,18 @@ def test_a_batch_draws_anew_what_stands_for_an_interval(tmp_path: Path) -> None:
     assert data.units.decode(first).equals(data.units.decode(other))
 
 
-def test_rows_with_gaps_are_left_out_or_filled(tmp_path: Path) -> None:
+def test_rows_with_gaps_are_left_out_or_filled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     gaps = [[*row] for row in X.tolist()]
     for i in range(0, 40, 4):
         gaps[i][i % 3] = ""
     dropped = table(tmp_path / "x.csv", text(gaps), missing="drop")
     assert dropped.n_train + dropped.n_test == 30
+    caplog.set_level("INFO")
     data = table(tmp_path / "x.csv", missing="impute", test_share=0.3, noise_std=0.0)
     assert data.n_train == 28
+    n = sum(has_row(data.train(), data, X[i], i % 3) for i in range(0, 40, 4))
+    left = f"; {10 - n} of 12 held-out rows have gaps, and are not scored"
+    assert f"{n} of 28 training rows have gaps, which are drawn anew for each batch{left}" in caplog.text
     assert data.n_test == 12 - sum(1 for i in range(40) if i % 4 == 0 and not has_row(data.train(), data, X[i], i % 3))
     order = torch.randperm(28, generator=generator("cpu", "epoch", 0, 0, 0))
     first, second = (data.batch(i, 28, 0).x[order.argsort()] for i in (0, 0))
