@@ -109,7 +109,7 @@ class Levels(ToData):
         def energy(u: Batch) -> PerSample:
             d, squares = u[0].numel(), u.double().square().flatten(1).sum(1)
             mean, deviation = self.noise.gaussian(time)
-            x = mean.to(u) + deviation.to(u.dtype) * u
+            x = mean + deviation.to(u.dtype) * u
             e = self.energy(x, t=time.to(u.dtype).expand(len(u))).double() - d * deviation.log()
             return (1 - before) * e + before * 0.5 * (squares + d * math.log(2 * math.pi))
 
@@ -136,7 +136,7 @@ class Levels(ToData):
     def begin_at(self, x: Batch, generator: torch.Generator) -> Batch:
         t = torch.full((len(x),), self.noise.t_density, dtype=x.dtype, device=x.device)
         mean, deviation = self.noise.gaussian(self.noise.t_density)
-        return (self.noise.perturb(x, t, normal_like(x, generator)) - mean.to(x)) / deviation
+        return (self.noise.perturb(x, t, normal_like(x, generator)) - mean) / deviation
 
     def _place(self, betas: Tensor) -> tuple[Tensor, Tensor]:
         """How much of the Gaussian there is in f(β), and the time of the level."""

@@ -105,7 +105,7 @@ class NoiseProcess(Part, ABC):
     def begin(self, z: Batch) -> Batch:
         """Points of the first time, of standard normal noise ``[batch, *event]``."""
         mean, deviation = self.gaussian(self.span[0])
-        return mean.to(z.device) + deviation * z
+        return mean + deviation * z
 
     @abstractmethod
     def share(self, t: Time) -> Time:
