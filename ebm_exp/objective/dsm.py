@@ -39,10 +39,10 @@ class DSM(Matching):
         engine: differentiates the energy.
         noise: the noise process of all levels, ``edm``.
         regularization: terms beside the loss; of data alone, no samples are drawn.
-        normaliser: of the densities of all levels.
         form: ``levels``, for an energy of time; ``single`` or ``sliced``, for one without.
         noise_std: σ of ``single`` and ``sliced``, in units of the domain.
         label_dropping: of ``levels``, see ``Matching``.
+        normaliser: of the densities of all levels.
 
     Raises:
         ValueError: when a term of the regularization needs samples, or the noise process or the normaliser is not for
@@ -56,10 +56,10 @@ class DSM(Matching):
         engine: Provided[Engine],
         noise: Provided[NoiseProcess],
         regularization: Provided[dict[str, Term]],
-        normaliser: Annotated[Normaliser | None, From("normaliser")] = None,
         form: Literal["levels", "single", "sliced"] = "levels",
         noise_std: Positive = 0.1,
         label_dropping: Probability = 0.0,
+        normaliser: Annotated[Normaliser | None, From("normaliser")] = None,
     ) -> None:
         super().__init__("dsm", engine, noise, regularization, normaliser, label_dropping)
         if form == "levels" and noise.potential != "residual":

@@ -53,12 +53,12 @@ class FlowMatching(Matching):
         engine: differentiates the energy.
         noise: the noise process, ``flow``.
         regularization: terms beside the loss; of data alone, no samples are drawn.
-        normaliser: of the densities of all times.
         pairs: of noise and data, see ``noise.pairs``: Ẽ of the noise process is exact for random ones.
         target: ``flow``: x − z; ``equilibrium``: x − z times 4 min(1, (1 − t)/.2), 0 at the data, for an energy without
             time (Wang & Du 2025, "Equilibrium Matching", arXiv 2510.02300).
         temperature: T of the density that is meant: 1 for an energy of time, a small ε for one without.
         label_dropping: share of the points that are shown without their label (Ho & Salimans 2022, arXiv 2207.12598).
+        normaliser: of the densities of all times.
 
     Raises:
         ValueError: when a term of the regularization needs samples, the noise process has no velocity, or there is a
@@ -72,11 +72,11 @@ class FlowMatching(Matching):
         engine: Provided[Engine],
         noise: Provided[NoiseProcess],
         regularization: Provided[dict[str, Term]],
-        normaliser: Annotated[Normaliser | None, From("normaliser")] = None,
         pairs: Pairs = "random",
         target: Literal["flow", "equilibrium"] = "flow",
         temperature: Positive = 1.0,
         label_dropping: Probability = 0.0,
+        normaliser: Annotated[Normaliser | None, From("normaliser")] = None,
     ) -> None:
         super().__init__("flow_matching", engine, noise, regularization, normaliser, label_dropping)
         if noise.potential != "velocity":

@@ -68,7 +68,8 @@ def test_it_composes(launcher: str, values: dict[str, Any]) -> None:
     ("launcher", "extra"), [("joblib", "joblib"), ("submitit", "slurm"), ("slurm", "slurm"), ("ray_cluster", "ray")]
 )
 def test_what_is_not_installed_is_named(launcher: str, extra: str, tmp_path: Path) -> None:
-    script = "import sys; sys.modules['hydra_plugins'] = None; sys.argv[0] = 'train.py'; import train; train.train()"
+    hidden = "import sys; sys.modules['hydra_plugins'] = None; sys.argv[0] = 'train.py'"
+    script = f"{hidden}; from ebm_exp.cli.script import run; run('train')"
     command = [sys.executable, "-c", script, f"hydra/launcher={launcher}", f"hydra.run.dir={tmp_path}/run"]
     (tmp_path / "srun").touch(0o755)  # the same with Slurm
     env = environment() | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}

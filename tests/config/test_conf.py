@@ -1,11 +1,9 @@
 """Every file under conf/ composes, validates and builds."""
 
-import contextlib
 import copy
 import functools
 import importlib.util
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -64,24 +61,7 @@ NO_IMAGES = [
     for choice in EXPERIMENTS
     if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table")) or "/plane" in choice
 ]
-FILES: dict[str, Any] = {}  # of conf/, as Hydra has read them; it forgets them after each config
 A_TABLE = f"dataset.path={Path(__file__).with_name('table.csv')}"
-
-
-@contextlib.contextmanager
-def conf() -> Iterator[None]:
-    """Within it Hydra's ``compose`` reads ``conf/``, each file once in this process."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        begin = loader._parse_overrides_and_create_caching_repo
-
-        def remembering(*given: Any) -> Any:
-            parsed, repository = begin(*given)
-            repository.cache = FILES
-            return parsed, repository
-
-        loader._parse_overrides_and_create_caching_repo = remembering
-        yield
 
 
 def composed(*overrides: str, whole: bool = True) -> dict:
@@ -92,7 +72,7 @@ def composed(*overrides: str, whole: bool = True) -> dict:
 
 @functools.cache
 def _composed(overrides: tuple[str, ...], whole: bool) -> dict:
-    with conf():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides=list(overrides))
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=whole)
     assert isinstance(container, dict)
@@ -312,7 +292,7 @@ def test_every_data_set_works_at_another_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_composes_and_builds(mode: str) -> None:
-    with conf():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         path = ["mode.path=x.csv"] if mode in ("mode=impute", "mode=score") else []
         config = OmegaConf.to_container(compose("sample", overrides=[mode, "run=x", "output_dir=x", *path]))
     node = OmegaConf.to_container(OmegaConf.create(config), resolve=True)["mode"]

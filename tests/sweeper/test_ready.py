@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hydra import compose
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution
 
@@ -13,13 +13,12 @@ from ebm_exp.config.trust import CONF
 from ebm_exp.sweeper.settings import settings_of
 from ebm_exp.sweeper.space import Space
 from ebm_exp.trainer.build import check
-from tests.config.test_conf import conf
 
 SEARCHES = sorted(file.stem for file in (CONF / "hparams_search").glob("*.yaml"))
 
 
 def composed(*overrides: str) -> DictConfig:
-    with conf():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", overrides=[*overrides, "device=cpu"], return_hydra_config=True)
 
 
