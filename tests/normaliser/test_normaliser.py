@@ -98,7 +98,7 @@ def test_half_of_its_times_are_its_own() -> None:
 @pytest.mark.parametrize("make", [TimeScore, Levels])
 def test_it_is_at_work_after_a_share_of_the_steps(make: Callable[..., Normaliser]) -> None:
     normaliser = make(weight=2.0, after=0.25, n_steps=8)
-    objective = FlowMatching(Eager(CPU), Flow(), {}, normaliser)
+    objective = FlowMatching(Eager(CPU), Flow(), {}, normaliser=normaliser)
     torch.manual_seed(0)
     energy, batch = MLP((2,), (8,), timed=True), Points(points(64).float())
     g = torch.Generator().manual_seed(0)
@@ -108,7 +108,9 @@ def test_it_is_at_work_after_a_share_of_the_steps(make: Callable[..., Normaliser
     terms = [{*objective(energy, batch, step, g).terms} for step in (1, 2)]
     assert terms == [{"flow_matching"}, {"flow_matching", normaliser.name}]
     once, twice = (
-        FlowMatching(Eager(CPU), Flow(), {}, make(weight=weight))(energy, batch, 0, torch.Generator().manual_seed(1))
+        FlowMatching(Eager(CPU), Flow(), {}, normaliser=make(weight=weight))(
+            energy, batch, 0, torch.Generator().manual_seed(1)
+        )
         for weight in (1.0, 2.0)
     )
     torch.testing.assert_close(2 * once.terms[normaliser.name], twice.terms[normaliser.name])
