@@ -143,6 +143,8 @@ def run_two_steps(config: dict, tmp_path: Path, classifiers: Path, metric_typed:
             node["cache_dir"] = str(classifiers)
     if "grid" in config["evaluator"]:
         config["evaluator"]["grid"]["n"] = 60
+    if "density" in config["evaluator"]:
+        config["evaluator"]["density"] |= {"n": 16, "n_cells": 20, "n_levels": 2}
     if "ais" in config["evaluator"]:
         config["evaluator"]["ais"] |= {"n_betas": 10, "n_equilibrate": 4}
     validate(config)
