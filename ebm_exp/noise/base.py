@@ -128,6 +128,10 @@ class NoiseProcess(Part, ABC):
         """What −∇E is fitted to at the points of times t that come from data x and noise z."""
 
     @abstractmethod
+    def of_no_noise(self, x: Batch) -> tuple[Batch, PerSample]:
+        """Points of data x as an energy sees them where noise is least, and their times ``[batch]``."""
+
+    @abstractmethod
     def densities(self, energy: Energy) -> Energy:
         """Ẽ(x, t), the energies of the densities of the points of time t at T = 1; t is their context.
 

@@ -160,6 +160,9 @@ class EDM(NoiseProcess):
         aim = rest * variance.sqrt() / (sigma * s)
         return Fit((noised - self.mean) / variance.sqrt(), self.position(t), aim)
 
+    def of_no_noise(self, x: Batch) -> tuple[Batch, PerSample]:
+        return self.fit(x, x.new_full((len(x),), self.span[1]), torch.zeros_like(x))[:2]
+
     def densities(self, energy: Energy) -> Energy:
         return _Densities(energy, self)
 

@@ -90,6 +90,9 @@ class Flow(NoiseProcess):
         """−∇E is the velocity: x − z."""
         return Fit(self.perturb(x, t, z), t, x - z)
 
+    def of_no_noise(self, x: Batch) -> tuple[Batch, PerSample]:
+        return x, x.new_ones(len(x))
+
     def densities(self, energy: Energy) -> Energy:
         return _Densities(energy)
 

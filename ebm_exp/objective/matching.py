@@ -64,7 +64,8 @@ class Matching(Objective, ABC):
         self.drops_labels = label_dropping > 0
 
     def describe(self) -> dict[str, str]:
-        return self.terms.describe(self.name)
+        told = self.terms.describe(self.name)
+        return told | {"normaliser": self.normaliser.describe()} if self.normaliser.active else told
 
     def warnings(self, energy: Energy) -> list[str]:
         named = ", ".join(edges(energy))
@@ -105,8 +106,9 @@ class Matching(Objective, ABC):
         error = (field - fit.aim).square().flatten(1).mean(1)
         values = {self.name: error} | values
         if self.terms:
-            at_data = energy.bind(t=torch.ones_like(t), y=y)
-            now = Step(Phase(x, at_data(x), at_data, y), self.engine, source)
+            clean, last = self.noise.of_no_noise(x)
+            at_data = energy.bind(t=last, y=y)
+            now = Step(Phase(clean, at_data(clean), at_data, y), self.engine, source)
             values |= self.terms(now)
         late = self.noise.is_late(t)
         apart = {ERROR_EARLY: ~late, ERROR_LATE: late}

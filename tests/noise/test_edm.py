@@ -119,3 +119,10 @@ def test_what_is_no_process_is_refused(data: Mixture) -> None:
     sampler: Sampler = MALA(0.1, 1, data.domain)
     with pytest.raises(ValueError, match=r"t_first: must be in \(0\.\d+, \d+\.?\d*\), before the last level"):
         Levels(sampler, Eager(CPU), data, EDM(data), t_first=0.001)
+
+
+def test_terms_of_data_see_them_where_noise_is_least(data: Mixture) -> None:
+    noise, x = EDM(data), data.train(5)
+    seen, t = noise.of_no_noise(x)
+    torch.testing.assert_close(seen, (x - noise.mean) / math.hypot(noise.t_density, noise.scale))
+    torch.testing.assert_close(t, torch.zeros(5), atol=1e-6, rtol=0)
