@@ -52,8 +52,8 @@ class Normaliser(Part, ABC):
         return self.active and step >= self.first_step
 
     def describe(self) -> str:
-        """What the outline of a run says of it: ``time_score from step 1,500``."""
-        return f"{self.name} from step {self.first_step:,}"
+        """What the outline of a run says of it: ``one for all noise levels, by time_score from step 1,500``."""
+        return f"one for all noise levels, by {self.name} from step {self.first_step:,}"
 
     def sample_t(self, noise: NoiseProcess, x: Batch, source: Source) -> PerSample:
         """Times ``[batch]`` at which it is looked, independent and of one distribution: half as training looks, half of

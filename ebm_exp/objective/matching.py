@@ -65,7 +65,7 @@ class Matching(Objective, ABC):
 
     def describe(self) -> dict[str, str]:
         told = self.terms.describe(self.name)
-        return told | {"normaliser": self.normaliser.describe()} if self.normaliser.active else told
+        return told | {"log Z": self.normaliser.describe()} if self.normaliser.active else told
 
     def warnings(self, energy: Energy) -> list[str]:
         named = ", ".join(edges(energy))
