@@ -77,7 +77,8 @@ def test_a_rank_that_is_killed_ends_the_others(cli: Launch, tmp_path: Path, monk
     endless = ("trainer.max_steps=50000", "trainer.log_every_steps=1000", f"hydra.run.dir={run}")
     killed = cli("tests/ranks.py", "2", "train.py", *RUN, *endless)
     assert killed.returncode != 0
-    assert killed.stderr.startswith("rank 0: another process of this training has ended")
+    last = killed.stderr.splitlines()[-1]  # whoever started them may have asked it to stop before it saw
+    assert last.startswith("rank 0: another process of this training has ended")
     said = json.loads((run / "summary.json").read_text())
     assert (said["state"], said["ranks"]) == ("failed", 2)
     assert "the newest checkpoint is of step" in said["reason"]
