@@ -18,9 +18,9 @@ from ebm_exp.cli.fit import fit
 from ebm_exp.config.errors import UserError
 from ebm_exp.config.override import key_of
 from ebm_exp.run.handed import take
+from ebm_exp.run.likelihood import log_density
 from ebm_exp.run.load import load_run
 from ebm_exp.run.loaded import LoadedRun
-from ebm_exp.run.normaliser import log_density
 
 _OURS = ("dataset=table", "dataset.test_share=0", "logger.mode=disabled")  # unless the overrides say otherwise
 _BATCH = 64  # of experiment=table

@@ -22,8 +22,8 @@ from ebm_exp.mode.base import Drawn, Mode, Request
 from ebm_exp.mode.rows import Rows, TableOptions, find_labels, read_rows, rounded, write_csv
 from ebm_exp.plots import energy_histogram, sample_panels
 from ebm_exp.run.handed import take
+from ebm_exp.run.likelihood import levels_of, log_density, read_log_z
 from ebm_exp.run.loaded import LoadedRun
-from ebm_exp.run.normaliser import levels_of, log_density, read_log_z
 from ebm_exp.shell import override
 from ebm_exp.types import Points, Probability
 

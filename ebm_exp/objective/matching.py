@@ -85,12 +85,11 @@ class Matching(Objective, ABC):
         return Normalised(batch) if self.normaliser.at_work(step) else batch, None
 
     def loss(self, energy: Energy, given: Points | Normalised, source: Source) -> Loss:
-        at_work = isinstance(given, Normalised)
         batch = given.batch if isinstance(given, Normalised) else given
         x, y = batch.x, self._labels(energy, batch, source)
         z = self._draw_noise(x, source)
         values: dict[str, Tensor] = {}
-        if at_work:
+        if isinstance(given, Normalised):
             with full_precision(x.device):  # differences of large numbers
                 t = self.normaliser.sample_t(self.noise, x, source)
                 fit = self._fit(x, t, z)

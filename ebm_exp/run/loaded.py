@@ -26,7 +26,7 @@ from ebm_exp.random import Stream
 from ebm_exp.run.checkpoint import choose_weights, read_state, without_replaced
 from ebm_exp.run.directory import RunDirectory
 from ebm_exp.run.handed import DirectCalls, encode, give_back, in_blocks, take
-from ebm_exp.run.normaliser import find_log_z, levels_of, log_density, read_log_z
+from ebm_exp.run.likelihood import find_log_z, levels_of, log_density, read_log_z
 from ebm_exp.run.shown import as_html, describe
 from ebm_exp.sampler.chain import Watch
 from ebm_exp.sampling import Sampling
