@@ -1,13 +1,14 @@
 """Images of points in the plane, and of densities on it."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ebm_exp.canvas import MODEL, open_figure, plain, render, save
+from ebm_exp.canvas import DATA, MODEL, open_figure, plain, render, save
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.table_units import TableUnits
 from ebm_exp.dataset.units import Units
@@ -70,8 +71,18 @@ def heat_maps(path: Path, energies: dict[str, tuple[EnergyFn, float]], units: Un
     save(render(figure), path)
 
 
+def scatters(path: Path, panels: Mapping[str, Batch], units: Units) -> None:
+    """Sets of points side by side under their titles, data in their own colour."""
+    figure = open_figure(4.4 * len(panels), 4.6)
+    for i, (title, x) in enumerate(panels.items()):
+        axes = figure.add_subplot(1, len(panels), i + 1)
+        _dots(axes, x, units, DATA if title == "data" else MODEL)
+        axes.set_title(title, fontsize=11)
+    save(render(figure), path)
+
+
 def scatter(x: Batch, units: Units, inches: float = 4) -> Any:
-    """Points, or their first two components, as an image."""
+    """Points of the plane, decoded if they are bits, or the first two components of others, as an image."""
     figure = open_figure(inches, inches)
     axes = figure.add_subplot()
     _dots(axes, x, units)
@@ -80,7 +91,10 @@ def scatter(x: Batch, units: Units, inches: float = 4) -> Any:
 
 
 def _dots(axes: Any, x: Batch, units: Units, color: str = MODEL, size: float = 6) -> None:
-    points, domain = x.flatten(1)[:, :2].detach().cpu().numpy(), units.domain
+    if units.plane is None:
+        points, domain = x.flatten(1)[:, :2].detach().cpu().numpy(), units.domain
+    else:
+        points, domain = units.decode(x), units.plane
     axes.scatter(points[:, 0], points[:, 1], s=size, color=color, alpha=0.7, linewidths=0)
     axes.set(xlim=(domain.low, domain.high), ylim=(domain.low, domain.high), aspect="equal")
 

@@ -15,7 +15,7 @@ from ebm_exp.dataset.units import Units
 from ebm_exp.files import replacing
 from ebm_exp.logger.base import Histogram
 from ebm_exp.marginals import draw_pairs
-from ebm_exp.plane import scatter
+from ebm_exp.plane import scatter, scatters
 from ebm_exp.types import Batch, PerSample
 
 _CELL, _SIDE = 40, 480  # pixels: least longer side of one image, side of a whole mosaic to aim at
@@ -48,8 +48,13 @@ def mosaic(x: Batch, domain: Domain, n_max: int = 64, n_columns: int | None = No
 
 
 def sample_panels(path: Path, panels: dict[str, Batch], units: Units) -> None:
-    """Grids of up to 64 images side by side under their titles, all at one scale; of other points see ``marginals``."""
+    """Grids of up to 64 images side by side under their titles, all at one scale; of other points see ``marginals``,
+    of bits that stand for points of the plane ``plane``.
+    """
     domain = units.domain
+    if units.plane is not None:
+        scatters(path, panels, units)
+        return
     if len(domain.event_shape) != 3:
         draw_pairs(path, panels, units)
         return
@@ -75,7 +80,7 @@ def sample_grid(path: Path, x: Batch, units: Units, data: Tensor | None = None) 
     domain = units.domain
     if len(domain.event_shape) == 3:
         save(Image.fromarray(mosaic(x, domain, 256)), path)
-    elif domain.event_shape == (2,) and not isinstance(units, TableUnits):
+    elif units.plane is not None or (domain.event_shape == (2,) and not isinstance(units, TableUnits)):
         save(scatter(x, units, 5), path)
     else:
         draw_pairs(path, ({} if data is None else {"data": data}) | {"samples": x}, units)

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ebm_exp.dataset import Domain, TwoMoons
+from ebm_exp.dataset import Domain, GrayCode, TwoMoons
 from ebm_exp.dataset.units import Levels
-from ebm_exp.plane import density_panels
-from ebm_exp.plots import chain_gif, energy_histogram, energy_trace, mosaic, sample_grid, sample_panels
+from ebm_exp.plane import density_panels, scatter
+from ebm_exp.plots import chain_gif, energy_histogram, energy_trace, mosaic, pixels, sample_grid, sample_panels
 
 BOX = Domain(-1, 1, (1, 8, 8))
 GREY = Levels(BOX)
@@ -49,6 +49,17 @@ def test_every_image_is_a_file(tmp_path: Path) -> None:
     assert long.convert("L").getpixel((90, 90)) == 0
     long.seek(59)
     assert long.convert("L").getpixel((90, 90)) == 255
+
+
+def test_bits_are_drawn_as_the_points_that_they_stand_for(tmp_path: Path) -> None:
+    data = GrayCode("gray_code", torch.device("cpu"), 0, "checkerboard", n_train=900, n_test=10)
+    bits, units = data.train(), data.units
+    sample_panels(tmp_path / "panels.png", {"data": bits, "fresh": bits[:100]}, units)
+    sample_grid(tmp_path / "grid.png", bits, units)
+    chain_gif(tmp_path / "chain.gif", torch.stack([bits[:50], 1 - bits[:50]]), units)
+    assert Image.open(tmp_path / "panels.png").width > 900
+    assert (np.asarray(scatter(bits, units)) == np.asarray(scatter(data.plane.train(), data.plane.units))).mean() > 0.99
+    assert (pixels(bits, units, 400) == np.asarray(scatter(bits[:1000], units))).all()
 
 
 def test_panels_share_one_scale_and_show_at_most_64(tmp_path: Path) -> None:

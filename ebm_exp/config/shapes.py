@@ -70,11 +70,12 @@ class _Column(_Shape):
 class _Units(_Shape):
     """As ``Units.facts`` gives it."""
 
-    kind: Literal["points", "levels", "table"]
+    kind: Literal["points", "levels", "table", "gray_code"]
     columns: list[_Column] = []
     label: str | None = None
     n_levels: Annotated[int, Gt(1)] = 256
     dequantized: bool = False
+    half_width: Annotated[float, Gt(0)] = 1.0
 
 
 class _Data(_Shape):

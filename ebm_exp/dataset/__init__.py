@@ -4,6 +4,7 @@ from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.binary_digits import BinaryDigits
 from ebm_exp.dataset.digits import Digits
 from ebm_exp.dataset.domain import Domain
+from ebm_exp.dataset.gray_code import GrayCode
 from ebm_exp.dataset.image_array import ImageArray
 from ebm_exp.dataset.image_folder import ImageFolder
 from ebm_exp.dataset.mixture import Mixture
@@ -29,6 +30,7 @@ __all__ = [
     "Domain",
     "EightGaussians",
     "Gaussian",
+    "GrayCode",
     "ImageArray",
     "ImageFolder",
     "Mixture",

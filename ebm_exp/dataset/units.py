@@ -22,9 +22,11 @@ class Units(ABC):
 
     Attributes:
         kind: the word that a run's record has for it.
+        plane: the box of the plane that points ``[2]`` are decoded to; None: they are others.
     """
 
     kind: ClassVar[str]
+    plane: Domain | None = None
 
     def __init__(self, domain: Domain) -> None:
         self.domain = domain
@@ -124,6 +126,8 @@ class Levels(Units):
         return found[:, 0] if found.shape[1] == 1 else found.transpose(0, 2, 3, 1)
 
     def log_scale(self, x: Batch) -> PerSample:
+        if self.n_levels == 2 and not self.dequantized:  # p is of probabilities
+            return super().log_scale(x)
         return super().log_scale(x) + math.prod(self.domain.event_shape) * math.log(self.width)
 
     def facts(self) -> dict[str, Any]:
@@ -139,6 +143,10 @@ def read_units(facts: Mapping[str, Any] | None, domain: Domain) -> Units:
         from ebm_exp.dataset.table_units import TableUnits, read_columns
 
         return TableUnits(domain, read_columns(said.get("columns", [])), said.get("label"))
+    if said["kind"] == "gray_code":
+        from ebm_exp.dataset.gray_units import GrayUnits
+
+        return GrayUnits(domain, said["half_width"])
     return Points(domain)
 
 

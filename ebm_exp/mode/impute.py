@@ -53,6 +53,7 @@ class Impute(Mode):
             raise UserError(f"mode: impute needs rows, {dataset.name} has points of shape {shape}; try mode=inpaint")
         rows = read_rows(self.path, dataset, False, self.options)
         gaps = rows.encode(dataset.units, missing=True).isnan()
+        gaps = gaps[:, :: gaps.shape[1] // len(rows.columns)]  # of columns, of which all bits are missing or none
         open_rows = gaps.any(1).nonzero().squeeze(1)
         if len(open_rows) == 0:
             raise UserError(f"mode.path: nothing is missing in {rows.cells.file}; mode=score tells what rows are like")

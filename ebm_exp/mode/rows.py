@@ -72,7 +72,8 @@ class Rows(NamedTuple):
             known: np.ndarray = units.knows({name: self.column(k) for k, name in enumerate(units.names)})
         else:
             try:
-                known = ~np.isnan(np.stack([_number(self, k) for k in range(len(self.columns))], axis=1))
+                values = np.stack([_number(self, k) for k in range(len(self.columns))], axis=1)
+                known = ~np.isnan(values) if units.plane is None else np.abs(values) <= units.plane.high
             except ValueError as error:
                 raise UserError(f"mode.path: {error}") from None
         return np.asarray(known.all(1))
@@ -87,7 +88,7 @@ class Rows(NamedTuple):
         names = _names(units) or [str(k) for k in range(d)]
         raw: Any = {names[k]: self.column(k) for k in range(d)}
         try:
-            if _names(units) is None:
+            if not isinstance(units, TableUnits):
                 raw = np.stack([_number(self, k) for k in range(d)], axis=1)
             return units.encode(raw, missing)
         except ValueError as error:
@@ -107,13 +108,13 @@ def read_rows(path: str, dataset: Dataset, whole: bool, options: TableOptions) -
     Raises:
         UserError: when it cannot be read, or its columns are not the data's.
     """
-    (d,) = dataset.event_shape
     try:
         cells = read_cells(given_file("mode.path", path), **options)
     except ValueError as error:
         said = str(error)
         raise UserError(said if said.startswith("mode.path") else f"mode.{said}") from None
     n, names = len(cells.columns[0]), _names(dataset.units)
+    d = dataset.event_shape[0] if names is None else len(names)
     if n == 0:
         raise UserError(f"mode.path: {cells.file} holds no rows")
     here = [k for k in range(len(cells.names)) if k not in cells.left_out]
