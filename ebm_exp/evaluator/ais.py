@@ -7,6 +7,9 @@ Metropolis chains, and the bound holds as far as these have reached their target
 log P(level) ≥ mean log p(x) + d log(width of a level), so
 
     bits per dimension = (NLL − d log width)/(d log 2)                                 (Theis et al. 2016, section 3.1).
+
+Of data of two levels all of it is about probabilities: Z is a sum over the 2^d points, the path begins at independent
+bits, and the kernel flips bits.
 """
 
 import math
@@ -43,20 +46,22 @@ class AIS(Evaluator):
     as the network sees the data, or bits per dimension.
     ``ais_nll_independent`` and ``ais_nll_gaussian`` (``ais_bpd_…``) are those of ``baselines`` of the same points;
     ``ais_gain_independent`` and ``ais_gain_gaussian``, by how much less the model's is, as the mean of paired
-    differences; ``ais_nll_own_units``, the model's in units of the data's own, where these are others. Both are by the
-    reverse weights where there are such.
+    differences; ``ais_nll_own_units``, the model's in units of the data's own, where these are others. Where the data's
+    distribution p is known, ``ais_entropy`` is the least NLL there is, −log p of the same points, and ``ais_kl`` by how
+    much the model's is more, likewise. All are by the reverse weights where there are such.
 
     The evidence: ``ais_ess``, the effective number of the forward chains; of the chains that reverse weights begin
     at, ``ais_r_hat`` of their energies (near 1: they agree with each other) and ``ais_drift``, how much their mean E/T
-    still moved from the second quarter of their length to the last, in nats, with its standard error. The verdict on
+    still moved from the second quarter of their length to the last, in nats, with its standard error; and ``ais_kl``,
+    which no model has below 0. The verdict on
     it is ``ais_equilibrated``, 1 or 0; what is refuted is never the best of anything.
 
     Args:
         dataset: gives held-out points and the domain.
         engine: gives the energy at rest.
-        kernel: moves chains, and leaves a density exactly as it is (``hmc``, ``mala``, ``jump`` around one of them);
-            the pilot finds its step size. Its ``n_steps`` are those at each β.
-        start: q, where the path on the box begins, of known density.
+        kernel: moves chains, and leaves a density exactly as it is (``hmc``, ``mala``, ``jump`` around one of them; of
+            two levels ``gibbs_with_gradients``); the pilot finds its step size. Its ``n_steps`` are those at each β.
+        start: q, where the path on the box begins, of known density; of two levels ``bits``.
         temperature: T of the density exp(−E/T)/Z.
         n_chains: in each direction.
         n_betas: steps of the path.
@@ -71,7 +76,8 @@ class AIS(Evaluator):
 
     Raises:
         ValueError: when the start has no density, the kernel a temperature of its own, the energy takes labels, T is 0,
-            a clamp acts in training, the data have two levels, or there are no levels, or T is not theirs.
+            a clamp acts in training, kernel or start are not for the data's levels, or there are no noise levels, or T
+            is not theirs.
     """
 
     n_samples = 0
@@ -96,8 +102,6 @@ class AIS(Evaluator):
         remove = "; remove it with ~evaluator.ais"
         if conditional:
             raise ValueError(f"ais needs an energy of the point alone, this one takes labels{remove}")
-        if not data_are_continuous:
-            raise ValueError(f"ais needs a density on a box, the data have two levels{remove}")
         if clamped:
             raise ValueError(
                 "ais needs a density exp(−E/T)/Z, and a clamp acts on the chains of this run, so that its T is only an "
@@ -105,7 +109,12 @@ class AIS(Evaluator):
             )
         if temperature <= 0:
             raise ValueError(f"ais needs a density exp(−E/T)/Z, and T is 0 here: chains without noise{remove}")
-        if not kernel.adjusted or kernel.binary:
+        if not (data_are_continuous or (kernel.binary and start.binary)):
+            raise ValueError(
+                "the data have two levels: ais needs sampler@evaluator.ais.kernel=gibbs_with_gradients "
+                f"start@evaluator.ais.start=bits{remove}"
+            )
+        if not kernel.adjusted or kernel.binary == data_are_continuous:
             name = type(kernel).__name__
             raise ValueError(f"kernel: must leave a continuous density as it is (hmc, mala, jump), {name} does not")
         if kernel.temperature is not None:
@@ -140,6 +149,8 @@ class AIS(Evaluator):
         bound = "; own units: values of categories have probabilities, of which theirs is a lower bound"
         path = f"β × {self.kernel.n_steps} {kernel} from {self.start.name}"
         where = f"[{domain.low:g}, {domain.high:g}]^{math.prod(domain.event_shape)}, as the network sees the data"
+        if self.start.binary:
+            where = f"{{{domain.low:g}, {domain.high:g}}}^{math.prod(domain.event_shape)}, probabilities"
         if self.noise is not None and self.path == "levels":
             std = self.noise.width(self.noise.t_density) / self.noise.share(self.noise.t_density)
             path = f"noise levels × {self.kernel.n_steps} {kernel} from normal noise"
@@ -174,6 +185,10 @@ class AIS(Evaluator):
             gap = Score(upper.value - lower.value, math.hypot(upper.se or 0, lower.se or 0), better=None, unit="nats")
             scores |= self._scores("_reverse", upper, surprise)
             evidence = {"ais_gap": gap} | evidence
+        if self.dataset.has_density:
+            log_p = self.dataset.log_prob(x_test).double()
+            evidence["ais_entropy"] = Score.mean(-log_p, None)._replace(unit="nats per point")
+            evidence["ais_kl"] = _nll(surprise + log_p, cautious, "nats per point")
         own = self.dataset.units.log_scale(x_test)
         if own.any() and not self.dataset.dequantize:
             scores["ais_nll_own_units"] = _nll(surprise - own.to(surprise), cautious, "nats per row in own units")
@@ -182,7 +197,7 @@ class AIS(Evaluator):
         for name, each in theirs.items():
             less = _nll(surprise - each, cautious, "nats per point")
             scores[f"ais_gain_{name}"] = less._replace(value=-less.value)
-        if self.n_equilibrate:
+        if evidence:
             evidence["ais_equilibrated"], verdict = judge(evidence)
             scores = {name: score._replace(**verdict) for name, score in scores.items()}
         for name, each in theirs.items():  # densities without a network have no best
@@ -210,7 +225,7 @@ class AIS(Evaluator):
         """Points near the model's density, and what tells how near."""
         device = self.engine.device
         exact = model.energy
-        if isinstance(exact, Analytic) and self.temperature == 1:
+        if isinstance(exact, Analytic) and self.temperature == 1 and not self.start.binary:
             return exact.sample(self.n_chains, generator(device, "ais", "exact", seed)), {}
         g = generator(device, "ais", "equilibrate", seed)
         x = path.begin_at(self.dataset.noisy(self.n_chains, g).x, g)

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
 _NAMES = (("log_z", "log_z_error"), ("ais_log_z", "ais_log_z_se"))  # of scores, and of their errors
 _OF_LEVELS = (("log_p_constant", "log_p_constant_se"),)  # of a run with a normaliser
-_KERNEL = {"_target_": "ebm_exp.sampler.HMC", "n_steps": 1, "step_size": None}  # as conf/evaluator/ais.yaml has them
-_START = {"_target_": "ebm_exp.start.Independent"}
+_BOX = {  # as conf/evaluator/ais.yaml has them
+    "kernel": {"_target_": "ebm_exp.sampler.HMC", "n_steps": 1, "step_size": None},
+    "start": {"_target_": "ebm_exp.start.Independent"},
+}
+_BITS = {
+    "kernel": {"_target_": "ebm_exp.sampler.GibbsWithGradients", "n_steps": 1},
+    "start": {"_target_": "ebm_exp.start.Bits"},
+}
 
 
 def levels_of(run: "LoadedRun") -> NoiseProcess | None:
@@ -70,7 +76,8 @@ def find_log_z(run: "LoadedRun", seed: int, **settings: Any) -> Score:
         how = "known" if noise.known_constant is not None else "measured where noise is most"
         return Score(value, se, better=None, unit="nats", verdict=how)
     in_plane = run.parts["dataset"].event_shape == (2,)
-    node = _node(run, "Grid", {}) if in_plane else _node(run, "AIS", {"kernel": _KERNEL, "start": _START})
+    of_ais = _BOX if run.parts["dataset"].continuous else _BITS
+    node = _node(run, "Grid", {}) if in_plane else _node(run, "AIS", of_ais)
     try:
         on_box = {} if in_plane else {"path": "box"}  # where its density is
         evaluator: Evaluator = run.parts.construct("log_z", node | on_box | settings)

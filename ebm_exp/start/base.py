@@ -19,9 +19,11 @@ class Start(nn.Module, Part, ABC):
 
     Attributes:
         name: what titles and protocols say, e.g. ``uniform noise``.
+        binary: points have two levels, and ``log_prob`` is of probabilities.
     """
 
     name: str
+    binary: bool = False
 
     @abstractmethod
     def draw(self, n: int, generator: torch.Generator) -> Points:

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from ebm_exp.dataset import Dataset, Domain, Table
+from ebm_exp.dataset import Dataset, Domain, GrayCode, Table
 from ebm_exp.energy import MLP, Energy, Tilted, Whitened
 from ebm_exp.energy.analytic import Gaussian
 from ebm_exp.engine import Eager
 from ebm_exp.evaluator import AIS, Grid, Model, Score
 from ebm_exp.evaluator.baselines import fit_baselines
 from ebm_exp.evaluator.evidence import judge
-from ebm_exp.random import Stream
-from ebm_exp.sampler import HMC, Jump
+from ebm_exp.random import Stream, seed_global
+from ebm_exp.sampler import HMC, GibbsWithGradients, Jump
 from ebm_exp.sampling import Chains
-from ebm_exp.start import Data, Independent, Mixture, Uniform
+from ebm_exp.start import Bits, Data, Independent, Mixture, Uniform
 from ebm_exp.trainer.outcome import best_of
 from ebm_exp.types import Points
 
@@ -65,6 +65,9 @@ def test_a_known_density_from_both_sides() -> None:
         ({"gap": (-9.6, 6.0)}, "yes (gap -9.6 ± 6.0)"),  # it may be chance
         ({"gap": (0.0, 0.1), "drift": (3.0, 0.2)}, "no (drift 3.00 ± 0.20)"),
         ({"gap": (math.nan, math.nan)}, "no (gap nan ± nan)"),
+        ({"gap": (0.0, 0.1), "kl": (-0.3, 0.1)}, "no (KL -0.30 ± 0.10)"),  # better than the data's own distribution
+        ({"kl": (-0.15, 0.1)}, "yes (KL -0.15 ± 0.10)"),
+        ({"kl": (math.nan, 0.1)}, "no (KL nan"),
     ],
 )
 def test_the_verdict_is_that_of_the_evidence(evidence: dict[str, tuple[float, float | None]], verdict: str) -> None:
@@ -206,6 +209,33 @@ def test_bits_per_dimension() -> None:
     assert not torch.equal(held, data.test())
 
 
+def test_bits_have_probabilities() -> None:
+    """Of 8 bits all 256 points are at hand: Z, and KL from the data's own distribution."""
+    data = GrayCode("gray_code", CPU, 0, "eight_gaussians", n_bits=4, noise=2.0, n_train=4000, n_test=2000)
+    with seed_global("weights", 0):
+        energy = MLP((8,), widths=(16, 16), input_scale=4.0)
+        energy.head.weight.data *= 6
+    kernel = GibbsWithGradients(2, data.domain)
+    ais = AIS(data, ENGINE, kernel, Bits(data), n_chains=300, n_betas=60, n_equilibrate=40, data_are_continuous=False)
+    found = scores(ais, energy)
+    every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 8)
+    with torch.no_grad():
+        log_z = float((-energy(every).double()).logsumexp(0))
+        nll = float(energy(data.test()).double().mean()) + log_z
+    assert (-energy(every)).softmax(0).max() > 0.02  # far from even
+    for way in ("", "_reverse"):
+        assert abs(found[f"ais_log_z{way}"].value - log_z) < 4 * found[f"ais_log_z{way}"].se
+        assert found[f"ais_nll{way}"].value == pytest.approx(nll, abs=4 * found[f"ais_log_z{way}"].se)
+    kl, least = found["ais_kl"], found["ais_entropy"]
+    assert kl.value == pytest.approx(found["ais_nll_reverse"].value - least.value)
+    assert least.value == pytest.approx(-float(data.log_prob(data.test()).mean()), abs=1e-5)
+    cell = 2 * 8.76 / 16
+    assert found["ais_nll_own_units"].value == pytest.approx(found["ais_nll_reverse"].value + 2 * math.log(cell))
+    assert "ais_nll_gaussian" not in found
+    assert found["ais_nll_independent"].value < 8 * math.log(2)
+    assert "density on {0, 1}^8, probabilities" in ais.protocol
+
+
 def test_what_has_no_likelihood_is_refused() -> None:
     def made(**changed) -> AIS:
         return AIS(**({"dataset": DATA, "engine": ENGINE, "kernel": kernel(BOX), "start": Uniform(DATA)} | changed))
@@ -220,4 +250,10 @@ def test_what_has_no_likelihood_is_refused() -> None:
         made(start=Data(DATA))
     with pytest.raises(ValueError, match=r"kernel.temperature: must be null"):
         made(kernel=HMC(0.1, 1, BOX, temperature=2.0))
+    with pytest.raises(ValueError, match=r"kernel: must leave a continuous density .* GibbsWithGradients does not"):
+        made(kernel=GibbsWithGradients(1, BOX))
+    two_levels = r"two levels: ais needs sampler@evaluator.ais.kernel=gibbs_with_gradients .*start=bits; remove it"
+    for wrong in ({}, {"kernel": GibbsWithGradients(1, BOX)}):
+        with pytest.raises(ValueError, match=two_levels):
+            made(data_are_continuous=False, **wrong)
     assert set(made(n_equilibrate=0).gives()) == {"ais_nll"}

@@ -8,7 +8,7 @@ import torch
 from ebm_exp.buffer import FromBuffer, InPlace
 from ebm_exp.dataset import Dataset, Domain
 from ebm_exp.random import generator
-from ebm_exp.start import Data, Independent, Mix, Mixture, Normal, Uniform
+from ebm_exp.start import Bits, Data, Independent, Mix, Mixture, Normal, Uniform
 
 CPU = torch.device("cpu")
 BOX = Domain(-2, 3, (2,))
@@ -87,3 +87,17 @@ def test_normal_noise_that_is_not_clamped_is_the_noise_of_flows() -> None:
     clamped, free = (Normal(data, clamp=c).draw(500, generator("cpu", 0)).x for c in (True, False))
     assert torch.equal(free.clamp(-1, 1), clamped)
     assert float(free.std()) == pytest.approx(1, abs=0.02)
+
+
+def test_bits_have_the_frequencies_of_the_data() -> None:
+    x = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]).repeat(500, 1)
+    data = Dataset(name="bits", domain=Domain(0, 1, (3,)), train=x, test=x)
+    start = Bits(data)
+    every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
+    p = start.log_prob(every).exp()
+    assert float(p.sum()) == pytest.approx(1)
+    assert p[every[:, 1] == 1].sum().item() == pytest.approx(0.75, abs=0.03)
+    assert 0 < float(p[every[:, 0] == 1].sum()) < 1e-3  # never seen, and not impossible
+    drawn = start.draw(N, generator("cpu", 0)).x
+    assert drawn.unique().tolist() == [0.0, 1.0]
+    assert abs(float(drawn[:, 1].mean()) - float(p[every[:, 1] == 1].sum())) < 5 * 0.5 / math.sqrt(N)

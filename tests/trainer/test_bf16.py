@@ -136,7 +136,7 @@ def refused(run: Run) -> str | None:
     if "ais" in run and conditional:
         return r"^evaluator\.ais: ais needs an energy of the point alone, this one takes labels; "
     if "ais" in run and is_binary(run):
-        return r"^evaluator\.ais: ais needs a density on a box, the data have two levels; "
+        return r"^evaluator\.ais: the data have two levels: ais needs sampler@evaluator\.ais\.kernel="
     if "ais" in run and has_clamps(run):
         return r"^evaluator\.ais: ais needs a density exp\(−E/T\)/Z, and a clamp acts on the chains of this run, "
     if "classes" in run and "joint" not in run and not conditional:
