@@ -91,10 +91,11 @@ class GrayCode(Dataset):
     def log_prob(self, x: Batch) -> PerSample:
         """Log-probability ``[batch]`` of points, in nats: of cells that are narrow against what the density does.
 
-        The mean density at 3² points of a cell, since edges of the checkerboard cut cells in thirds.
+        The density in the middle of a cell; of the checkerboard, whose edges cut cells in thirds, the mean of 3².
         """
         cell = self._grid.cell
-        third = cell / 3 * torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64, device=x.device)
-        points = self._grid.middle(x) + torch.cartesian_prod(third, third).unsqueeze(1)  # [9, batch, 2]
+        places = [-1.0, 0.0, 1.0] if isinstance(self.plane, Checkerboard) else [0.0]
+        third = cell / 3 * torch.tensor(places, dtype=torch.float64, device=x.device)
+        points = self._grid.middle(x) + torch.cartesian_prod(third, third).unsqueeze(1)  # [places², batch, 2]
         log_p = self.plane.log_prob(points.flatten(0, 1)).view(len(points), -1)
         return (log_p.logsumexp(0) - math.log(len(points)) + 2 * math.log(cell)).to(x.dtype)
