@@ -50,6 +50,7 @@ ALIKE = {
         "flow/digits": ["flow"],
         "flow/cifar10": ["flow/fashion_mnist_small", "flow/mnist_small"],
         "flow/digits_stay": ["flow/stay"],
+        "discrete/two_spirals": ["discrete/eight_gaussians", "discrete/checkerboard"],
         "plane/two_moons": ["plane", *(f"plane/{shape}" for shape in (
             "checkerboard", "eight_gaussians", "pinwheel", "rings", "swiss_roll", "two_spirals"))],
     }.items()
@@ -59,7 +60,8 @@ DISTINCT = [experiment for experiment in EXPERIMENTS if experiment not in ALIKE]
 NO_IMAGES = [
     choice
     for choice in EXPERIMENTS
-    if choice.startswith(("experiment=plane", "experiment=binary_digits", "experiment=table")) or "/plane" in choice
+    if choice.startswith(tuple(f"experiment={name}" for name in ("plane", "binary_digits", "table", "discrete")))
+    or "/plane" in choice
 ]
 A_TABLE = f"dataset.path={Path(__file__).with_name('table.csv')}"
 
@@ -331,14 +333,15 @@ def test_every_choice_composes_and_builds(choice: str, tmp_path: Path) -> None:
 )
 def test_every_start_builds_wherever_one_is_chosen(where: str, choice: str) -> None:
     others = {"objective.start": ["objective=short_run"], "sampler.proposal": ["sampler=jump"]}.get(where, [])
-    config = composed("dataset=two_moons", "dataset.n_train=500", *others, f"start@{where}={choice}")
+    data, d = ("gray_code", 32) if choice == "bits" else ("two_moons", 2)
+    config = composed(f"dataset={data}", "dataset.n_train=500", *others, f"start@{where}={choice}")
     validate(config)
     parts, _ = build(config)
     part, _, name = where.partition(".")
     start = getattr(parts[part], "from_start" if part == "objective" else name)
     assert isinstance(start, Start)
     assert config[part][name]["_target_"].endswith("." + type(start).__name__)
-    assert start.draw(5, Stream(0).at_step(parts["device"], 0)).x.shape == (5, 2)
+    assert start.draw(5, Stream(0).at_step(parts["device"], 0)).x.shape == (5, d)
 
 
 @pytest.mark.parametrize("choice", ["data", "normal", "mix"])

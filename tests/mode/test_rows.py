@@ -176,6 +176,36 @@ def test_the_density_of_a_network_is_that_of_its_evaluation(trained: Path, tmp_p
     assert drawn.metrics["log_density"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_points_of_the_plane_stand_for_bits(warm: Warm, tmp_path: Path) -> None:
+    """Rows of two columns; all bits of a coordinate that is missing are drawn, and what is given stays as it is."""
+    small = ("trainer.max_steps=1", "sampler.n_steps=1", "buffer.size=200", "energy.widths=[8]", "device=cpu")
+    data = (
+        "dataset.n_train=200",
+        "dataset.n_test=50",
+        "dataset.plane=rings",
+        "dataset.n_bits=3",
+        "sampling.n_steps=20",
+    )
+    given = ["train.py", "experiment=discrete/two_spirals", *small, *data, "logger.mode=disabled", "evaluator=none"]
+    given += ["optimized_metric=null", f"hydra.run.dir={tmp_path}/run"]
+    done = warm.run(given, environment(), tmp_path, timeout=240)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "x.csv").write_text("x,y,note\n1.25,-3.9,a\n9.5,1,b\n0,,c\n")
+    run, path = load_run(tmp_path / "run", device="cpu"), str(tmp_path / "x.csv")
+    table = polars.read_csv(Score(path, skip=True)(run, Request(1, 0, tmp_path)).files["scores"])
+    assert table["note"].to_list() == ["a", "b", "c"]
+    point = torch.tensor([[1.0, 1.0, 1.0, 0.0, 0.0, 0.0]])  # cells 5 and 0 of 8
+    assert table["energy"].to_list() == [pytest.approx(float(run.energies(point)), rel=1e-5), None, None]
+    with pytest.raises(UserError, match=r"mode.path: points must be finite, .*; mode.skip=true scores the other rows"):
+        Score(path)(run, Request(1, 0, tmp_path))
+    (tmp_path / "x.csv").write_text("x,y\n0.123,\n")
+    drawn = Impute(path)(run, Request(20, 0, tmp_path))
+    table = polars.read_csv(drawn.files["imputed"])
+    assert (set(table["x"]), drawn.metrics["missing"]) == ({0.123}, 1)
+    assert {y % 1 for y in table["y"]} == {0.5}
+    assert len(set(table["y"])) > 2
+
+
 def test_chains_begin_at_a_mixture_given_what_is_there() -> None:
     """Two Gaussians of two components; the second component is seen, or both are missing."""
     covariance = torch.tensor([[1.0, 0.6], [0.6, 1.0]], dtype=torch.float64)
