@@ -50,7 +50,7 @@ class GrayCode(Dataset):
 
     Args:
         name: the run directory's name; names the draw too.
-        device, seed: where the points live and which ones they are.
+        device, seed: where the bits live and which ones they are.
         plane: the set.
         half_width, noise: of the square and of the set (``toy2d.py``); None: as published where the set is, else as
             ``dataset=<set>`` has them.
@@ -74,7 +74,7 @@ class GrayCode(Dataset):
     ) -> None:
         chosen = _SETS[plane]
         h = half_width or chosen.half_width
-        self.plane = chosen.kind(name, device, seed, h, noise or chosen.noise, n_train, n_test)
+        self.plane = chosen.kind(name, torch.device("cpu"), seed, h, noise or chosen.noise, n_train, n_test)
         domain = Domain(0, 1, (2 * n_bits,))
         units = GrayUnits(domain, h)
         super().__init__(

@@ -114,7 +114,7 @@ class AIS(Evaluator):
                 "the data have two levels: ais needs sampler@evaluator.ais.kernel=gibbs_with_gradients "
                 f"start@evaluator.ais.start=bits{remove}"
             )
-        if not kernel.adjusted or kernel.binary == data_are_continuous:
+        if not kernel.adjusted or kernel.binary != start.binary:
             name = type(kernel).__name__
             raise ValueError(f"kernel: must leave a continuous density as it is (hmc, mala, jump), {name} does not")
         if kernel.temperature is not None:

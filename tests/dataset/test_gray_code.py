@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from ebm_exp.config.validate import validate
 from ebm_exp.dataset import GrayCode
 from ebm_exp.dataset.domain import Domain
 from ebm_exp.dataset.gray_units import GrayUnits
 from ebm_exp.dataset.units import read_units
+from ebm_exp.random import Stream
+from ebm_exp.trainer.build import build
+from tests.config.test_conf import composed
 
 CPU = torch.device("cpu")
 UNITS = GrayUnits(Domain(0, 1, (6,)), 4.0)  # eight cells of side 1
 SETS = ("two_moons", "two_spirals", "swiss_roll", "eight_gaussians", "checkerboard", "pinwheel", "rings")
+PUBLISHED = {"two_spirals": 20.040, "eight_gaussians": 19.985, "checkerboard": 20.677}
 
 
 def made(plane: str, **more) -> GrayCode:
@@ -76,9 +81,23 @@ def test_probabilities_sum_to_one() -> None:
     assert float(data.log_prob(data.units.encode(centres.numpy())).exp().sum()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("plane", "objective"),
+    [*((plane, "energy_discrepancy_binary") for plane in SETS if plane not in PUBLISHED), ("rings", "pcd")],
+)
+def test_a_recipe_takes_every_set(plane: str, objective: str) -> None:
+    small = ("dataset.n_train=300", "dataset.n_test=50", "energy.widths=[8]", "buffer.size=300", "device=cpu")
+    config = composed("experiment=discrete/two_spirals", f"dataset.plane={plane}", f"objective={objective}", *small)
+    validate(config)
+    _, experiment = build(config)
+    loss = experiment.objective(experiment.energy, experiment.batch(0), 0, Stream(0).at_step(CPU, 0))
+    assert loss.total().isfinite()
+    assert (config["sampler"]["n_steps"], config["dataset"]["suggest"]["flip_probability"]) == (5, 0.1)
+
+
 def test_published_entropies() -> None:
     """Of the sets of the tables by their own generator, estimated from 40,000 points: ± .005, and log 32/cell²."""
-    for plane, entropy in {"two_spirals": 20.040, "eight_gaussians": 19.985, "checkerboard": 20.677}.items():
+    for plane, entropy in PUBLISHED.items():
         data = made(plane)
         log_p = data.log_prob(data.test())
         assert abs(-float(log_p.mean()) - entropy) < 4 * float(log_p.std()) / 20 + 0.005

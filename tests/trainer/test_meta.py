@@ -68,6 +68,7 @@ def tensors(part: object, seen: set[int]) -> Iterator[tuple[str, torch.Tensor]]:
 AIS = ("sampler=mala", "evaluator=ais", "sampler@evaluator.ais.kernel=jump")
 WITH_STARTS = [
     ["experiment=digits_ml"],
+    ["experiment=discrete/two_spirals", "start@buffer.start=bits"],
     ["start@buffer.start=mix", "start@sampling.start=mix"],
     [*AIS, *(f"start@{at}.start=mixture" for at in ("buffer", "sampling", "evaluator.ais"))],
 ]
