@@ -14,6 +14,8 @@ from ebm_exp.dataset.table_units import TableUnits
 from ebm_exp.dataset.units import Units
 from ebm_exp.types import Batch, EnergyFn
 
+_FEW = 50  # points, of which each is drawn larger
+
 
 @torch.no_grad()
 def density_panels(path: Path, energy: EnergyFn, dataset: Dataset, samples: Batch, temperature: float) -> None:
@@ -76,7 +78,7 @@ def scatters(path: Path, panels: Mapping[str, Batch], units: Units) -> None:
     figure = open_figure(4.4 * len(panels), 4.6)
     for i, (title, x) in enumerate(panels.items()):
         axes = figure.add_subplot(1, len(panels), i + 1)
-        _dots(axes, x, units, DATA if title == "data" else MODEL)
+        _dots(axes, x, units, DATA if title == "data" else MODEL, size=6 if len(x) > _FEW else 24)
         axes.set_title(title, fontsize=11)
     save(render(figure), path)
 
