@@ -25,7 +25,7 @@ ALONE = ("trainer.image_every_steps=1000000", "trainer.evaluate_every_steps=1000
 AT_MIXTURES = ("evaluator=density", "optimized_metric=eval/log_p_noised")
 AT_SETS = ("evaluator=[density,ais]", "evaluator.ais.path=levels", "optimized_metric=eval/log_p_noised")
 LONG = "noise.times=log_normal trainer.batch_size=512 trainer.ema_rate=0.002"
-IN_16 = "dataset=mixture dataset.n_dims=16 energy.widths=[256,256,256] energy.input_scale=1 trainer.max_steps=8000"
+IN_16 = "dataset=mixture dataset.n_dims=16 energy.widths=[256,256,256] energy.input_scale=1"
 FORTY = "dataset.n_modes=40 dataset.spread=40 dataset.stds=1 dataset.standardize=true"
 SHELLS = (
     "dataset=mixture dataset.n_dims=1000 dataset.means=[[],[]] dataset.stds=[1,4] dataset.n_train=20000 "
@@ -33,9 +33,9 @@ SHELLS = (
 )
 TWO = (
     "dataset=mixture dataset.n_dims=128 dataset.means=[[-5],[5]] dataset.stds=1 dataset.weights=[.2,.8] "
-    "dataset.n_train=1000000 energy.widths=[256,256,256] energy.input_scale=1 trainer.max_steps=8000"
+    "dataset.n_train=1000000 energy.widths=[256,256,256] energy.input_scale=1 trainer.max_steps=4000"
 )
-SET = "experiment=levels/plane trainer.batch_size=512 dataset="
+SET = "experiment=levels/plane trainer.batch_size=512 energy.widths=[192,192,192] dataset="
 
 
 class Case(NamedTuple):
@@ -49,12 +49,14 @@ class Case(NamedTuple):
 
 CASES = {
     "flow, 8 modes in the plane": Case("experiment=levels/plane dataset=mixture"),
-    "flow, 8 modes in 16 dimensions": Case(f"experiment=levels/plane {IN_16}"),
+    "flow, 8 modes in 16 dimensions": Case(f"experiment=levels/plane {IN_16} trainer.max_steps=4000"),
     "dsm, 8 modes in the plane": Case(
         f"experiment=dsm/plane dataset=mixture energy.widths=[192,192,192] {LONG}", ("time_score",), 3
     ),
-    "dsm, 8 modes in 16 dimensions": Case(f"experiment=dsm/plane {IN_16} {LONG}", ("time_score",), 3),
-    "dsm, 40 modes in 16 dimensions": Case(f"experiment=dsm/plane {IN_16} {FORTY}"),
+    "dsm, 8 modes in 16 dimensions": Case(
+        f"experiment=dsm/plane {IN_16} {LONG} trainer.max_steps=8000", ("time_score",), 3
+    ),
+    "dsm, 40 modes in 16 dimensions": Case(f"experiment=dsm/plane {IN_16} {FORTY} trainer.max_steps=6000"),
     "dsm, two shells in 1,000 dimensions": Case(f"experiment=dsm/plane {SHELLS}"),
     "dsm, two modes in 128 dimensions": Case(f"experiment=dsm/plane {TWO}"),
     "flow, eight Gaussians": Case(f"{SET}eight_gaussians", ("time_score", "levels"), 3, of_modes=False),
