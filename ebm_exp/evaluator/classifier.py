@@ -89,7 +89,7 @@ def load_or_train(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     path = folder / f"classifier-{name}-{_digest(dataset)}.pt"
     with seed_global("classifier", 0):
         network = Network(dataset.event_shape, dataset.n_classes).to(dataset.device)
-    saved = _read(path)
+    saved = read_kept(path)
     if saved is None:
         _LOG.info("training the classifier of %s, once for all runs, into %s", dataset.name, path)
         with full_precision(dataset.device):
@@ -106,7 +106,8 @@ def load_or_train(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     return network.eval().requires_grad_(False), saved["accuracy"]
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_kept(path: Path) -> Any:
+    """What a file of the cache holds, tensors alone; None where there is none, or a damaged one, which is told."""
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:

@@ -33,7 +33,7 @@ class Memorization(Evaluator):
     Args:
         dataset: gives training and held-out points, clean.
         n_samples: how many samples are compared, with as many held-out points, evenly spread over the test split.
-        features: in which distances are taken: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``.
+        features: in which distances are taken: ``pixels``, ``classifier``, or a frozen network: see ``FeatureSpace``.
         options: see ``FeatureOptions``.
 
     Raises:
