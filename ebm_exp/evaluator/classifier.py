@@ -110,7 +110,7 @@ def read_kept(path: Path) -> Any:
     """What a file of the cache holds, tensors alone; None where there is none, or a damaged one, which is told."""
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # a damaged archive or pickle can raise nearly anything
         _LOG.warning("%s is damaged (%s), it is made anew", path, type(error).__name__)

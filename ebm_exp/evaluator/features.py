@@ -4,6 +4,7 @@ No distance in one space compares with that in another: only features of the pub
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from functools import cached_property
 from math import prod
@@ -28,6 +29,7 @@ from ebm_exp.types import Batch
 ClassifierName = Literal["classifier", "inception", PublishedName]  # those that have scores of classes
 FeatureName = Literal["pixels", ClassifierName]
 Split = Literal["train", "test"]
+_LOG = logging.getLogger(__name__)
 
 BLOCK = 1024  # points whose features are in memory at once
 LARGE_BLOCK = 64  # images that a network sees at 224×224 and more
@@ -210,9 +212,12 @@ class FeatureSpace:
                     computed.append(block.float().cpu())  # a network's float32, told in double precision
                 yield block
         if file is not None:
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
-            with replacing(file) as opened:
-                torch.save(torch.cat(computed), opened)
+            try:
+                self.cache_dir.mkdir(parents=True, exist_ok=True)
+                with replacing(file) as opened:
+                    torch.save(torch.cat(computed), opened)
+            except OSError as error:  # what was computed is not lost with it
+                _LOG.warning("cache_dir: features of the data are not kept (%s)", error)
 
     def _file(self, split: Split, which: str) -> Path:
         """Where features of points of a split are kept, named by network, how it sees images, and data."""

@@ -214,6 +214,16 @@ def test_what_is_made_of_data_is_kept_and_shared(cache: Path, monkeypatch: pytes
     assert seen[5:] == [40, 12]
 
 
+def test_features_that_cannot_be_kept_cost_no_score(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, data = cache / NETWORKS[RESNET].file, dataset(images(8, 0), images(4, 1))
+    nowhere = {"cache_dir": str(file / "below"), "weights": str(file)}  # below a file
+    found = scored(Frechet(data, 4, RESNET, **nowhere), energy, data.test())
+    assert found == scored(Frechet(data, 4, RESNET, cache_dir=str(cache)), energy, data.test())
+    assert [each.getMessage()[:52] for each in caplog.records] == [
+        "cache_dir: features of the data are not kept ([Errno"
+    ] * 2
+
+
 class Harmful:
     def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
         return exec, ("raise SystemExit('code of a weights file ran')",)
