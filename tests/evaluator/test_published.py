@@ -208,6 +208,11 @@ def test_what_is_made_of_data_is_kept_and_shared(cache: Path, monkeypatch: pytes
     other = dataset(images(40, 2), images(12, 1))
     assert Frechet(other, 12, **common)(model) != {name: first[name] for name in first if "frechet" in name}
     assert seen[3:] == [40, 12]
+    memorization = Memorization(data, 12, **common)
+    memorization(model)
+    memorization.panels(model)
+    assert seen[5:] == [12, 12, 12, 12]  # held-out points, and what is nearest to those and to samples, twice
+    del seen[5:]
     for file in cache.glob("features-*"):
         file.write_bytes(b"torn")
     assert Frechet(data, 12, **common)(model).keys() <= first.keys()
