@@ -8,7 +8,6 @@ block is written anew from there. ``--networks`` and ``--n`` measure some.
 """
 
 import argparse
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,10 +37,9 @@ HOW = (
 
 @torch.no_grad()
 def accuracy(name: str, dataset: Dataset) -> dict[str, Any]:
-    """On how many test images a network is right, and the seconds of one thread for 1,000 images."""
+    """On how many test images a network is right."""
     space = FeatureSpace(name, dataset)
     right = n = 0
-    started = time.process_time()
     for x, y in dataset.blocks("test", space.block):
         assert y is not None
         if name == "efficientnet_lite0":
@@ -50,8 +48,7 @@ def accuracy(name: str, dataset: Dataset) -> dict[str, Any]:
         else:
             hit = space.logits(x).argmax(1) == y
         right, n = right + int(hit.sum()), n + len(x)
-    seconds = (time.process_time() - started) / n * 1000
-    return {"right": right, "of": n, "seconds_per_1000": round(seconds, 2), "machine": machine()}
+    return {"right": right, "of": n, "machine": machine()}
 
 
 def floors(name: str, dataset: Dataset, n: int) -> list[dict[str, Any]]:
@@ -84,7 +81,6 @@ def told(rows: Mapping[str, dict[str, Any]]) -> str:
             f"{NETWORKS[name].num_features:,}",
             f"`{NETWORKS[name].sha256[:8]}`",
             f"{row['right'] / row['of']:.2%} of {NETWORKS[name].test}",
-            f"{row['seconds_per_1000']:.3g}",
         )
         for name, row in rows.items()
     ]
@@ -101,7 +97,7 @@ def told(rows: Mapping[str, dict[str, Any]]) -> str:
         for each in row["floors"]
     ]
     machines = ", ".join(dict.fromkeys(row["machine"] for row in rows.values()))
-    heads = ("`features=`", "network", "features", "SHA-256", "right on", "seconds for 1,000 images, one thread")
+    heads = ("`features=`", "network", "features", "SHA-256", "right on")
     floor_heads = ("`features=`", "data", "n", "against", "Fréchet distance", "KID ± s.e.")
     return f"{HOW} {machines}.\n\n{table(heads, nets)}\n\n{table(floor_heads, found)}"
 

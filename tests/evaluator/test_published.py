@@ -16,6 +16,7 @@ import yaml
 from torch import Tensor
 from torchvision.transforms.v2 import functional as vision
 
+from benchmarks import results
 from ebm_exp.config.trust import CONF
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.dataset.domain import Domain
@@ -64,6 +65,13 @@ def test_every_name_has_a_network_and_a_choice() -> None:
         nodes = yaml.safe_load((CONF / "evaluator" / f"{name}.yaml").read_text(encoding="utf-8"))
         assert list(nodes) == [f"{what}_{name}" for what in ("frechet", "kid", "manifold")]
         assert {node["features"] for node in nodes.values()} == {name}
+
+
+def test_the_accuracy_that_a_protocol_tells_was_measured() -> None:
+    measured = results.read("features")
+    assert {name: row["right"] for name, row in measured.items()} == {n: net.right for n, net in NETWORKS.items()}
+    for name, net in NETWORKS.items():
+        assert f"{measured[name]['of']:,}" in net.test
 
 
 def test_a_resnet_whose_blocks_add_nothing_hands_its_first_maps_on() -> None:
