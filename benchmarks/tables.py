@@ -6,18 +6,14 @@ trained by the one command that docs/data.md prints, in a process of its own on 
 """
 
 import csv
-import json
-import os
-import resource
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.results import ROOT, add, machine, read, table, write_block
+from benchmarks.results import add, machine, read, table, write_block
+from benchmarks.runs import train
 from ebm_exp.metrics import error_of
 from ebm_exp.text import with_error
 
@@ -53,26 +49,16 @@ def write_tables(folder: Path) -> None:
             rows.writerows([f"{value:.10g}" for value in row] for row in data.data)
 
 
-def train(file: Path, *overrides: str) -> dict[str, Any]:
-    """What one command leaves, with the processor seconds that it took."""
-    words = ["experiment=table", f"dataset.path={file}", "dataset.test_share=0.3", *overrides]
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        command = [sys.executable, "train.py", *words, "logger.mode=disabled", f"hydra.run.dir={run}"]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        print(done.stdout[-400:], done.stderr[-2000:], sep="\n", flush=True)
-        summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    scores = {name.removeprefix("eval/"): value for name, value in rows[-1].items() if name.startswith("eval/")}
+def measure(file: Path, *overrides: str) -> dict[str, Any]:
+    """What one command leaves."""
+    seconds, summary, scores, _ = train(
+        ["experiment=table", f"dataset.path={file}", "dataset.test_share=0.3", *overrides]
+    )
     data = summary["data"]
     return {
         "state": summary["state"],
         "alarms": [each["name"] for each in summary.get("symptoms", [])],
-        "seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+        "seconds": seconds,
         "steps": summary["step"],
         "n_train": data["n_train"],
         "n_test": data["n_test"],
@@ -155,10 +141,10 @@ def main(arguments: list[str]) -> None:
         for name in names:
             file = folder / f"{name}.csv"
             for seed in range(SEEDS[name]):
-                entry = train(file, f"seed={seed}", *OWN.get(name, []))
+                entry = measure(file, f"seed={seed}", *OWN.get(name, []))
                 entries = add("tables", {f"{name} {seed}": own | {"seed": seed} | entry})
             if name in PAIRS:
-                entry = train(file, f"dataset.columns={PAIRS[name]}", "evaluator=[ais,grid,two_sample]")
+                entry = measure(file, f"dataset.columns={PAIRS[name]}", "evaluator=[ais,grid,two_sample]")
                 entries = add("tables", {f"{name} pair": own | {"seed": None, "pair": PAIRS[name]} | entry})
     write_block("tables", told(entries))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ebm_exp.cli.line import CommandLine
 from ebm_exp.config.errors import UserError
-from ebm_exp.config.keys import CHANGEABLE, GROUPS, NESTED, may_change_on_resume, may_change_with_attempt
+from ebm_exp.config.keys import CHANGEABLE, GROUPS, NESTED, OF_TRAINING, may_change_on_resume, may_change_with_attempt
 from ebm_exp.config.run_config import RunConfig, read_run_config
 from ebm_exp.config.tree import look_up
 from ebm_exp.config.trust import ANY, CONF, Allowed, allowed_by
@@ -107,7 +107,12 @@ def open_run(line: CommandLine, config: dict[str, Any]) -> None:
     Args:
         line: the command line, of ``sample`` or ``evaluate``, whose own keys come on top.
         config: the run's.
+
+    Raises:
+        UserError: when another choice is made of what the run was trained by.
     """
+    if chosen := [key for key in OF_TRAINING if line.has(key)]:
+        raise UserError(f"{chosen[0]}: says how the run was trained, which is over; its keys are {chosen[0]}.…")
     import yaml
     from hydra.core.config_store import ConfigStore
 

@@ -38,6 +38,7 @@ _WITH_NEXT_ATTEMPT = re.compile(  # recorded; buffer and optimizer go on
     r"seed|optimizer\.\w+|schedule\.\w+|sampler\.(step_size|noise_std|n_steps)|trainer\.gradient_norm_clip"
     r"|regularization\.\w+\.weight|buffer\.reinit_probability"
 )
+OF_TRAINING = ("objective", "normaliser")  # what the weights of a run are, which no other choice makes of them
 CHANGEABLE = (  # what a message says of may_change_on_resume
     *("trainer.max_steps", "trainer.max_epochs", "trainer.max_minutes", "*_every_steps", "*.root", "dataset.path"),
     *("logger.*", "guard.*", "notes", "device"),

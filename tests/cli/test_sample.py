@@ -115,6 +115,7 @@ def test_chains_start_where_asked(cli: Cli, trained: Path, tmp_path: Path, start
         ([], ["run: is required"]),
         (["{run}", "sampler.stepsize=1"], ["sampler.stepsize", "step_size"]),
         (["{run}", "n_samples=0"], ["n_samples", "> 0"]),
+        (["{run}", "normaliser=time_score"], ["normaliser: says how the run was trained, which is over"]),
         (["{run}", "sampler=foo"], ["sampler", "langevin"]),
         (["{run}", "start=foo"], ["start", "uniform"]),
         (["{run}", "label=3"], ["label: MLP is not class-conditional"]),
