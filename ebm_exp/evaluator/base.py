@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Literal, NamedTuple, Self
 
 from torch import Tensor
@@ -77,6 +77,7 @@ class Model:
         self.stream = stream
         self.n = n
         self._drawn: dict[tuple[tuple[str, Any], ...], Points] = {}
+        self._made: dict[Hashable, Tensor] = {}
 
     @classmethod
     def of(cls, energy: Energy, samples: Points) -> Self:
@@ -96,6 +97,12 @@ class Model:
             self._drawn[key] = sampling.draw(self.energy, max(n, self.n), self.stream)
         x, y = self._drawn[key]
         return Points(x[:n], None if y is None else y[:n])
+
+    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """What takes long to make of its samples, made at the first request for that key and shared like them."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
 
 class Against(NamedTuple):

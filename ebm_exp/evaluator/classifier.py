@@ -89,7 +89,7 @@ def load_or_train(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     path = folder / f"classifier-{name}-{_digest(dataset)}.pt"
     with seed_global("classifier", 0):
         network = Network(dataset.event_shape, dataset.n_classes).to(dataset.device)
-    saved = _read(path)
+    saved = read_kept(path)
     if saved is None:
         _LOG.info("training the classifier of %s, once for all runs, into %s", dataset.name, path)
         with full_precision(dataset.device):
@@ -106,10 +106,11 @@ def load_or_train(dataset: Dataset, folder: Path) -> tuple[Network, float]:
     return network.eval().requires_grad_(False), saved["accuracy"]
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_kept(path: Path) -> Any:
+    """What a file of the cache holds, tensors alone; None where there is none, or a damaged one, which is told."""
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # a damaged archive or pickle can raise nearly anything
         _LOG.warning("%s is damaged (%s), it is made anew", path, type(error).__name__)

@@ -4,8 +4,8 @@ No distance in one space compares with that in another: only features of the pub
 """
 
 import hashlib
-import importlib.util
-import io
+import logging
+from collections.abc import Iterator
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -16,19 +16,24 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.dataset.domain import Domain
+from ebm_exp.evaluator import published
 from ebm_exp.evaluator.base import Model, check_samples
-from ebm_exp.evaluator.classifier import Features, Network, load_or_train
+from ebm_exp.evaluator.classifier import Features, Network, load_or_train, read_kept
+from ebm_exp.evaluator.frozen import Frozen
+from ebm_exp.evaluator.inception import PUBLISHED, Inception, check_inception
+from ebm_exp.evaluator.published import NETWORKS, PublishedName
+from ebm_exp.files import replacing
+from ebm_exp.random import generator
 from ebm_exp.types import Batch
 
-FeatureName = Literal["pixels", "classifier", "inception"]
+ClassifierName = Literal["classifier", "inception", PublishedName]  # those that have scores of classes
+FeatureName = Literal["pixels", ClassifierName]
 Split = Literal["train", "test"]
+_LOG = logging.getLogger(__name__)
 
 BLOCK = 1024  # points whose features are in memory at once
-INCEPTION_BLOCK = 64  # images of 299×299
+LARGE_BLOCK = 64  # images that a network sees at 224×224 and more
 MOST = 1024  # pixels that are compared; the cost of a Fréchet distance grows as their cube
-PUBLISHED = "6726825d"  # how the checksum (SHA-256) of the published weights begins
-WEIGHTS = f"pt_inception-2015-12-05-{PUBLISHED}.pth"
 
 
 class Pixels(nn.Module):
@@ -63,49 +68,11 @@ class Logits(nn.Module):
         return self.network(x).double()
 
 
-class Inception(nn.Module):
-    """The Inception network of the FID (Heusel et al. 2017), as torch-fidelity converted it from TensorFlow.
-
-    Images ``[batch, C, H, W]`` of the domain become uint8 levels, one channel becomes three equal ones, and the network
-    resizes them to 299×299 as TensorFlow 1 did; what comes is in double precision.
-
-    Args:
-        weights: a state dict in a file of tensors alone.
-        domain: of the images.
-        output: ``2048``, the features of the last pooling layer, or ``logits_unbiased``, 1,008 logits.
-
-    Raises:
-        ValueError: when the file is no state dict of this network.
-    """
-
-    num_features = 2048
-
-    def __init__(self, weights: Path, domain: Domain, output: Literal["2048", "logits_unbiased"] = "2048") -> None:
-        super().__init__()
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-        again = io.BytesIO()  # the network unpickles whatever its file holds: it gets one of tensors that are read
-        try:
-            torch.save(torch.load(weights, map_location="cpu", weights_only=True), again)
-            again.seek(0)
-            self.network = FeatureExtractorInceptionV3("inception-v3-compat", [output], again)
-        except Exception as error:  # a damaged archive or pickle can raise nearly anything
-            raise ValueError(
-                f"weights: {weights} is not the state dict of torch-fidelity's Inception network "
-                f"({type(error).__name__}); the published file is {WEIGHTS}"
-            ) from error
-        self.low, self.high = domain.low, domain.high
-
-    def forward(self, x: Batch) -> Tensor:
-        levels = ((x - self.low) * (255 / (self.high - self.low))).round().clamp(0, 255).to(torch.uint8)
-        return self.network(levels.expand(-1, 3, -1, -1))[0].double()
-
-
 class FeatureOptions(TypedDict, total=False):
     """Where the network of a feature space comes from: what every evaluator that compares features hands on to it."""
 
-    cache_dir: str  # where the classifier is kept
-    weights: str | None  # the file of Inception's weights, see ``WEIGHTS``; null for other features
+    cache_dir: str  # where the classifier is kept, weights that were fetched, and what frozen networks make of data
+    weights: str | None  # the file of a frozen network; null: where it was fetched to, and for other features
 
 
 class FeatureSpace:
@@ -113,13 +80,16 @@ class FeatureSpace:
 
     Args:
         name: ``pixels`` (see ``Pixels``); ``classifier``: the 128 features of a small classifier of the data set's own
-            labels; ``inception`` (see ``Inception``).
+            labels; or those of a frozen network: ``inception`` (see ``Inception``), or one of ``published.NETWORKS``.
         dataset: whose points are compared.
         cache_dir, weights: see ``FeatureOptions``.
 
+    Attributes:
+        frozen: the network is a public one, the same for all data; features of data are kept in a file.
+
     Raises:
-        ValueError: for a classifier of data without labels; for Inception without images of one or three channels,
-            without torch-fidelity or without its file.
+        ValueError: for a classifier of data without labels; for a frozen network without images that it can see, the
+            packages that it needs, or its file.
     """
 
     def __init__(
@@ -129,26 +99,33 @@ class FeatureSpace:
             raise ValueError(
                 f"features: classifier needs labels, {dataset.name} has none; use features=pixels, or evaluator=frechet"
             )
-        if name == "inception":
-            _check_inception(dataset.event_shape, weights)
-        elif weights is not None:
-            raise ValueError(f"weights: must be null for features={name}, got {weights}; features=inception reads it")
+        self.frozen = name == "inception" or name in NETWORKS
+        if weights is not None and not self.frozen:
+            raise ValueError(f"weights: must be null for features={name}, got {weights}; frozen networks read them")
         self.name = name
         self.dataset = dataset
         self.cache_dir = Path(cache_dir)
         self.weights = None if weights is None else Path(weights)
-        self.block = INCEPTION_BLOCK if name == "inception" else BLOCK
+        self.block = BLOCK
+        if name == "inception":
+            check_inception(dataset.event_shape, weights)
+            self.block = LARGE_BLOCK
+        elif name in NETWORKS:
+            published.check_images(name, dataset.event_shape)
+            self.weights = published.find(name, weights, self.cache_dir)
+            self.block = LARGE_BLOCK if NETWORKS[name].size > 100 else BLOCK
 
     @cached_property
     def description(self) -> str:
         """What protocols say of the features."""
+        if self.name in NETWORKS:
+            return published.describe(self.name, self.dataset.event_shape)
         if self.name == "pixels":
             pool = Pixels(self.dataset.event_shape).pool
             return "pixels features" + (f" (means over {pool}×{pool})" if pool > 1 else "")
         if self.weights is None:
             return "classifier features"
-        with self.weights.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
+        digest = published.digest(self.weights)[:8]
         whose = "the published weights" if digest == PUBLISHED else f"weights {digest}, NOT the published ones"
         return f"Inception features ({whose}; images as uint8, resized to 299×299 as by TensorFlow 1)"
 
@@ -164,7 +141,10 @@ class FeatureSpace:
 
     def _made(self, logits: bool) -> nn.Module:
         network: nn.Module
-        if self.weights is not None:
+        if self.name in NETWORKS:
+            assert self.weights is not None
+            network = Frozen(NETWORKS[self.name], self.weights, self.dataset.domain, logits)
+        elif self.weights is not None:
             network = Inception(self.weights, self.dataset.domain, "logits_unbiased" if logits else "2048")
         elif self.name == "classifier":
             classifier, _ = load_or_train(self.dataset, self.cache_dir)
@@ -191,31 +171,60 @@ class FeatureSpace:
         check_samples(x, self.dataset.event_shape)
         if not x.isfinite().all():  # uint8 levels and ranks would hide it
             return None
-        return self._through(self.logits if logits else self.network, x)
+
+        def seen() -> Tensor:
+            return self._through(self.logits if logits else self.network, x)
+
+        return model.once((self.description, n, logits), seen) if self.frozen else seen()
 
     def reference(self, split: Split, most: int) -> Tensor:
         """Features ``[n, num_features]`` of at most so many points of a split, evenly spread over it."""
+        return torch.cat([*self.reference_blocks(split, most)])
+
+    def drawn(self, split: Split, n: int) -> Tensor:
+        """Features ``[n, num_features]`` of n points of a split by chance, the same each time.
+
+        Of data in the order of their classes, points that are evenly spread have all classes equally often: they lie
+        nearer to the data than independent samples would.
+        """
+        order = torch.randperm(self.size(split), generator=generator("cpu", "floor", 0))
+        return torch.cat([*self._blocks(split, order[:n].sort().values, "drawn")])
+
+    def reference_blocks(self, split: Split, most: int) -> Iterator[Tensor]:
+        """What ``reference`` gives, in blocks."""
         n = self.size(split)
-        chosen = torch.linspace(0, n - 1, min(n, most), dtype=torch.float64).long()
-        features, first = [], 0
+        yield from self._blocks(split, torch.linspace(0, n - 1, min(n, most), dtype=torch.float64).long(), "spread")
+
+    def _blocks(self, split: Split, chosen: Tensor, how: str) -> Iterator[Tensor]:
+        """Features of the points at ascending places ``[n]``; a frozen network computes them once for all runs."""
+        file = self._file(split, f"{how}-{len(chosen)}") if self.frozen else None
+        kept = None if file is None else read_kept(file)
+        if kept is not None:
+            yield from (block.to(self.dataset.device).double() for block in kept.split(self.block))
+            return
+        computed, first = [], 0
         for x, _ in self.dataset.blocks(split, self.block):
             here = chosen[(chosen >= first) & (chosen < first + len(x))] - first
-            if len(here):
-                features.append(self.of(x[here.to(x.device)]))
             first += len(x)
-        return torch.cat(features)
+            if len(here):
+                block = self.of(x[here.to(x.device)])
+                if file is not None:
+                    computed.append(block.float().cpu())  # a network's float32, told in double precision
+                yield block
+        if file is not None:
+            try:
+                self.cache_dir.mkdir(parents=True, exist_ok=True)
+                with replacing(file) as opened:
+                    torch.save(torch.cat(computed), opened)
+            except OSError as error:  # what was computed is not lost with it
+                _LOG.warning("cache_dir: features of the data are not kept (%s)", error)
+
+    def _file(self, split: Split, which: str) -> Path:
+        """Where features of points of a split are kept, named by network, how it sees images, and data."""
+        said = f"{self.description} {self.dataset.domain} {self.dataset.fingerprint()}"
+        digest = hashlib.sha256(said.encode()).hexdigest()[:12]
+        return self.cache_dir / f"features-{self.name}-{digest}-{split}-{which}.pt"
 
     def size(self, split: Split) -> int:
         """How many points a split has."""
         return self.dataset.n_train if split == "train" else self.dataset.n_test
-
-
-def _check_inception(event_shape: tuple[int, ...], weights: str | None) -> None:
-    if len(event_shape) != 3 or event_shape[0] not in (1, 3):
-        raise ValueError(f"features: inception needs images of 1 or 3 channels, the data set has {list(event_shape)}")
-    if importlib.util.find_spec("torch_fidelity") is None:
-        raise ValueError("features: inception needs torch-fidelity; pip install '.[fid]' where this project is")
-    if weights is None:
-        raise ValueError(f"weights: must be the path of {WEIGHTS} for features=inception, got null")
-    if not Path(weights).is_file():
-        raise ValueError(f"weights: there is no file {weights}; features=inception reads {WEIGHTS}")

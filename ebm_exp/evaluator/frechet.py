@@ -5,19 +5,21 @@ d² = |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½)    (Dowson &
 
 from __future__ import annotations
 
-from math import nan
 from typing import TYPE_CHECKING, Unpack
 
+from torch import Tensor, nn
+
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import DISTANCE, Evaluator, Kind, Model, Score, check_samples
-from ebm_exp.evaluator.features import FeatureName, FeatureOptions, FeatureSpace, Split
+from ebm_exp.evaluator.base import Score
+from ebm_exp.evaluator.distance import Distance
+from ebm_exp.evaluator.features import FeatureName, FeatureOptions, Split
 from ebm_exp.types import PositiveInt, Provided
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
 
-class Frechet(Evaluator):
+class Frechet(Distance):
     """``frechet_<features>``: Fréchet distance of samples to data, in squared units of the features; 0 is best.
 
     In Inception's features it is the ``fid``. It looks at means and covariances alone: in pixels, a Gaussian fitted to
@@ -28,14 +30,15 @@ class Frechet(Evaluator):
     Args:
         dataset: gives the reference points, clean.
         n_samples: how many samples are compared.
-        features: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``. Numbers of a ``classifier`` are no
-            FID: they compare with those of the same classifier alone.
+        features: ``pixels``, ``classifier``, ``inception`` or another frozen network: see ``FeatureSpace``. None but
+            Inception's numbers are an FID; those of a ``classifier`` compare with the same classifier's alone.
         reference: the split that samples are compared with.
+        n_reference: at most so many points of it, evenly spread over it; null: all.
         options: see ``FeatureOptions``.
 
     Raises:
-        ValueError: when fewer than two samples are asked for or the reference has fewer than two points, or the
-            features cannot be had.
+        ValueError: when fewer than two samples or reference points are asked for or the reference has fewer than two
+            points, or the features cannot be had.
     """
 
     def __init__(
@@ -44,52 +47,49 @@ class Frechet(Evaluator):
         n_samples: PositiveInt,
         features: FeatureName = "pixels",
         reference: Split = "train",
+        n_reference: PositiveInt | None = None,
         **options: Unpack[FeatureOptions],
     ) -> None:
-        self.space = FeatureSpace(features, dataset, **options)
-        if n_samples < 2:
-            raise ValueError(f"n_samples must be at least 2, got {n_samples}")
-        if (n := self.space.size(reference)) < 2:
-            raise ValueError(f"reference must hold at least 2 points, the {reference} split has {n}")
-        self.dataset = dataset
-        self.n_samples = n_samples
-        self.reference = reference
-        self.name = "fid" if features == "inception" else f"frechet_{features}"
+        name = "fid" if features == "inception" else f"frechet_{features}"
+        super().__init__(dataset, n_samples, name, features, reference, 2, options)
+        if n_reference is not None and n_reference < 2:
+            raise ValueError(f"n_reference must be at least 2, got {n_reference}")
+        size = self.space.size(reference)
+        self.n_reference = min(size, n_reference or size)
         self._metric: FrechetInceptionDistance | None = None
-
-    def gives(self) -> dict[str, Kind]:
-        return {self.name: DISTANCE}
 
     @property
     def protocol(self) -> str:
-        return f"{self.space.description}, {self.n_samples:,} samples against the {self.reference} split"
+        part = "" if self.n_reference == self.space.size(self.reference) else f"{self.n_reference:,} points of "
+        against = f"{self.n_samples:,} samples against {part}the {self.reference} split"
+        return f"{self.space.description}, {against}{self.tell_floor()}"
 
-    def __call__(self, model: Model) -> dict[str, Score]:
-        """``frechet_<features>`` or ``fid``; NaN when a sample is not finite.
-
-        Raises:
-            ValueError: when there are fewer than two samples or they are not of the data's shape.
-        """
-        samples = model.samples(self.n_samples).x
-        check_samples(samples, self.dataset.event_shape)
-        if not samples.isfinite().all():  # the eigenvalue routine would stop with an error of its own
-            return {self.name: Score(nan, n=len(samples))}
+    def measure(self, samples: Tensor) -> Score:
+        """The distance of points with these features ``[n, d]``."""
         if self._metric is None:
-            self._metric = self._with_reference()
+            self._metric = self._with_reference(samples.shape[1])
         self._metric.reset()
-        for block in samples.to(self.dataset.device).split(self.space.block):
+        for block in samples.split(self.space.block):
             self._metric.update(block, real=False)
-        return {self.name: Score(float(self._metric.compute()), n=len(samples))}
+        return Score(float(self._metric.compute()), n=len(samples))
 
-    def _with_reference(self) -> FrechetInceptionDistance:
+    def _with_reference(self, d: int) -> FrechetInceptionDistance:
         from torchmetrics.image.fid import FrechetInceptionDistance  # takes seconds to import
 
         metric = FrechetInceptionDistance(
-            self.space.network,
+            _AsTheyAre(d),
             reset_real_features=False,
             normalize=True,  # features take floats as they are
             sync_on_compute=False,  # samples of this process alone are judged
-        ).to(self.dataset.device)
-        for x, _ in self.dataset.blocks(self.reference, self.space.block):
-            metric.update(x, real=True)
+        ).to(self.space.dataset.device)
+        for block in self.space.reference_blocks(self.reference, self.n_reference):
+            metric.update(block, real=True)
         return metric
+
+
+class _AsTheyAre(nn.Identity):
+    """Features that were computed before."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features

@@ -5,19 +5,19 @@ IS = exp(E KL(p(y|x) ‖ p(y))),  p(y) = E p(y|x), from 1 to the number of class
 
 import math
 import warnings
-from typing import Literal, Unpack
+from typing import Unpack
 
 from torch import nn
 
 from ebm_exp.dataset.base import Dataset
 from ebm_exp.evaluator.base import HIGHER, Evaluator, Kind, Model, Score
-from ebm_exp.evaluator.features import FeatureOptions, FeatureSpace
+from ebm_exp.evaluator.features import ClassifierName, FeatureOptions, FeatureSpace
 from ebm_exp.random import seed_global
 from ebm_exp.types import PositiveInt, Provided
 
 
 class InceptionScore(Evaluator):
-    """``inception_score``, or ``inception_score_classifier``; higher is better.
+    """``inception_score``, or ``inception_score_<features>`` of another network; higher is better.
 
     It looks at no data: it sees neither classes that are missing within a class's images nor copies of the data. Its
     value is the mean over disjoint splits of the samples, its standard error that of this mean. Few samples in a split
@@ -27,7 +27,7 @@ class InceptionScore(Evaluator):
         dataset: whose labels the classifier knows.
         n_samples: how many samples are judged.
         features: whose logits: ``classifier``, a small one of the data set's own labels, or ``inception``: see
-            ``FeatureSpace``. Only the latter gives numbers that compare with published ones.
+            ``FeatureSpace``, or another frozen network. Only Inception's compare with published numbers.
         splits: into so many parts, or half of the samples if that is less.
         options: see ``FeatureOptions``.
 
@@ -39,7 +39,7 @@ class InceptionScore(Evaluator):
         self,
         dataset: Provided[Dataset],
         n_samples: PositiveInt,
-        features: Literal["classifier", "inception"] = "classifier",
+        features: ClassifierName = "classifier",
         splits: PositiveInt = 10,
         **options: Unpack[FeatureOptions],
     ) -> None:

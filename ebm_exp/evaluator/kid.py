@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ebm_exp.dataset.base import Dataset
-from ebm_exp.evaluator.base import DISTANCE, Evaluator, Kind, Model, Score
-from ebm_exp.evaluator.features import FeatureName, FeatureOptions, FeatureSpace, Split
+from ebm_exp.evaluator.base import Score
+from ebm_exp.evaluator.distance import Distance
+from ebm_exp.evaluator.features import FeatureName, FeatureOptions, Split
 from ebm_exp.random import seed_global
 from ebm_exp.types import PositiveInt, Provided
 
@@ -24,7 +25,7 @@ SUBSET_SIZE = 1000  # as published, where there are so many
 N_REFERENCE = 10_000  # at most so many points of the reference split, evenly spread over it
 
 
-class KID(Evaluator):
+class KID(Distance):
     """``kid_<features>``: unbiased, so negative at times for samples of the data's own distribution; 0 is best.
 
     Being unbiased, it compares at other numbers of samples too, which a Fréchet distance does not. Its standard error
@@ -35,7 +36,7 @@ class KID(Evaluator):
     Args:
         dataset: gives the reference points, clean.
         n_samples: how many samples are compared.
-        features: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``.
+        features: ``pixels``, ``classifier``, or a frozen network: see ``FeatureSpace``.
         reference: the split that samples are compared with, at most 10,000 points of it.
         subsets: S.
         subset_size: m; null: 1,000, or half of the smaller set. A larger one than that half is reduced to it.
@@ -56,17 +57,11 @@ class KID(Evaluator):
         subset_size: PositiveInt | None = None,
         **options: Unpack[FeatureOptions],
     ) -> None:
-        self.space = FeatureSpace(features, dataset, **options)
-        if n_samples < 4:
-            raise ValueError(f"n_samples must be at least 4, got {n_samples}")
-        if (n := self.space.size(reference)) < 4:
-            raise ValueError(f"reference must hold at least 4 points, the {reference} split has {n}")
+        super().__init__(dataset, n_samples, f"kid_{features}", features, reference, 4, options)
         if subsets < 2 or subset_size == 1:
             raise ValueError(f"subsets and subset_size must be at least 2, got {subsets} and {subset_size}")
-        self.n_samples = n_samples
-        self.reference = reference
         self.subsets = subsets
-        self.n_reference = min(n, N_REFERENCE)
+        self.n_reference = min(self.space.size(reference), N_REFERENCE)
         most = min(n_samples, self.n_reference) // 2
         if subset_size is not None and subset_size > most:
             smaller = f"{n_samples:,} samples, {self.n_reference:,} points of the {reference} split"
@@ -74,30 +69,24 @@ class KID(Evaluator):
                 "subset_size: %s instead of %s, half of the smaller set (%s)", f"{most:,}", f"{subset_size:,}", smaller
             )
         self.subset_size = min(subset_size or SUBSET_SIZE, most)
-        self.name = f"kid_{features}"
         self._reference: Tensor | None = None
-
-    def gives(self) -> dict[str, Kind]:
-        return {self.name: DISTANCE}
 
     @property
     def protocol(self) -> str:
         return (
             f"{self.space.description}, cubic kernel, {self.subsets:,} subsets of {self.subset_size:,} of "
             f"{self.n_samples:,} samples against {self.n_reference:,} points of the {self.reference} split"
+            f"{self.tell_floor()}"
         )
 
-    def __call__(self, model: Model) -> dict[str, Score]:
-        """``kid_<features>``; NaN when a sample is not finite. The same subsets each time.
+    def measure(self, samples: Tensor) -> Score:
+        """The distance of points with these features ``[n, d]``; the same subsets each time.
 
         Raises:
-            ValueError: when there are fewer than two subsets' worth of samples or they are not of the data's shape.
+            ValueError: when there are fewer than two subsets' worth of points.
         """
         from torchmetrics.image.kid import KernelInceptionDistance  # takes seconds to import
 
-        samples = self.space.embed_samples(model, self.n_samples)
-        if samples is None:
-            return {self.name: Score(math.nan, n=self.n_samples)}
         n, m, size = min(len(samples), self.n_reference), self.subset_size, len(samples)
         if size < 2 * m:
             raise ValueError(f"n_samples: {size} samples are too few for subsets of {m}, twice as many are needed")
@@ -111,4 +100,4 @@ class KID(Evaluator):
         with seed_global("kid", 0), torch.no_grad():
             mean, std = (float(value) for value in metric.compute())
         between = std**2 * self.subsets / (self.subsets - 1)  # unbiased
-        return {self.name: Score(mean, math.sqrt(between * (m / (n - m) + 1 / self.subsets)), n=size)}
+        return Score(mean, math.sqrt(between * (m / (n - m) + 1 / self.subsets)), n=size)

@@ -36,7 +36,7 @@ class Manifold(Evaluator):
     Args:
         dataset: gives the reference points, clean.
         n_samples: how many samples are compared, with as many reference points, evenly spread over the split.
-        features: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``.
+        features: ``pixels``, ``classifier``, or a frozen network: see ``FeatureSpace``.
         reference: the split that samples are compared with.
         k: neighbours; 3 in Kynkäänniemi et al., 5 in Naeem et al.
         options: see ``FeatureOptions``.

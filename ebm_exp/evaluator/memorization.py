@@ -33,7 +33,7 @@ class Memorization(Evaluator):
     Args:
         dataset: gives training and held-out points, clean.
         n_samples: how many samples are compared, with as many held-out points, evenly spread over the test split.
-        features: in which distances are taken: ``pixels``, ``classifier`` or ``inception``: see ``FeatureSpace``.
+        features: in which distances are taken: ``pixels``, ``classifier``, or a frozen network: see ``FeatureSpace``.
         options: see ``FeatureOptions``.
 
     Raises:
@@ -109,8 +109,9 @@ class Memorization(Evaluator):
         """The k training points nearest to points by their features ``[n, d]``, ``[n, k, *event]``."""
         distance = features.new_empty(len(features), 0)
         points = torch.empty(len(features), 0, *self.dataset.event_shape, device=features.device)
-        for x, _ in self.dataset.blocks("train", self.space.block):
-            further, at = torch.cdist(features, self.space.of(x)).topk(min(k, len(x)), largest=False)
+        blocks = self.dataset.blocks("train", self.space.block)
+        for (x, _), of_them in zip(blocks, self.space.reference_blocks("train", self.dataset.n_train), strict=True):
+            further, at = torch.cdist(features, of_them).topk(min(k, len(x)), largest=False)
             distance, points = torch.cat([distance, further], 1), torch.cat([points, x[at]], 1)
             distance, at = distance.topk(min(k, distance.shape[1]), largest=False)
             points = points[torch.arange(len(points), device=points.device)[:, None], at]

@@ -24,6 +24,7 @@ from ebm_exp.energy import Energy
 from ebm_exp.energy.base import rest
 from ebm_exp.evaluator import classifier, drift, features
 from ebm_exp.evaluator.features import Pixels
+from ebm_exp.evaluator.published import NETWORKS
 from ebm_exp.guard.meter import Meter
 from ebm_exp.objective import Loss
 from ebm_exp.run.directory import RunDirectory
@@ -49,7 +50,7 @@ KIND = {name: names[0] for names in SIBLINGS for name in names}
 SHRUNK = ("igebm_wide", "multiscale_large")  # small, they are what igebm and multiscale are
 TOGETHER = (  # evaluators that do not see each other: fewer runs; the default is two of the second
     ("chain_health", "classifier", "drift", "inception_score", "kid", "manifold", "ood"),
-    ("fid", "frechet", "memorization", "mmd", "two_sample"),
+    ("fid", "frechet", "memorization", "mmd", "two_sample", "lenet_mnist"),
 )
 ENERGIES = sorted(file.stem for file in CONF.glob("energy/*.yaml") if file.stem not in SHRUNK)
 OF_TILTED = "tilt_l2"  # of one energy
@@ -66,6 +67,8 @@ def nodes() -> dict[str, dict[str, dict[str, Any]]]:
         del read["energy"][name]
     del read["evaluator"]["default"]
     del read["evaluator"][OF_TIME]
+    for name in NETWORKS.keys() - {"lenet_mnist"}:
+        del read["evaluator"][name]  # the same by another network
     del read["regularization"][OF_TILTED]  # the others fit with everything
     for names in TOGETHER:
         several = [read["evaluator"].pop(name) for name in names]
@@ -244,7 +247,7 @@ def small(run: Run, cache: Path, *more: str) -> dict[str, Any]:
         shrink(config[group])
     config["sampling"]["n_steps"] = 8  # a trace of energies needs some
     for each in config["evaluator"].values():
-        if each.get("features") == "classifier" or each["_target_"].endswith("ClassShare"):
+        if each.get("features", "pixels") != "pixels" or each["_target_"].endswith("ClassShare"):
             each["cache_dir"] = str(cache)
         if each.get("features") == "inception":
             each["weights"] = __file__  # not read: pixels take its place
@@ -281,6 +284,8 @@ def quick(monkeypatch: pytest.MonkeyPatch, unchecked: None) -> None:
     monkeypatch.setattr(classifier, "N_STEPS", 5)
     monkeypatch.setattr(drift, "MULTIPLES", (1, 2))
     monkeypatch.setattr(features, "Inception", lambda weights, domain, output: Pixels(domain.event_shape))
+    monkeypatch.setattr(features, "Frozen", lambda net, weights, domain, logits: Pixels(domain.event_shape))
+    monkeypatch.setattr(features.published, "find", lambda name, *_: Path(__file__))
 
 
 @pytest.mark.parametrize("energy", ENERGIES)
