@@ -1,8 +1,8 @@
 """Energies over noise levels where the truth is known, for RESULTS.md: ``python -m benchmarks.levels [<case> …]``.
 
 Each case is trained by one command in a process of its own on one thread; results go to ``results/levels.json``, by
-case, normaliser and seed. Named cases are trained anew; ``all`` trains what is not there yet, first seeds first.
-Without arguments the block is written anew from there.
+case, normaliser and seed. Those whose names begin as given are trained anew; ``all`` trains what is not there yet,
+first seeds first. Without arguments the block is written anew from there.
 """
 
 import sys
@@ -35,7 +35,7 @@ TWO = (
     "dataset=mixture dataset.n_dims=128 dataset.means=[[-5],[5]] dataset.stds=1 dataset.weights=[.2,.8] "
     "dataset.n_train=1000000 energy.widths=[256,256,256] energy.input_scale=1 trainer.max_steps=4000"
 )
-SET = "experiment=levels/plane trainer.batch_size=512 energy.widths=[192,192,192] dataset="
+SET = "experiment=levels/plane dataset="
 
 
 class Case(NamedTuple):
@@ -51,7 +51,9 @@ CASES = {
     "flow, 8 modes in the plane": Case("experiment=levels/plane dataset=mixture"),
     "flow, 8 modes in 16 dimensions": Case(f"experiment=levels/plane {IN_16} trainer.max_steps=4000"),
     "dsm, 8 modes in the plane": Case(
-        f"experiment=dsm/plane dataset=mixture energy.widths=[192,192,192] {LONG}", ("time_score",), 3
+        f"experiment=dsm/plane dataset=mixture dataset.n_train=1000000 energy.widths=[192,192,192] {LONG}",
+        ("time_score",),
+        3,
     ),
     "dsm, 8 modes in 16 dimensions": Case(
         f"experiment=dsm/plane {IN_16} {LONG} trainer.max_steps=8000", ("time_score",), 3
@@ -179,7 +181,7 @@ def main(names: list[str]) -> None:
         for name, case in CASES.items():
             for normaliser in case.normalisers if seed < case.n_seeds else ():
                 key = f"{name}, {normaliser}, {seed}"
-                if name in names or (names == ["all"] and key not in entries):
+                if key.startswith(tuple(names)) or (names == ["all"] and key not in entries):
                     entries = add("levels", {key: measure(case, normaliser, seed)})
     write_block("levels", told(entries))
 
