@@ -5,19 +5,14 @@ Each is trained by the one command that its row names, in a process of its own o
 trains what is not there yet.
 """
 
-import json
-import os
-import resource
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import stdev
 from typing import Any
 
 from benchmarks.building import built
-from benchmarks.results import ROOT, add, machine, read, table, write_block
+from benchmarks.results import add, machine, read, table, write_block
+from benchmarks.runs import train
 from ebm_exp.evaluator import Model
 from ebm_exp.metrics import error_of
 from ebm_exp.text import with_error
@@ -51,28 +46,18 @@ BESIDE = (
 )
 
 
-def train(name: str, overrides: tuple[str, ...]) -> dict[str, Any]:
-    """What one command leaves, with the processor seconds that it took."""
+def measure(name: str, overrides: tuple[str, ...]) -> dict[str, Any]:
+    """What one command leaves."""
     words = [f"experiment=discrete/{name}", *overrides]
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        command = [sys.executable, "train.py", *words, "logger.mode=disabled", f"hydra.run.dir={run}"]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        print(done.stdout[-400:], done.stderr[-2000:], sep="\n", flush=True)
-        summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    seconds, summary, scores, _ = train(words)
     return {
         "command": " ".join(("python train.py", *words)),
         "state": summary["state"],
         "alarms": [each["name"] for each in summary.get("symptoms", [])],
-        "seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+        "seconds": seconds,
         "steps": summary["step"],
         "n_parameters": summary["n_parameters"],
-        "scores": {key.removeprefix("eval/"): value for key, value in rows[-1].items() if key.startswith("eval/")},
+        "scores": scores,
         "machine": machine(),
     }
 
@@ -153,7 +138,7 @@ def main(arguments: list[str]) -> None:
         if arguments == ["all"] and key in entries:
             continue
         name, _, method = key.partition("/")
-        entries = add("discrete", {key: train(name, METHODS[method])})
+        entries = add("discrete", {key: measure(name, METHODS[method])})
     write_block("discrete", told(entries))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "RESULTS.md"
-BLOCK = re.compile(r"<!-- begin (?P<name>\w+) -->\n(?P<text>.*?)\n<!-- end (?P=name) -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- begin (?P<name>\w+) -->\n(?P<text>(?:(?!<!-- end ).)*?)\n?<!-- end (?P=name) -->", re.DOTALL)
 CONTENTS = "contents"
 
 

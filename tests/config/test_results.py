@@ -29,7 +29,7 @@ def test_nothing_stands_in_it_beside() -> None:
 def test_a_block_is_replaced_as_a_whole_and_a_new_one_goes_to_the_end(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "# A\n\n<!-- begin contents -->\n\n<!-- end contents -->\n\n## Of (2)\n\n<!-- begin a -->\nb\n<!-- end a -->\n"
+        "# A\n\n<!-- begin contents -->\n<!-- end contents -->\n\n## Of (2)\n\n<!-- begin a -->\nb\n<!-- end a -->\n"
     )
     results.write_block("a", "### More\n\\1", page)
     results.write_block("c", "d", page)
