@@ -1,13 +1,14 @@
 """A fully connected energy, for points and for images of a few pixels."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from ebm_exp.energy.base import Energy
+from ebm_exp.energy.base import Energy, Standard
 from ebm_exp.energy.conditional import ClassAffine
 from ebm_exp.energy.time import Fourier
 from ebm_exp.precision import wide
@@ -19,9 +20,14 @@ _N_FREQUENCIES = 2  # of a time: a density in the plane changes slowly with it
 class MLP(Energy):
     """E(x) = N(x) = w · φ(… φ(W₁ s·x + b₁) …) + b on the flattened point.
 
-    Of a time, for ``noise=flow``, E(x, t) = (½ − t) ‖x‖² + (1 − t) N(x, t): near the data a potential of its velocity
-    is −½‖x‖² and, 1 − t times smaller, what tells of the density. N is of order one where that density is smooth, and
-    Ẽ = (½ + t) ‖x‖² + t N divides no error of N by 1 − t. For ``noise=edm`` E is N.
+    Of a time it is what the noise process says of standard normal data (``Standard``, with s its scale) and a share
+    of N(x, t), which falls with the noise, so that Ẽ divides no error of N by little noise:
+
+    E(x, t) = ½ curvature · variance · ‖x‖² + s/(1 + s) N(x, t),
+
+    which is (½ − t) ‖x‖² + (1 − t) N of ``noise=flow``, near the data a potential of its velocity, −½‖x‖², but for what
+    tells of the density; and σ/(σ + s) N of ``noise=edm``, with the s of its data. N is of order one where the density
+    is smooth.
 
     Args:
         event_shape: shape of one point.
@@ -29,12 +35,12 @@ class MLP(Energy):
         activation: φ.
         input_scale: s, so that the data's finest structure is of order one.
         timed: take a time t ``[batch]`` in [0, 1]: its Fourier features beside the point.
-        potential: of a time, what −∇E is fitted to, see ``NoiseProcess``.
+        standard: of the noise process, for an energy of time.
         conditional: take labels y ``[batch]``, see ``ClassAffine``.
         n_classes: number of classes of the data.
 
     Raises:
-        ValueError: when there are no labels to condition on.
+        ValueError: when there are no labels to condition on, or no noise process to be timed by.
     """
 
     def __init__(
@@ -44,15 +50,17 @@ class MLP(Energy):
         activation: nn.Module | None = None,
         input_scale: Positive = 1.0,
         timed: bool = False,
-        potential: Annotated[Literal["velocity", "residual"], From("noise.potential")] = "velocity",
+        standard: Annotated[Callable[[Tensor], Standard] | None, From("noise.standard")] = None,
         conditional: bool = False,
         n_classes: NClasses = 0,
     ) -> None:
         super().__init__()
+        if timed and standard is None:
+            raise ValueError("timed: needs a noise process")
         self.context = ("t",) * timed + ("y",) * conditional
         self.activation = nn.SiLU() if activation is None else activation
         self.input_scale = input_scale
-        self.is_velocity = potential == "velocity"
+        self.standard = standard if timed else None
         self.time = Fourier(_N_FREQUENCIES) if timed else None
         sizes = (math.prod(event_shape) + 2 * _N_FREQUENCIES * timed, *widths)
         self.layers = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(sizes))
@@ -69,7 +77,7 @@ class MLP(Energy):
                 h = self.affines[i](h, context["y"])
             h = self.activation(h)
         n = wide(self.head(h).squeeze(1))
-        if self.time is None or not self.is_velocity:
+        if self.standard is None:
             return n
-        t = context["t"]
-        return (0.5 - t) * x.flatten(1).square().sum(1) + (1 - t) * n
+        now, squares = self.standard(wide(context["t"])), x.flatten(1).square().sum(1)
+        return 0.5 * now.curvature * now.variance * squares + now.scale / (1 + now.scale) * n

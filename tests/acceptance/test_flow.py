@@ -49,7 +49,8 @@ def fitted() -> dict[str, Energy]:
 
 def fit(truth: Exact) -> Energy:
     torch.manual_seed(0)
-    energy, objective = MLP((2,), (128, 128, 128), timed=True), FlowMatching(Eager(CPU), NOISE, {})
+    energy = MLP((2,), (128, 128, 128), timed=True, standard=NOISE.standard)
+    objective = FlowMatching(Eager(CPU), NOISE, {})
     optimizer, average, g = Muon(energy.parameters()), EMA(energy, objective, 0.002), torch.Generator().manual_seed(1)
     rates = [group["lr"] for group in optimizer.param_groups]
     for step in range(N_STEPS):

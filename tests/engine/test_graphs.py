@@ -209,7 +209,7 @@ def test_recordings_are_kept_up_to_a_number(rehearsed: list[int]) -> None:
 
 def test_a_flow_is_sampled_as_by_the_eager_engine(rehearsed: list[int]) -> None:
     data = Digits("digits", CPU)
-    energy = MLP((1, 8, 8), (16,), timed=True)
+    energy = MLP((1, 8, 8), (16,), timed=True, standard=noise.Flow().standard)
     for method, n_gradients in (("heun", 6), ("stochastic_heun", 6)):
         drawn = [
             Flow(engine, data, noise.Flow(), 3, method).draw(energy, 20, Stream(0)).x

@@ -110,7 +110,8 @@ def test_weights_of_modes_are_the_models() -> None:
 def test_bits_are_of_the_width_of_a_level() -> None:
     data = Digits("digits", dequantize=True, test_share=0.2, device=CPU)
     torch.manual_seed(0)
-    energy, noise = MLP((1, 8, 8), (16,), timed=True).eval(), Flow()
+    noise = Flow()
+    energy = MLP((1, 8, 8), (16,), timed=True, standard=noise.standard).eval()
     found = scores(energy, data, noise)
     bits, width = 64 * math.log(2), 2 / 17
     for which in ("noised", "clean"):
@@ -133,7 +134,7 @@ def test_bits_are_of_the_width_of_a_level() -> None:
 def test_in_the_plane_the_integral_is_known_of_any_data() -> None:
     data = Gaussian("gaussian", CPU, 0, 5.0, n_train=200, n_test=50)
     torch.manual_seed(0)
-    found = scores(MLP((2,), (16,), timed=True).eval(), data, Flow())
+    found = scores(MLP((2,), (16,), timed=True, standard=Flow().standard).eval(), data, Flow())
     assert found["log_p_log_z_1"].unit == "nats"
     assert "log_p_kl_1" not in found
 

@@ -26,7 +26,7 @@ def times(noise: NoiseProcess, n: int) -> Tensor:
 @pytest.mark.parametrize("noise", processes(), ids=["flow", "edm"])
 def test_the_drift_is_the_derivative_by_time(noise: NoiseProcess) -> None:
     torch.manual_seed(0)
-    energy = MLP((D,), (16, 16), timed=True, potential=noise.potential).double()
+    energy = MLP((D,), (16, 16), timed=True, standard=noise.standard).double()
     n = 200
     t, data, z = times(noise, n), torch.randn(n, D).double(), torch.randn(n, D).double()
     x = noise.perturb(data, t, z)

@@ -41,7 +41,7 @@ def test_the_density_of_each_level_is_that_of_the_noised_data(data: Mixture) -> 
 def test_nothing_but_the_gaussian_is_known_beforehand(data: Mixture) -> None:
     """E = 0 is N(m, σ² + s²), of the data's mean and the mean of their variances; there all noise begins."""
     noise = EDM(data)
-    nothing = MLP((2,), (4,), timed=True, potential="residual")
+    nothing = MLP((2,), (4,), timed=True, standard=noise.standard)
     torch.nn.init.zeros_(nothing.head.weight)
     torch.nn.init.zeros_(nothing.head.bias)
     x = data.train()
@@ -100,7 +100,7 @@ def test_what_it_knows_of_the_data_outlives_them(data: Mixture) -> None:
     with pytest.raises(ValueError, match="the data are gone"):
         again.scale  # noqa: B018
     again.load_state_dict(state)
-    energy = MLP((2,), (8,), timed=True, potential="residual")
+    energy = MLP((2,), (8,), timed=True, standard=noise.standard)
     x, sigma = torch.randn(20, 2), torch.full((20,), 0.3)
     assert torch.equal(again.densities(energy)(x, t=sigma), noise.densities(energy)(x, t=sigma))
     assert again.t_density == pytest.approx(0.05 * noise.scale)

@@ -82,8 +82,9 @@ def test_points_of_a_time_come_from_data_and_noise(times: str) -> None:
 
 def test_nothing_but_the_noise_is_known_beforehand() -> None:
     """E = 0 is N(0, (1 − t) I), and at t = 0, all noise, so is any E."""
-    x, some = torch.randn(20, 2, dtype=torch.float64), MLP((2,), (4,), timed=True).double()
-    still = type("Still", (MLP,), {"forward": lambda self, x, **context: 0 * x[:, 0]})((2,), (4,), timed=True)
+    x = torch.randn(20, 2, dtype=torch.float64)
+    some = MLP((2,), (4,), timed=True, standard=Flow().standard).double()
+    still = type("Still", (Energy,), {"context": ("t",), "forward": lambda self, x, **context: 0 * x[:, 0]})()
     for energy, t in ((still, 0.7), (some, 0.0)):
         normal = torch.distributions.Normal(torch.zeros(2, dtype=torch.float64), (1 - t) ** 0.5)
         torch.testing.assert_close(Flow().energy_at(energy, t)(x), -normal.log_prob(x).sum(1))

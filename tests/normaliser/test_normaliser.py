@@ -100,7 +100,7 @@ def test_it_is_at_work_after_a_share_of_the_steps(make: Callable[..., Normaliser
     normaliser = make(weight=2.0, after=0.25, n_steps=8)
     objective = FlowMatching(Eager(CPU), Flow(), {}, normaliser=normaliser)
     torch.manual_seed(0)
-    energy, batch = MLP((2,), (8,), timed=True), Points(points(64).float())
+    energy, batch = MLP((2,), (8,), timed=True, standard=Flow().standard), Points(points(64).float())
     g = torch.Generator().manual_seed(0)
     assert [isinstance(objective.gather(energy, batch, step, g)[0], Normalised) for step in (0, 1, 2, 7)] == [
         *(False, False, True, True)

@@ -68,7 +68,7 @@ def test_the_loss_of_no_energy_is_the_mean_square_of_what_is_fitted() -> None:
     assert not sliced(flat, Points(x), 0, torch.Generator().manual_seed(0)).total()
     assert (sliced.rules, sliced.signals(single)) == ((), {})
     levels = objective(data_of(x), "levels")
-    timed = MLP((2,), (8,), timed=True, potential="residual")
+    timed = MLP((2,), (8,), timed=True, standard=levels.noise.standard)
     loss = levels(timed, Points(x), 0, torch.Generator().manual_seed(0))
     early, late = loss.metrics["train/error_early"], loss.metrics["train/error_late"]
     assert min(early, late) <= loss.total().detach() <= max(early, late)
@@ -81,7 +81,7 @@ def test_energies_are_low_where_data_are(form: str, unchecked: None) -> None:
     x = normal(4000)
     made = objective(data_of(x), form)
     torch.manual_seed(0)
-    energy = MLP((2,), (32, 32), timed=form == "levels", potential="residual")
+    energy = MLP((2,), (32, 32), timed=form == "levels", standard=made.noise.standard)
     energy.noised = made.noise if form == "levels" else None
     optimizer, g = torch.optim.Adam(energy.parameters(), 1e-2), torch.Generator().manual_seed(1)
     for step in range(200):

@@ -103,7 +103,7 @@ def test_terms_of_data_alone_are_added_and_others_refused() -> None:
 
 def test_early_and_late_errors_make_up_the_loss() -> None:
     torch.manual_seed(0)
-    energy, x = MLP((2,), (16,), timed=True), torch.randn(64, 2)
+    energy, x = MLP((2,), (16,), timed=True, standard=Flow().standard), torch.randn(64, 2)
     loss = objective()(energy, Points(x), 0, torch.Generator().manual_seed(0))
     early, late = loss.metrics["train/error_early"], loss.metrics["train/error_late"]
     assert min(early, late) <= loss.total() <= max(early, late)
