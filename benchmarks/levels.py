@@ -51,7 +51,7 @@ CASES = {
     "flow, 8 modes in the plane": Case("experiment=levels/plane dataset=mixture"),
     "flow, 8 modes in 16 dimensions": Case(f"experiment=levels/plane {IN_16} trainer.max_steps=4000"),
     "dsm, 8 modes in the plane": Case(
-        f"experiment=dsm/plane dataset=mixture dataset.n_train=1000000 {LONG}",
+        f"experiment=dsm/plane dataset=mixture dataset.n_train=1000000 energy.widths=[192,192,192] {LONG}",
         ("time_score",),
         3,
     ),
