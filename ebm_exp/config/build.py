@@ -9,7 +9,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from pydantic import ValidationError
@@ -136,6 +136,7 @@ class Parts:
             if where is not None and key not in values:
                 found = self._find(where)
                 if found is not _MISSING:
+                    _check_kind(where, found, parameter.annotation)
                     provided[key] = found
                 elif parameter.default is inspect.Parameter.empty:
                     raise UserError(f"{path}.{key}: is filled from {where}, which this experiment does not have")
@@ -221,6 +222,14 @@ class Parts:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]  # what a schedule scales, saved with the group
         return optimizer
+
+
+def _check_kind(where: str, found: Any, annotation: Any) -> None:
+    """Refuse a part of one kind, or a layer, where another kind is wanted: a config may name any."""
+    wanted = get_args(annotation)[0] if get_args(annotation) else annotation
+    is_kind = inspect.isclass(wanted) and issubclass(wanted, Part)
+    if is_kind and isinstance(found, nn.Module | Part) and not isinstance(found, wanted):
+        raise UserError(f"{where}: must be a {wanted.__name__}, got {type(found).__name__}")
 
 
 def _disown(part: nn.Module, provided: Mapping[str, Any]) -> None:

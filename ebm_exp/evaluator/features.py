@@ -197,8 +197,8 @@ class FeatureSpace:
 
     def _blocks(self, split: Split, chosen: Tensor, how: str) -> Iterator[Tensor]:
         """Features of the points at ascending places ``[n]``; a frozen network computes them once for all runs."""
-        file = self._file(split, f"{how}-{len(chosen)}") if self.frozen else None
-        kept = None if file is None else read_kept(file)
+        kept_in = self._file(split, f"{how}-{len(chosen)}") if self.frozen else None
+        kept = None if kept_in is None else read_kept(kept_in)
         if kept is not None:
             yield from (block.to(self.dataset.device).double() for block in kept.split(self.block))
             return
@@ -208,14 +208,14 @@ class FeatureSpace:
             first += len(x)
             if len(here):
                 block = self.of(x[here.to(x.device)])
-                if file is not None:
+                if kept_in is not None:
                     computed.append(block.float().cpu())  # a network's float32, told in double precision
                 yield block
-        if file is not None:
+        if kept_in is not None:
             try:
                 self.cache_dir.mkdir(parents=True, exist_ok=True)
-                with replacing(file) as opened:
-                    torch.save(torch.cat(computed), opened)
+                with replacing(kept_in) as file:
+                    torch.save(torch.cat(computed), file)
             except OSError as error:  # what was computed is not lost with it
                 _LOG.warning("cache_dir: features of the data are not kept (%s)", error)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pad, relu
 
+from ebm_exp.energy.convolution import Convolution
 from ebm_exp.types import Batch
 
 
@@ -34,7 +35,7 @@ class CifarResNet(PublishedNetwork):
 
     def __init__(self, n: int) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        self.conv1, self.bn1 = Convolution(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
         self.layer1 = nn.Sequential(*(_Block(16, 16) for _ in range(n)))
         self.layer2 = nn.Sequential(_Block(16, 32), *(_Block(32, 32) for _ in range(n - 1)))
         self.layer3 = nn.Sequential(_Block(32, 64), *(_Block(64, 64) for _ in range(n - 1)))
@@ -55,8 +56,8 @@ class _Block(nn.Module):
         super().__init__()
         self.stride = n_out // n_in
         self.new = (n_out - n_in) // 2  # channels of zeros on either side
-        self.conv1 = nn.Conv2d(n_in, n_out, 3, self.stride, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
+        self.conv1 = Convolution(n_in, n_out, 3, self.stride, padding=1, bias=False)
+        self.conv2 = Convolution(n_out, n_out, 3, padding=1, bias=False)
         self.bn1, self.bn2 = nn.BatchNorm2d(n_out), nn.BatchNorm2d(n_out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +70,8 @@ class LeNet(PublishedNetwork):
 
     def __init__(self) -> None:
         super().__init__()
-        self.convnet = nn.ModuleDict({"c1": nn.Conv2d(1, 6, 5), "c3": nn.Conv2d(6, 16, 5), "c5": nn.Conv2d(16, 120, 5)})
+        widths = {"c1": (1, 6), "c3": (6, 16), "c5": (16, 120)}
+        self.convnet = nn.ModuleDict({name: Convolution(n_in, n_out, 5) for name, (n_in, n_out) in widths.items()})
         self.fc = nn.ModuleDict({"f6": nn.Linear(120, 84), "f7": nn.Linear(84, 10)})
 
     def features(self, x: Batch) -> Tensor:

@@ -60,7 +60,7 @@ WRONG = [
     ({"temperature": "hot"}, "temperature: .*valid number"),
     ({"data": [1]}, "data: "),
     ({"data": {"event_shape": [0]}}, r"data\.event_shape\.0: .*greater than 0"),
-    ({"data": {"units": {"kind": "stripes"}}}, r"data\.units\.kind: .*'points', 'levels' or 'table'"),
+    ({"data": {"units": {"kind": "stripes"}}}, r"data\.units\.kind: .*'points', 'levels', 'table' or 'gray_code'"),
     ({"data": {"units": {"kind": "table", "columns": [{"name": "a", "v": [0], "w": [0, 1]}]}}}, r"data\.units\.col"),
     ({"step": True}, "step: .*valid integer"),
     ({"wandb_id": ""}, "wandb_id: "),
