@@ -20,7 +20,7 @@ from ebm_exp.types import Points
 
 SETS = ("two_spirals", "eight_gaussians", "checkerboard")
 METHODS = {
-    "PCD": (),
+    "PCD": ("objective=pcd",),
     "energy discrepancy": ("objective=energy_discrepancy_binary",),
     "ratio matching": ("objective=ratio_matching", "objective.n_bits=8"),
     "pseudo-likelihood": ("objective=pseudo_likelihood", "objective.n_bits=8"),
