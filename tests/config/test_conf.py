@@ -50,7 +50,7 @@ ALIKE = {
         "flow/digits": ["flow"],
         "flow/cifar10": ["flow/fashion_mnist_small", "flow/mnist_small"],
         "flow/digits_stay": ["flow/stay"],
-        "discrete/two_spirals": ["discrete/eight_gaussians", "discrete/checkerboard"],
+        "discrete/two_spirals": ["discrete/eight_gaussians"],
         "plane/two_moons": ["plane", *(f"plane/{shape}" for shape in (
             "checkerboard", "eight_gaussians", "pinwheel", "rings", "swiss_roll", "two_spirals"))],
     }.items()
