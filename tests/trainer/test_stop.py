@@ -27,10 +27,12 @@ def send(*numbers: int) -> None:
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Those of before come back, whatever a test leaves."""
+    """Those of before come back, whatever a test leaves; jobs in a background ignore Control-C, tests do not."""
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = {s: signal.getsignal(s) for s in SIGNALS}
     yield
     assert {s: signal.getsignal(s) for s in SIGNALS} == before
+    signal.signal(signal.SIGINT, outside)
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: signal.Signals(number).name)
