@@ -112,7 +112,7 @@ def open_run(line: CommandLine, config: dict[str, Any]) -> None:
         UserError: when another choice is made of what the run was trained by.
     """
     if chosen := [key for key in OF_TRAINING if line.has(key)]:
-        raise UserError(f"{chosen[0]}: says how the run was trained, which is over; its keys are {chosen[0]}.…")
+        raise UserError(f"{chosen[0]}: says how the run was trained, which is over; it cannot be chosen anew")
     import yaml
     from hydra.core.config_store import ConfigStore
 

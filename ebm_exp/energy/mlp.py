@@ -20,14 +20,14 @@ _N_FREQUENCIES = 2  # of a time: a density in the plane changes slowly with it
 class MLP(Energy):
     """E(x) = N(x) = w · φ(… φ(W₁ s·x + b₁) …) + b on the flattened point.
 
-    Of a time it is what the noise process says of standard normal data (``Standard``, with s its scale) and a share
+    Of a time it is what the noise process says of standard normal data (``Standard``, with r its scale) and a share
     of N(x, t), which falls with the noise, so that Ẽ divides no error of N by little noise:
 
-    E(x, t) = ½ curvature · variance · ‖x‖² + s/(1 + s) N(x, t),
+    E(x, t) = ½ curvature · variance · ‖x‖² + r/(1 + r) N(x, t),
 
     which is (½ − t) ‖x‖² + (1 − t) N of ``noise=flow``, near the data a potential of its velocity, −½‖x‖², but for what
-    tells of the density; and σ/(σ + s) N of ``noise=edm``, with the s of its data. N is of order one where the density
-    is smooth.
+    tells of the density; and N σ/(σ + s) of ``noise=edm``, where s is the data's deviation. N is of order one where the
+    density is smooth.
 
     Args:
         event_shape: shape of one point.

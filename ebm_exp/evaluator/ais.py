@@ -53,8 +53,8 @@ class AIS(Evaluator):
     The evidence: ``ais_ess``, the effective number of the forward chains; of the chains that reverse weights begin
     at, ``ais_r_hat`` of their energies (near 1: they agree with each other) and ``ais_drift``, how much their mean E/T
     still moved from the second quarter of their length to the last, in nats, with its standard error; and ``ais_kl``,
-    which no model has below 0. The verdict on
-    it is ``ais_equilibrated``, 1 or 0; what is refuted is never the best of anything.
+    which no model has below 0. The verdict on it is ``ais_equilibrated``, 1 or 0; what is refuted is never the best of
+    anything.
 
     Args:
         dataset: gives held-out points and the domain.
@@ -197,8 +197,9 @@ class AIS(Evaluator):
         for name, each in theirs.items():
             less = _nll(surprise - each, cautious, "nats per point")
             scores[f"ais_gain_{name}"] = less._replace(value=-less.value)
-        if evidence:
-            evidence["ais_equilibrated"], verdict = judge(evidence)
+        equilibrated, verdict = judge(evidence)
+        if self.n_equilibrate or verdict["refuted"]:  # a KL alone may speak against them, for them it does not
+            evidence["ais_equilibrated"] = equilibrated
             scores = {name: score._replace(**verdict) for name, score in scores.items()}
         for name, each in theirs.items():  # densities without a network have no best
             found = self._scores(f"_{name}", Score(0.0, 0.0), each)

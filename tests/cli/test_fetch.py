@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -18,7 +19,7 @@ FILE = NETWORKS[NAME].file
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    asked: list[str] = []  # noqa: RUF012
+    asked: ClassVar[list[str]] = []
 
     def log_message(self, format: str, *args: object) -> None:
         self.asked.append(self.path)

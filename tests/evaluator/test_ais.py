@@ -234,6 +234,11 @@ def test_bits_have_probabilities() -> None:
     assert "ais_nll_gaussian" not in found
     assert found["ais_nll_independent"].value < 8 * math.log(2)
     assert "density on {0, 1}^8, probabilities" in ais.protocol
+    less = AIS(data, ENGINE, kernel, Bits(data), n_chains=9, n_betas=4, n_equilibrate=0, data_are_continuous=False)
+    told = scores(less, energy)
+    assert told["ais_kl"].value > 0
+    assert "ais_equilibrated" not in told  # a KL above 0 says nothing of chains
+    assert told["ais_nll"].verdict is None
 
 
 def test_what_has_no_likelihood_is_refused() -> None:
